@@ -1,0 +1,1 @@
+//! The agent: connects out to the dashboard and runs the operations.

@@ -1,0 +1,204 @@
+//! What actors of the dashboard say to each other and to the HTTP handlers.
+
+use crate::domain::command::Command;
+use crate::domain::desired::Desired;
+use crate::domain::host::Refusal;
+use crate::domain::ids::{CommandId, HostId};
+use crate::domain::operation::{Args, Operation};
+use crate::domain::snapshot::{HostSnapshot, Pulse};
+use crate::domain::test_report::TestResult;
+use crate::protocol::Line;
+use actix::Message;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Why a request about a host was not carried out.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RequestError {
+    /// 404
+    #[error("there is no host `{0}`")]
+    NoSuchHost(String),
+    /// 404
+    #[error("there is no command `{0}`")]
+    NoSuchCommand(String),
+    /// 409, with the refusal's code.
+    #[error("{}", .0.message)]
+    Refused(Refusal),
+    /// 400: the field, and what was expected.
+    #[error("`{field}`: {expected}")]
+    Invalid {
+        /// The field of the request.
+        field: &'static str,
+        /// What was expected.
+        expected: String,
+    },
+    /// 503: SQLite or an actor did not answer.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+// ---- to the FleetActor ----
+
+/// Asks for an operation on a host. Answers once the command is journaled (and sent, if
+/// the host is online): the snapshot that everybody reads shows it already.
+#[derive(Message)]
+#[rtype(result = "Result<Command, RequestError>")]
+pub struct RequestCommand {
+    /// Which host.
+    pub host: HostId,
+    /// What.
+    pub op: Operation,
+    /// With what.
+    pub args: Args,
+    /// Wait for an offline host instead of refusing.
+    pub queue: bool,
+    /// Who asks, for the audit log.
+    pub by: String,
+}
+
+/// Asks to stop, or to take back, a command.
+#[derive(Message)]
+#[rtype(result = "Result<Command, RequestError>")]
+pub struct StopCommand {
+    /// Which.
+    pub id: CommandId,
+    /// Who asks.
+    pub by: String,
+}
+
+/// Gives an overdue or running command its operation's time once more.
+#[derive(Message)]
+#[rtype(result = "Result<Command, RequestError>")]
+pub struct ExtendCommand {
+    /// Which.
+    pub id: CommandId,
+    /// Who asks.
+    pub by: String,
+}
+
+/// Adds a host before it ever connects. Answers its token, which is shown this once.
+#[derive(Message)]
+#[rtype(result = "Result<NewHost, RequestError>")]
+pub struct AddHost {
+    /// Its name.
+    pub hostname: String,
+    /// Who asks.
+    pub by: String,
+}
+
+/// A host that was just added.
+#[derive(Debug, Clone)]
+pub struct NewHost {
+    /// Its id.
+    pub id: HostId,
+    /// Its token; only the hash is stored.
+    pub token: String,
+}
+
+/// Removes a host, its token and its connection.
+#[derive(Message)]
+#[rtype(result = "Result<(), RequestError>")]
+pub struct RemoveHost {
+    /// Which.
+    pub host: HostId,
+    /// Who asks.
+    pub by: String,
+}
+
+/// Fetches the remote anew and answers when that is done.
+#[derive(Message)]
+#[rtype(result = "Result<Arc<Desired>, RequestError>")]
+pub struct RefreshDesired;
+
+// ---- to the Broadcaster ----
+
+/// One host as it is now, for reading.
+#[derive(Debug, Clone)]
+pub struct HostEntry {
+    /// Everything that a render of the row needs.
+    pub snapshot: Arc<HostSnapshot>,
+    /// What changes with every heartbeat.
+    pub pulse: Pulse,
+}
+
+/// The whole fleet as it is now, for reading.
+#[derive(Debug, Clone)]
+pub struct FleetView {
+    /// Grows by one with every change.
+    pub version: u64,
+    /// All hosts.
+    pub hosts: BTreeMap<HostId, HostEntry>,
+    /// The remote.
+    pub desired: Arc<Desired>,
+}
+
+/// Reads the whole fleet.
+#[derive(Message)]
+#[rtype(result = "Arc<FleetView>")]
+pub struct ReadFleet;
+
+/// Reads one host.
+#[derive(Message)]
+#[rtype(result = "Option<HostEntry>")]
+pub struct ReadHost(pub HostId);
+
+/// From a HostActor: its host looks like this now. Sent after every change of the snapshot.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct HostChanged(pub Arc<HostSnapshot>);
+
+/// From a HostActor: a frame came. Sent for every heartbeat.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct HostPulse(pub HostId, pub Pulse);
+
+/// From a HostActor: its agent is gone (the snapshot follows as `HostChanged`).
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct HostOffline(pub HostId);
+
+/// From the FleetActor: the host was removed.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct HostRemoved(pub HostId);
+
+/// From the FleetActor: the remote looks like this now.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct DesiredChanged(pub Arc<Desired>);
+
+/// From a HostActor: a command was accepted for its host; its log begins.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct CommandQueued(pub Arc<Command>);
+
+/// From a HostActor: these lines of output are stored now.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct CommandOutput {
+    /// Whose.
+    pub host: HostId,
+    /// Which command.
+    pub command_id: CommandId,
+    /// Number of the first line.
+    pub first_seq: u64,
+    /// The lines.
+    pub lines: Arc<[Line]>,
+}
+
+/// From a HostActor: a test ended.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct CommandTestResult {
+    /// Whose.
+    pub host: HostId,
+    /// Which command.
+    pub command_id: CommandId,
+    /// The result.
+    pub result: Arc<TestResult>,
+}
+
+/// From a HostActor: a command reached a terminal state.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct CommandComplete(pub Arc<Command>);

@@ -1,0 +1,1 @@
+//! `--demo`: a whole fleet on one machine, with nothing to set up.

@@ -1,0 +1,17 @@
+//! What is true: the rules of the product, as data and pure functions.
+//!
+//! This room knows no I/O, no actors, no clock and no async. Time comes in as an
+//! argument, facts come in as values, and what should be done goes out as values.
+
+pub mod command;
+pub mod compartment;
+pub mod desired;
+pub mod facts;
+pub mod generation;
+pub mod host;
+pub mod ids;
+pub mod message;
+pub mod operation;
+pub mod snapshot;
+pub mod test_report;
+pub mod timestamp;

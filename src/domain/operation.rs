@@ -1,0 +1,214 @@
+//! The table of operations, used by API, page, pipelines and validation alike.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::time::Duration;
+
+/// What can be asked of a host. The names are those of the API and the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Operation {
+    /// Fetch, hard reset and clean the host's config clone.
+    Pull,
+    /// Build and activate the checkout.
+    Switch,
+    /// Both.
+    PullSwitch,
+    /// Run the host's tests.
+    Test,
+    /// Activate an earlier generation.
+    Rollback,
+    /// Build and compare, activate nothing.
+    DryRun,
+    /// Restart the agent.
+    RestartAgent,
+    /// Reboot the host.
+    Reboot,
+}
+
+/// Everything the dashboard needs to know about one operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rules {
+    /// Only one exclusive operation runs at a time.
+    pub exclusive: bool,
+    /// Must be confirmed by the user first.
+    pub needs_confirmation: bool,
+    /// Not while Git is `error`: the host would be moved away from an unknown target.
+    pub needs_git: bool,
+    /// Needs tests to be enabled.
+    pub needs_tests: bool,
+    /// It changes what runs.
+    pub deploys: bool,
+    /// It changes the checkout.
+    pub pulls: bool,
+    /// When to point at it as slow.
+    pub warn_after: Duration,
+    /// When it becomes `overdue`.
+    pub deadline: Duration,
+}
+
+const fn minutes(n: u64) -> Duration {
+    Duration::from_secs(n * 60)
+}
+
+impl Operation {
+    /// All operations, in the order of the specification's table.
+    pub const ALL: [Self; 8] = [
+        Self::Pull,
+        Self::Switch,
+        Self::PullSwitch,
+        Self::Test,
+        Self::Rollback,
+        Self::DryRun,
+        Self::RestartAgent,
+        Self::Reboot,
+    ];
+
+    /// The name in the API, on the page and on the wire of protocol 4.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pull => "pull",
+            Self::Switch => "switch",
+            Self::PullSwitch => "pull-switch",
+            Self::Test => "test",
+            Self::Rollback => "rollback",
+            Self::DryRun => "dry-run",
+            Self::RestartAgent => "restart-agent",
+            Self::Reboot => "reboot",
+        }
+    }
+
+    /// The name for people, at the start of a sentence.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Pull => "Pull",
+            Self::Switch => "Switch",
+            Self::PullSwitch => "Pull and switch",
+            Self::Test => "Test",
+            Self::Rollback => "Rollback",
+            Self::DryRun => "Dry run",
+            Self::RestartAgent => "Restart of the agent",
+            Self::Reboot => "Reboot",
+        }
+    }
+
+    /// The command of protocol 3; `None` if a 3.x agent cannot do it.
+    pub const fn v3_name(self) -> Option<&'static str> {
+        match self {
+            Self::Pull => Some("pull"),
+            Self::Switch => Some("switch"),
+            Self::PullSwitch => Some("pull-switch"),
+            Self::Test => Some("test"),
+            Self::Rollback => Some("rollback"),
+            Self::RestartAgent => Some("restart"),
+            Self::Reboot => Some("reboot"),
+            Self::DryRun => None,
+        }
+    }
+
+    /// Reads either protocol's name; `None` if there is no such operation.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|op| op.name() == name || op.v3_name() == Some(name))
+    }
+
+    /// The operation's row in the table (spec: lifecycle, "Operations").
+    pub const fn rules(self) -> Rules {
+        let base = Rules {
+            exclusive: true,
+            needs_confirmation: false,
+            needs_git: false,
+            needs_tests: false,
+            deploys: false,
+            pulls: false,
+            warn_after: minutes(20),
+            deadline: minutes(60),
+        };
+        match self {
+            Self::Pull => Rules {
+                pulls: true,
+                warn_after: minutes(1),
+                deadline: minutes(5),
+                ..base
+            },
+            Self::Switch => Rules {
+                deploys: true,
+                needs_git: true,
+                ..base
+            },
+            Self::PullSwitch => Rules {
+                deploys: true,
+                pulls: true,
+                ..base
+            },
+            // The agent bounds each test; this bounds the run as a whole.
+            Self::Test => Rules {
+                needs_tests: true,
+                ..base
+            },
+            Self::Rollback => Rules {
+                deploys: true,
+                warn_after: minutes(5),
+                deadline: minutes(15),
+                ..base
+            },
+            Self::DryRun => base,
+            Self::RestartAgent => Rules {
+                exclusive: false,
+                warn_after: Duration::from_secs(30),
+                deadline: minutes(2),
+                ..base
+            },
+            Self::Reboot => Rules {
+                exclusive: false,
+                needs_confirmation: true,
+                warn_after: minutes(3),
+                deadline: minutes(10),
+                ..base
+            },
+        }
+    }
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What an operation is asked with.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Args {
+    /// `rollback`: the generation to activate; the previous one if missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub generation: Option<u64>,
+    /// `reboot`: the user was asked and said yes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub confirmed: Option<bool>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_of_either_protocol_is_read_back() {
+        for op in Operation::ALL {
+            assert_eq!(Operation::parse(op.name()), Some(op));
+            if let Some(old) = op.v3_name() {
+                assert_eq!(Operation::parse(old), Some(op));
+            }
+        }
+        assert_eq!(Operation::parse("rm -rf /"), None);
+    }
+
+    #[test]
+    fn every_operation_warns_before_its_deadline() {
+        for op in Operation::ALL {
+            let rules = op.rules();
+            assert!(rules.warn_after < rules.deadline, "{op}");
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! What the outside sees of a host: one value that page and API both show.
+
+use super::command::Command;
+use super::compartment::Row;
+use super::desired::PendingPr;
+use super::facts::HostFacts;
+use super::generation::Generation;
+use super::host::HostProfile;
+use super::ids::{CommandId, HostId};
+use super::operation::Operation;
+use super::timestamp::Timestamp;
+
+/// A host as it is now. Made by its actor after every change, read by everybody else.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HostSnapshot {
+    /// Its id.
+    pub id: HostId,
+    /// Name, looks and place.
+    pub profile: HostProfile,
+    /// Whether an agent is connected.
+    pub online: bool,
+    /// Whether the facts are there to say so: the agent's version is not the dashboard's.
+    pub agent_outdated: bool,
+    /// What it reported.
+    pub facts: HostFacts,
+    /// The five verdicts.
+    pub row: Row,
+    /// The live exclusive command.
+    pub command: Option<Command>,
+    /// Other live commands: queued ones, restart-agent, reboot.
+    pub waiting: Vec<Command>,
+    /// The command that ended last, for its log.
+    pub last_command: Option<(CommandId, Operation)>,
+    /// The last ten generations.
+    pub generations: Vec<Generation>,
+    /// Its commit differs from the fleet's majority.
+    pub drift: bool,
+    /// An open pull request that updates flake.lock.
+    pub pending_pr: Option<PendingPr>,
+    /// When the remote was last compared with.
+    pub compared_at: Option<Timestamp>,
+    /// Which operations could start now; for the others, why not.
+    pub allowed: Vec<(Operation, Result<(), super::host::Refusal>)>,
+}
+
+/// What changes with every heartbeat and is not worth a render of the row.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Pulse {
+    /// When a frame last came.
+    pub last_seen: Option<Timestamp>,
+    /// CPU in percent, RAM in percent, swap in percent, 1-minute load.
+    pub metrics: Option<Metrics>,
+}
+
+/// Load of a host.
+#[derive(Debug, Clone, Copy, PartialEq, Default, serde::Serialize, serde::Deserialize)]
+pub struct Metrics {
+    /// Percent.
+    pub cpu: f64,
+    /// Percent.
+    pub ram: f64,
+    /// Percent.
+    pub swap: f64,
+    /// 1-minute load average.
+    pub load: f64,
+}

@@ -1,0 +1,240 @@
+//! What can happen to a host, and what must be done about it.
+
+use super::{HostProfile, Refusal};
+use crate::domain::command::{Command, Outcome};
+use crate::domain::desired::Desired;
+use crate::domain::facts::{AgentBinary, LockState, Relation, SystemFacts, TestRun};
+use crate::domain::generation::Generation;
+use crate::domain::ids::{CommandId, Commit};
+use crate::domain::operation::{Args, Operation};
+use crate::domain::snapshot::Metrics;
+use crate::domain::test_report::TestResult;
+use std::sync::Arc;
+
+/// Facts that came in one message. What the message lacks is `None` and changes nothing.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Report {
+    /// Commit of the config clone.
+    pub checkout: Option<Commit>,
+    /// The clone's flake.lock.
+    pub lock: Option<LockState>,
+    /// Version of nixpkgs.
+    pub nixpkgs_version: Option<String>,
+    /// The agent's binary.
+    pub binary: AgentBinary,
+    /// What runs.
+    pub system: Option<SystemFacts>,
+    /// How tests are set up.
+    pub tests: Option<TestSetup>,
+    /// The last generations.
+    pub generations: Option<Vec<Generation>>,
+    /// Load.
+    pub metrics: Option<Metrics>,
+}
+
+/// How tests are set up on the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TestSetup {
+    /// Whether they are on.
+    pub enabled: bool,
+    /// Whether they run by themselves after a switch.
+    pub auto_run: bool,
+    /// How many there are; `None` if not counted.
+    pub count: Option<u32>,
+}
+
+/// What an agent says when it connects.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Registration {
+    /// Name, looks and place; empty fields change nothing.
+    pub profile: HostProfile,
+    /// The agent's version.
+    pub version: Option<String>,
+    /// The protocol it speaks; `None` means 3.
+    pub protocol: Option<u32>,
+    /// Optional features.
+    pub features: Vec<String>,
+    /// Facts.
+    pub report: Report,
+    /// The jobs it has; `None` if it cannot resume (protocol 3).
+    pub jobs: Option<Vec<Job>>,
+}
+
+/// A job that an agent has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Job {
+    /// The command's id.
+    pub id: CommandId,
+    /// What it does; `None` if this dashboard does not know the operation.
+    pub op: Option<Operation>,
+    /// Whether it still runs.
+    pub running: bool,
+}
+
+/// What an agent says it works on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Work {
+    /// Its id, if the agent knows one (protocol 4).
+    pub id: Option<CommandId>,
+    /// The operation's name as the agent wrote it. Hostile text.
+    pub name: String,
+}
+
+/// Which command a message is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum About {
+    /// Protocol 4: this one.
+    Id(CommandId),
+    /// Protocol 3: the one with this name that runs; empty: whatever runs.
+    Name(String),
+}
+
+/// What can happen to a host.
+#[derive(Debug, Clone)]
+pub enum HostEvent {
+    /// An agent registered. `known`: the commands behind its jobs, as stored.
+    Connected {
+        /// What it said.
+        registration: Box<Registration>,
+        /// Commands of this host that its jobs belong to.
+        known: Vec<Command>,
+    },
+    /// The link is gone.
+    Disconnected,
+    /// A heartbeat came.
+    Heartbeat {
+        /// Facts.
+        report: Box<Report>,
+        /// What the agent works on.
+        work: Option<Work>,
+    },
+    /// The agent started a command.
+    Accepted(CommandId),
+    /// The agent refused a command.
+    Rejected {
+        /// Which.
+        about: About,
+        /// Why. Hostile text.
+        reason: String,
+        /// What runs instead.
+        work: Option<Work>,
+    },
+    /// A command ended on the host.
+    Ended {
+        /// Which.
+        about: About,
+        /// How.
+        outcome: Outcome,
+        /// Facts gathered after it.
+        report: Box<Report>,
+    },
+    /// A test is about to start, or the agent says how far it is.
+    Progress {
+        /// Which command.
+        about: About,
+        /// In a few words. Hostile text.
+        text: String,
+    },
+    /// A test ended.
+    TestEnded {
+        /// Which command.
+        about: About,
+        /// How.
+        result: TestResult,
+    },
+    /// A user asks for an operation.
+    Requested {
+        /// What.
+        op: Operation,
+        /// With what.
+        args: Args,
+        /// Wait if the host is offline.
+        queue: bool,
+        /// Who.
+        by: String,
+    },
+    /// A user stops a command, or takes it back.
+    StopRequested {
+        /// Which.
+        id: CommandId,
+        /// Who.
+        by: String,
+    },
+    /// A user gives a command more time.
+    ExtendRequested {
+        /// Which.
+        id: CommandId,
+        /// Who.
+        by: String,
+    },
+    /// The remote says something new.
+    DesiredChanged(Arc<Desired>),
+    /// The source worked out how two commits relate.
+    Compared {
+        /// The host's commit.
+        host: Commit,
+        /// The remote's head.
+        head: Commit,
+        /// `None` if it could not be worked out.
+        relation: Option<Relation>,
+    },
+    /// The host's commit differs from the fleet's majority, or no longer does.
+    Drift(bool),
+    /// Time has passed.
+    Tick,
+    /// The clock was set by so many milliseconds.
+    ClockJumped(i64),
+}
+
+/// What must be done, in this order.
+#[derive(Debug, Clone, PartialEq)]
+pub enum HostEffect {
+    /// Store profile and facts.
+    SaveHost,
+    /// Store the command; with `journal`, its state is a transition.
+    SaveCommand {
+        /// The command as it is now.
+        command: Box<Command>,
+        /// Whether it entered a state.
+        journal: bool,
+    },
+    /// Store a test's result.
+    SaveTestResult(CommandId, Box<TestResult>),
+    /// Store a finished test run.
+    SaveTestRun(Box<TestRun>),
+    /// Write to the audit log.
+    Record {
+        /// E.g. `command`, `agent`, `system`.
+        category: &'static str,
+        /// What happened.
+        message: String,
+        /// Who did it, if a user did.
+        by: Option<String>,
+    },
+    /// Tell the agent to run a command.
+    Run {
+        /// Its id.
+        id: CommandId,
+        /// What.
+        op: Operation,
+        /// With what.
+        args: Args,
+    },
+    /// Tell the agent to stop what it runs.
+    Stop(CommandId),
+    /// Browsers open the log of a command that was accepted.
+    Announce(Box<Command>),
+    /// Browsers learn that a command is over.
+    Complete(Box<Command>),
+    /// Ask the remote anew.
+    Refetch,
+    /// Work out how two commits relate.
+    Compare {
+        /// The host's commit.
+        host: Commit,
+        /// The remote's head.
+        head: Commit,
+    },
+    /// Answers a request: the command, or why not.
+    Answer(Box<Result<Command, Refusal>>),
+}

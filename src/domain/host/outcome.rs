@@ -1,0 +1,235 @@
+//! What a command's end means for the facts.
+
+use super::goal::STALE_AGENT;
+use super::{About, HostEffect, Report, Turn};
+use crate::domain::command::{Command, Event, Outcome, OutcomeKind, State};
+use crate::domain::facts::{Deploy, DeployKind, DeployOutcome, Pull, TestOutcome, TestRun};
+use crate::domain::operation::{Args, Operation};
+use crate::domain::test_report::{self, TestCaseOutcome, TestResult};
+
+impl Turn<'_, '_> {
+    /// The agent says that a command ended.
+    pub(super) fn ended(&mut self, about: &About, outcome: &Outcome, report: &Report) {
+        self.seen();
+        let Some(id) = self.resolve(about) else {
+            if !self.repeats(about) {
+                let message =
+                    format!("The agent reported the end of {about} which does not run; ignored.");
+                self.record("protocol", message);
+            }
+            return;
+        };
+        if !(-1..=255).contains(&outcome.exit_code) {
+            let message = format!(
+                "Exit code {} of {about} is out of range; ignored.",
+                outcome.exit_code
+            );
+            self.record("protocol", message);
+            return;
+        }
+        let mut outcome = outcome.clone();
+        if outcome.message.as_ref().is_none_or(|m| m.trim().is_empty()) {
+            outcome.message = self.state.last_error_line.clone();
+        }
+        if self.state.command.as_ref().is_some_and(|c| c.id == id) {
+            // Facts of a job that is over for long say nothing about now.
+            self.merge(report);
+        }
+        if self.state.protocol() < 4
+            && outcome.kind == OutcomeKind::Exited
+            && let Some(command) = self.state.command.as_mut().filter(|c| c.id == id)
+        {
+            // A 3.x agent proves a switch by the link it opens after it.
+            command.baseline.links = self.state.links;
+        }
+        self.step_id(id, &Event::Ended(outcome));
+    }
+
+    pub(super) fn test_ended(&mut self, about: &About, result: TestResult) {
+        self.seen();
+        let Some(id) = self.resolve(about) else {
+            self.record(
+                "protocol",
+                format!("A test result of {about}, which does not run; ignored."),
+            );
+            return;
+        };
+        let current = self.state.command.as_ref().is_some_and(|c| c.id == id);
+        if current {
+            self.state.results.retain(|r| r.index != result.index);
+            self.state.results.push(result.clone());
+            self.state.results.sort_by_key(|r| r.index);
+        }
+        self.effects
+            .push(HostEffect::SaveTestResult(id, Box::new(result)));
+    }
+
+    pub(super) fn progress(&mut self, about: &About, text: &str) {
+        self.seen();
+        let Some(id) = self.resolve(about) else {
+            return;
+        };
+        self.step_id(id, &Event::Runs);
+        if let Some(command) = self.state.command.as_mut().filter(|c| c.id == id) {
+            command.progress = Some(text.chars().take(200).collect());
+        }
+    }
+
+    /// A command entered a terminal state: the facts follow.
+    pub(super) fn finished(&mut self, command: &Command) {
+        let rules = command.op.rules();
+        let exited_well = matches!(command.state, State::Succeeded | State::Unverified);
+        if rules.pulls && exited_well {
+            let facts = &mut self.state.facts;
+            let before = &command.baseline;
+            facts.last_pull = Some(Pull {
+                command_id: command.id,
+                changed_desired: before.checkout != facts.checkout || before.lock != facts.lock,
+                deployment: facts.deployment,
+                ended_at: self.now,
+            });
+        }
+        if rules.deploys {
+            self.deployed(command);
+        }
+        if command.op == Operation::Test {
+            self.tested(command);
+        }
+        self.effects
+            .push(HostEffect::Complete(Box::new(command.clone())));
+        if rules.exclusive {
+            self.state.last_error_line = None;
+        }
+        if command.state == State::Succeeded
+            && matches!(command.op, Operation::Switch | Operation::PullSwitch)
+        {
+            self.test_by_itself();
+        }
+    }
+
+    fn deployed(&mut self, command: &Command) {
+        let reason = || {
+            command
+                .reason
+                .clone()
+                .unwrap_or_else(|| "no reason given".to_owned())
+        };
+        let outcome = match command.state {
+            State::Succeeded => DeployOutcome::Succeeded,
+            State::Unverified => match command.reason.as_deref() {
+                Some(STALE_AGENT) => {
+                    self.state.facts.agent.stale = true;
+                    DeployOutcome::Succeeded
+                }
+                _ => DeployOutcome::Unverified(reason()),
+            },
+            State::Failed | State::TimedOut | State::Stopped => DeployOutcome::Failed(reason()),
+            State::Lost => DeployOutcome::Lost(reason()),
+            State::Rejected | State::Blocked | State::Expired | State::Cancelled => return,
+            State::Queued
+            | State::Sent
+            | State::Running
+            | State::Overdue
+            | State::Stopping
+            | State::Verifying => return,
+        };
+        let before = &command.baseline;
+        let facts = &mut self.state.facts;
+        // The late truth about a lost deploy must not hide a newer one.
+        if let Some(last) = &facts.last_deploy
+            && last.command_id != command.id
+            && last.command_id > command.id
+        {
+            return;
+        }
+        let runs = facts.system.store_path.as_ref();
+        let proven_unchanged = runs.is_some() && runs == before.store_path.as_ref();
+        if matches!(
+            outcome,
+            DeployOutcome::Succeeded | DeployOutcome::Unverified(_)
+        ) || !proven_unchanged
+        {
+            facts.deployment += 1;
+        }
+        let kind = match command.op {
+            Operation::Rollback => DeployKind::Rollback,
+            _ => DeployKind::Switch,
+        };
+        let commit = match kind {
+            DeployKind::Switch => facts.checkout.clone(),
+            // What a rollback deployed is known only if the system says so itself.
+            DeployKind::Rollback => facts.system.revision(),
+        };
+        facts.last_deploy = Some(Deploy {
+            command_id: command.id,
+            kind,
+            commit,
+            lock: facts.lock.clone(),
+            store_path: facts.system.store_path.clone(),
+            generation: facts.system.generation,
+            outcome,
+            exit_code: command.exit_code,
+            ended_at: self.now,
+        });
+    }
+
+    fn tested(&mut self, command: &Command) {
+        let counts = test_report::count(&self.state.results);
+        let outcome = match command.state {
+            State::Succeeded => TestOutcome::Passed,
+            State::Failed => TestOutcome::Failed,
+            State::Stopped => TestOutcome::Stopped,
+            State::TimedOut => TestOutcome::TimedOut,
+            // Nobody knows, or it never began: the last run that ended stays.
+            State::Unverified
+            | State::Lost
+            | State::Rejected
+            | State::Blocked
+            | State::Expired
+            | State::Cancelled => return,
+            State::Queued
+            | State::Sent
+            | State::Running
+            | State::Overdue
+            | State::Stopping
+            | State::Verifying => return,
+        };
+        let first_failed = self
+            .state
+            .results
+            .iter()
+            .find(|r| r.outcome != TestCaseOutcome::Passed)
+            .map(|r| r.name.clone());
+        let run = TestRun {
+            command_id: command.id,
+            deployment: command.baseline.deployment,
+            store_path: command.baseline.store_path.clone(),
+            counts: (counts.total > 0).then_some(counts),
+            outcome,
+            first_failed,
+            exit_code: command.exit_code,
+            ended_at: self.now,
+        };
+        self.effects
+            .push(HostEffect::SaveTestRun(Box::new(run.clone())));
+        self.state.facts.last_tests = Some(run);
+    }
+
+    /// After a switch that succeeded tests run by themselves, where that is on.
+    fn test_by_itself(&mut self) {
+        let on = self.state.profile.tests_auto_run.unwrap_or(true);
+        if on && self.state.allows(Operation::Test, &Args::default()).is_ok() {
+            self.requested(Operation::Test, Args::default(), false, "auto".to_owned());
+        }
+    }
+}
+
+impl std::fmt::Display for About {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Id(id) => write!(f, "command {id}"),
+            Self::Name(name) if name.is_empty() => f.write_str("a command"),
+            Self::Name(name) => write!(f, "`{}`", name.escape_debug()),
+        }
+    }
+}

@@ -79,3 +79,86 @@ pub struct PendingPr {
     /// Whether it can be merged now.
     pub mergeable: bool,
 }
+
+impl Desired {
+    /// Why the remote cannot be read, if it cannot.
+    pub fn failure(&self) -> Option<&str> {
+        match self {
+            Self::Unavailable { reason, .. } => Some(reason),
+            Self::Known(_) | Self::NotConfigured { .. } | Self::NotYetFetched => None,
+        }
+    }
+}
+
+/// What is known after a fetch, and whether that is news: a change, an error or a
+/// recovery is; having read the same once more is not.
+pub fn learn(before: &Desired, answer: Result<Remote, String>, now: Timestamp) -> (Desired, bool) {
+    match answer {
+        Ok(remote) => {
+            let news = before
+                .known()
+                .is_none_or(|known| !known.same_state(&remote));
+            (Desired::Known(remote), news)
+        }
+        Err(reason) => {
+            let (since, last_known) = match before {
+                Desired::Unavailable {
+                    since, last_known, ..
+                } => (*since, last_known.clone()),
+                Desired::Known(remote) => (now, Some(remote.clone())),
+                Desired::NotConfigured { .. } | Desired::NotYetFetched => (now, None),
+            };
+            let news = before.failure() != Some(reason.as_str());
+            (
+                Desired::Unavailable {
+                    since,
+                    reason,
+                    last_known,
+                },
+                news,
+            )
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn remote(commit: &str, fetched_at: i64) -> Remote {
+        Remote {
+            branch: "main".into(),
+            commit: Commit::parse(commit).unwrap(),
+            lock: LockState::Absent,
+            subject: "s".into(),
+            committed_at: Timestamp::from_secs(1),
+            fetched_at: Timestamp::from_secs(fetched_at),
+            pending_pr: None,
+        }
+    }
+
+    #[test]
+    fn changes_errors_and_recoveries_are_news_and_repeats_are_not() {
+        let at = Timestamp::from_secs;
+        let (first, news) = learn(&Desired::NotYetFetched, Ok(remote("aaaaaaa", 1)), at(1));
+        assert!(news);
+        let (again, news) = learn(&first, Ok(remote("aaaaaaa", 2)), at(2));
+        assert!(!news);
+        let (moved, news) = learn(&again, Ok(remote("bbbbbbb", 3)), at(3));
+        assert!(news);
+        let (down, news) = learn(&moved, Err("403".into()), at(4));
+        assert!(news);
+        let (still, news) = learn(&down, Err("403".into()), at(5));
+        assert!(!news);
+        let (worse, news) = learn(&still, Err("DNS".into()), at(6));
+        assert!(news);
+        let expected = Desired::Unavailable {
+            since: at(4),
+            reason: "DNS".into(),
+            last_known: Some(remote("bbbbbbb", 3)),
+        };
+        assert_eq!(worse, expected);
+        let (back, news) = learn(&worse, Ok(remote("bbbbbbb", 7)), at(7));
+        assert!(news && back.known().is_some());
+    }
+}

@@ -1,9 +1,39 @@
 //! SQLite. The only room with SQL in it: one file per table.
 //!
 //! One thread owns the connection that writes; it commits what has queued up in one
-//! transaction. Readers take a connection from a pool, on actix's blocking threads.
+//! transaction. Readers take a connection from a pool, on actix's blocking threads. All
+//! functions of the tables take a connection first and can be combined in one closure.
 
-use rusqlite::Connection;
+pub mod api_tokens;
+pub mod commands;
+pub mod events;
+pub mod host_tokens;
+pub mod hosts;
+mod migrations;
+pub mod output;
+pub mod retention;
+pub mod sessions;
+pub mod settings;
+pub mod test_results;
+pub mod transitions;
+mod writer;
+
+use crate::domain::timestamp::Timestamp;
+use r2d2::Pool;
+use r2d2_sqlite::SqliteConnectionManager;
+use rusqlite::{Connection, OpenFlags};
+use std::fs;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Name of the database file in the data directory.
+pub const FILE_NAME: &str = "nixfleet.db";
+/// How long SQLite waits for a lock of another process (a backup, say).
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// How many readers there are at most.
+const READERS: u32 = 4;
 
 /// Why the store did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -17,36 +47,140 @@ pub enum StoreError {
     /// What is stored cannot be read.
     #[error("the database holds a value that cannot be read: {0}")]
     Corrupt(String),
+    /// The file was made by a newer program.
+    #[error(
+        "{path} was written by a newer nixfleet (schema {found}, this one knows {known}); nothing was changed. Start the newer version, or restore a backup"
+    )]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: i64,
+        /// The newest version this program knows.
+        known: i64,
+    },
+    /// The file is no database of ours.
+    #[error(
+        "{path} is not a usable database ({reason}); nothing was changed. Restore a backup, or move the file away"
+    )]
+    Unusable {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite says.
+        reason: String,
+    },
+    /// The data directory cannot be used.
+    #[error("cannot use {path}: {source}")]
+    Directory {
+        /// The file or directory.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The transaction did not come about: a full disk, or a lock held by another program.
+    #[error("SQLite could not commit: {0}")]
+    NotCommitted(String),
     /// The store is shutting down.
     #[error("the database is closed")]
     Closed,
 }
 
-/// The database. Cheap to clone.
+impl From<serde_json::Error> for StoreError {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Corrupt(error.to_string())
+    }
+}
+
+/// The database. Cheap to clone; the last one closes it.
 #[derive(Clone)]
 pub struct Store {
-    _private: (),
+    readers: Pool<SqliteConnectionManager>,
+    writer: Arc<writer::Writer>,
 }
 
 impl Store {
+    /// Opens or makes the database in `data_dir`. A database of a newer version, or a file
+    /// that is none, is refused and left as it is.
+    pub fn open(data_dir: &Path) -> Result<Self, StoreError> {
+        let path = data_dir.join(FILE_NAME);
+        let directory = |source| StoreError::Directory {
+            path: path.clone(),
+            source,
+        };
+        fs::create_dir_all(data_dir).map_err(directory)?;
+        fs::set_permissions(data_dir, fs::Permissions::from_mode(0o700)).map_err(directory)?;
+        fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .mode(0o600)
+            .open(&path)
+            .map_err(directory)?;
+        let mut conn = Connection::open(&path)?;
+        conn.busy_timeout(BUSY_TIMEOUT)?;
+        migrations::bring_up_to_date(&mut conn, &path)?;
+        conn.pragma_update(None, "foreign_keys", true)?;
+        conn.pragma_update(None, "synchronous", "FULL")?;
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let manager = SqliteConnectionManager::file(&path)
+            .with_flags(flags)
+            .with_init(|conn| {
+                conn.busy_timeout(BUSY_TIMEOUT)?;
+                conn.pragma_update(None, "query_only", true)
+            });
+        let readers = Pool::builder()
+            .max_size(READERS)
+            .min_idle(Some(0))
+            .connection_timeout(Duration::from_secs(10))
+            .build_unchecked(manager);
+        Ok(Self {
+            readers,
+            writer: Arc::new(writer::Writer::start(conn)),
+        })
+    }
+
     /// Runs `work` in a transaction on the writing thread, after everything that was
-    /// asked before. Answers when it is committed.
-    pub async fn write<T, F>(&self, work: F) -> Result<T, StoreError>
+    /// asked before. Answers when it is committed; on an error of its own it is undone.
+    pub fn write<T, F>(
+        &self,
+        work: F,
+    ) -> impl Future<Output = Result<T, StoreError>> + Send + use<T, F>
     where
         T: Send + 'static,
         F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     {
-        let _ = work;
-        Err(StoreError::Closed)
+        // Queued here and not when first polled: writes keep the order they were asked in.
+        self.writer.submit(work)
     }
 
     /// Runs `work` on a pooled connection, on a blocking thread.
-    pub async fn read<T, F>(&self, work: F) -> Result<T, StoreError>
+    pub fn read<T, F>(
+        &self,
+        work: F,
+    ) -> impl Future<Output = Result<T, StoreError>> + 'static + use<T, F>
     where
         T: Send + 'static,
         F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     {
-        let _ = work;
-        Err(StoreError::Closed)
+        let store = self.clone();
+        async move {
+            let done = actix_web::web::block(move || store.read_blocking(work)).await;
+            done.map_err(|_| StoreError::Closed)?
+        }
+    }
+
+    /// As [`Self::read`], on this thread: for the start.
+    pub fn read_blocking<T>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        work(&*self.readers.get()?)
     }
 }
+
+/// Reads an instant from a column.
+fn instant(millis: i64) -> Timestamp {
+    Timestamp::from_millis(millis)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,209 @@
+// The page's own script: swaps what the dashboard rendered, keeps the version, appends
+// log lines, ticks times. It decides nothing about hosts.
+"use strict";
+
+const link = document.getElementById("link");
+const csrf = document.querySelector('meta[name="csrf-token"]').content;
+const page = () => document.getElementById("hosts");
+let version = page() ? Number(page().dataset.version) : 0;
+let socket = null;
+let retry = 500;
+let asked = false;
+
+// ---- time ----
+
+const units = [["day", 86400], ["hour", 3600], ["min", 60], ["s", 1]];
+
+function ago(instant) {
+  const seconds = Math.max(0, Math.round((Date.now() - instant) / 1000));
+  for (const [name, size] of units) {
+    if (seconds >= size) {
+      const n = Math.floor(seconds / size);
+      return n + " " + name + (n > 1 && size > 60 ? "s" : "") + " ago";
+    }
+  }
+  return "now";
+}
+
+function tick() {
+  for (const time of document.querySelectorAll("time[datetime]")) {
+    const instant = Date.parse(time.dateTime);
+    if (Number.isNaN(instant)) continue;
+    const text = ago(instant);
+    if (time.textContent !== text) time.textContent = text;
+    if (!time.dataset.exact) {
+      time.dataset.exact = "yes";
+      time.title = new Date(instant).toLocaleString();
+    }
+  }
+}
+
+// ---- swapping ----
+
+// What the user opened, and what the script added, stays as it is.
+const keep = {
+  beforeAttributeUpdated: (name, node) =>
+    !((name === "open" && node.matches("details.cell")) ||
+      (node.localName === "time" && (name === "title" || name === "data-exact"))),
+  beforeNodeMorphed: (old, fresh) => {
+    if (old.localName === "time" && old.dateTime === fresh.dateTime) return false;
+    return true;
+  },
+};
+
+function swap(fragment) {
+  const old = document.getElementById(fragment.id);
+  if (fragment.html === "") {
+    if (old) old.remove();
+  } else if (old) {
+    Idiomorph.morph(old, fragment.html, { morphStyle: "outerHTML", callbacks: keep });
+  } else if (fragment.after !== undefined && page()) {
+    const before = fragment.after && document.getElementById(fragment.after);
+    for (const hint of page().querySelectorAll(".first")) hint.remove();
+    if (before) before.insertAdjacentHTML("afterend", fragment.html);
+    else page().insertAdjacentHTML("afterbegin", fragment.html);
+  }
+}
+
+// ---- the log ----
+
+const lines = () => document.getElementById("log-lines");
+let loading = null;
+
+async function openLog(host) {
+  loading = host;
+  const answer = await fetch("/hosts/" + encodeURIComponent(host) + "/log");
+  if (!answer.ok || loading !== host) return;
+  const html = await answer.text();
+  loading = null;
+  const panel = document.getElementById("log-panel");
+  if (panel) panel.outerHTML = html;
+  follow();
+  tick();
+}
+
+function follow() {
+  const box = lines();
+  if (box) box.scrollTop = box.scrollHeight;
+}
+
+function output(frame) {
+  const box = lines();
+  if (!box || loading === frame.host || box.dataset.command !== frame.command_id) return;
+  const last = Number(box.dataset.lastSeq);
+  if (frame.first_seq + frame.count - 1 <= last) return;
+  if (frame.first_seq <= last) { openLog(frame.host); return; }
+  const atEnd = box.scrollTop + box.clientHeight >= box.scrollHeight - 8;
+  box.insertAdjacentHTML("beforeend", frame.html);
+  box.dataset.lastSeq = frame.first_seq + frame.count - 1;
+  while (box.childElementCount > 5000) box.firstElementChild.remove();
+  if (atEnd) follow();
+}
+
+function complete(frame) {
+  const box = lines();
+  const outcome = document.getElementById("log-outcome");
+  if (box && outcome && box.dataset.command === frame.command_id) outcome.innerHTML = frame.html;
+}
+
+// ---- the live connection ----
+
+function receive(frame) {
+  if (frame.type === "init" || frame.type === "sync") {
+    if (frame.version !== version) wantAll();
+    return;
+  }
+  if (frame.type === "full_state") {
+    asked = false;
+    version = frame.version;
+    frame.fragments.forEach(swap);
+    const box = lines();
+    if (box) openLog(box.dataset.log);
+    return;
+  }
+  if (frame.type === "host_heartbeat") {
+    frame.fragments.forEach(swap);
+    return;
+  }
+  if (asked || frame.version <= version) return;
+  if (frame.version !== version + 1) { wantAll(); return; }
+  version = frame.version;
+  (frame.fragments || []).forEach(swap);
+  if (frame.type === "command_queued" && document.getElementById("log-panel")) openLog(frame.host);
+  if (frame.type === "command_output") output(frame);
+  if (frame.type === "command_complete") complete(frame);
+}
+
+function wantAll() {
+  if (asked) return;
+  asked = true;
+  socket.send('{"type":"full_state"}');
+}
+
+function connect() {
+  socket = new WebSocket(location.origin.replace(/^http/, "ws") + "/live");
+  socket.onopen = () => {
+    link.dataset.state = "live";
+    link.textContent = "live";
+    retry = 500;
+    asked = false;
+  };
+  socket.onmessage = (message) => {
+    receive(JSON.parse(message.data));
+    tick();
+  };
+  socket.onclose = () => {
+    link.dataset.state = "reconnecting";
+    link.textContent = "reconnecting";
+    setTimeout(connect, retry * (0.5 + Math.random() / 2));
+    retry = Math.min(retry * 2, 5000);
+  };
+}
+
+// ---- clicks ----
+
+function toast(text) {
+  const note = document.createElement("p");
+  note.textContent = text;
+  document.getElementById("toasts").append(note);
+  setTimeout(() => note.remove(), 8000);
+}
+
+async function act(button) {
+  button.setAttribute("aria-busy", "true");
+  try {
+    const path = "/api" + new URL(button.formAction).pathname;
+    const body = button.name === "op" ? JSON.stringify({ op: button.value }) : "{}";
+    const answer = await fetch(path, {
+      method: "POST",
+      headers: { "Content-Type": "application/json", "X-CSRF-Token": csrf },
+      body,
+    });
+    if (answer.status === 401) location.href = "/login";
+    else if (!answer.ok) toast((await answer.json()).error.message);
+  } catch {
+    toast("The dashboard cannot be reached.");
+  } finally {
+    button.removeAttribute("aria-busy");
+  }
+}
+
+document.addEventListener("submit", (event) => {
+  if (event.target.id !== "act" || !event.submitter) return;
+  event.preventDefault();
+  if (!event.submitter.hasAttribute("aria-busy")) act(event.submitter);
+});
+
+document.addEventListener("click", (event) => {
+  const control = event.target.closest('[data-op="log"]');
+  if (control && document.getElementById("log-panel")) {
+    event.preventDefault();
+    openLog(control.dataset.for);
+  }
+});
+
+if (page()) connect();
+else link.hidden = true;
+setInterval(tick, 1000);
+tick();
+follow();

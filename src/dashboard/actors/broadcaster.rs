@@ -1,0 +1,459 @@
+//! The fleet as everybody reads it, and the browsers that watch it.
+//!
+//! Hosts send what they look like now; this actor keeps it, counts the version up, renders
+//! what changed once, and sends the same bytes to every browser. It decides nothing about
+//! hosts, and renders nothing while nobody looks.
+
+use crate::dashboard::messages::{
+    CommandComplete, CommandOutput, CommandQueued, CommandTestResult, DesiredChanged, FleetView,
+    HostChanged, HostEntry, HostOffline, HostPulse, HostRemoved, ReadFleet, ReadHost,
+};
+use crate::dashboard::views;
+use crate::domain::desired::Desired;
+use crate::domain::ids::HostId;
+use actix::prelude::*;
+use bytestring::ByteString;
+use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+/// Heartbeats are shown at most so often.
+const PULSE_EVERY: Duration = Duration::from_secs(1);
+/// Frames that may wait for one browser; more, and it is dropped down to a full state.
+pub const QUEUE: usize = 256;
+
+/// A piece of the page, by its id.
+#[derive(Debug, Serialize)]
+struct Fragment {
+    id: String,
+    /// Empty: the element goes away.
+    html: String,
+    /// For an element that may be new: the id of the one before it; empty: it is the first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    after: Option<String>,
+}
+
+/// One message to browsers.
+#[derive(Debug, Serialize)]
+struct Frame {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    version: u64,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    fragments: Vec<Fragment>,
+    /// The host that it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    host: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    command_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first_seq: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    count: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    html: Option<String>,
+}
+
+impl Frame {
+    fn new(kind: &'static str, version: u64) -> Self {
+        Frame {
+            kind,
+            version,
+            fragments: Vec::new(),
+            host: None,
+            command_id: None,
+            first_seq: None,
+            count: None,
+            html: None,
+        }
+    }
+
+    fn text(&self) -> ByteString {
+        // Strings and numbers only: this cannot fail.
+        serde_json::to_string(self).unwrap_or_default().into()
+    }
+}
+
+/// A browser's queue, as the broadcaster sees it.
+#[derive(Clone)]
+pub struct Browser {
+    /// Takes frames.
+    pub to: Recipient<ToBrowser>,
+    /// How many frames wait for it.
+    pub waiting: Arc<AtomicUsize>,
+}
+
+/// A frame for one browser.
+#[derive(Message, Clone)]
+#[rtype(result = "()")]
+pub struct ToBrowser(pub ByteString);
+
+/// A browser opened its live connection.
+#[derive(Message)]
+#[rtype(result = "usize")]
+pub struct Join(pub Browser);
+
+/// A browser is gone.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Leave(pub usize);
+
+/// A browser saw a gap: it gets the whole fleet.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct WantFullState(pub usize);
+
+struct Watcher {
+    browser: Browser,
+    /// It was too slow: it gets nothing until there is room for a full state.
+    behind: bool,
+}
+
+/// The actor.
+pub struct Broadcaster {
+    version: u64,
+    hosts: BTreeMap<HostId, HostEntry>,
+    desired: Arc<Desired>,
+    view: Option<Arc<FleetView>>,
+    watchers: BTreeMap<usize, Watcher>,
+    next_watcher: usize,
+    pulsed: BTreeSet<HostId>,
+    sync_every: Duration,
+}
+
+impl Broadcaster {
+    /// An empty fleet. Browsers are told the version every `sync_every`.
+    pub fn new(sync_every: Duration) -> Self {
+        Self {
+            version: 1,
+            hosts: BTreeMap::new(),
+            desired: Arc::new(Desired::NotYetFetched),
+            view: None,
+            watchers: BTreeMap::new(),
+            next_watcher: 1,
+            pulsed: BTreeSet::new(),
+            sync_every,
+        }
+    }
+
+    fn view(&mut self) -> Arc<FleetView> {
+        let make = || {
+            Arc::new(FleetView {
+                version: self.version,
+                hosts: self.hosts.clone(),
+                desired: Arc::clone(&self.desired),
+            })
+        };
+        Arc::clone(self.view.get_or_insert_with(make))
+    }
+
+    /// Something changed: `fill` says what browsers are shown, if there are any.
+    fn change(&mut self, kind: &'static str, fill: impl FnOnce(&Self, &mut Frame)) {
+        self.version += 1;
+        self.view = None;
+        if self.watchers.is_empty() {
+            return;
+        }
+        let mut frame = Frame::new(kind, self.version);
+        fill(self, &mut frame);
+        let text = frame.text();
+        self.send_all(&text);
+    }
+
+    fn send_all(&mut self, text: &ByteString) {
+        for watcher in self.watchers.values_mut() {
+            if watcher.behind {
+                continue;
+            }
+            // Past a gap the next `sync`, or the next frame, makes it ask for everything.
+            watcher.behind = !send(&watcher.browser, text.clone());
+        }
+    }
+
+    fn head_fragments(&self) -> Vec<Fragment> {
+        vec![
+            Fragment {
+                id: views::fleet::SUMMARY.to_owned(),
+                html: views::fleet::summary(self.hosts.values()).into_string(),
+                after: None,
+            },
+            Fragment {
+                id: views::fleet::TARGET.to_owned(),
+                html: views::fleet::target(&self.desired).into_string(),
+                after: None,
+            },
+        ]
+    }
+
+    fn row_fragment(&self, id: &HostId) -> Option<Fragment> {
+        let entry = self.hosts.get(id)?;
+        let before = self
+            .hosts
+            .range(..id)
+            .next_back()
+            .map(|(id, _)| views::host::row_id(id));
+        Some(Fragment {
+            id: views::host::row_id(id),
+            html: views::host::row(entry).into_string(),
+            after: Some(before.unwrap_or_default()),
+        })
+    }
+
+    fn full_state(&mut self) -> ByteString {
+        let view = self.view();
+        let mut frame = Frame::new("full_state", self.version);
+        frame.fragments = self.head_fragments();
+        frame.fragments.push(Fragment {
+            id: views::fleet::HOSTS.to_owned(),
+            html: views::fleet::hosts(&view).into_string(),
+            after: None,
+        });
+        frame.text()
+    }
+
+    /// Heartbeats since the last time, in one frame.
+    fn send_pulses(&mut self) {
+        let pulsed = std::mem::take(&mut self.pulsed);
+        if self.watchers.is_empty() || pulsed.is_empty() {
+            return;
+        }
+        let mut frame = Frame::new("host_heartbeat", self.version);
+        for id in &pulsed {
+            if let Some(entry) = self.hosts.get(id) {
+                frame.fragments.push(Fragment {
+                    id: views::host::pulse_id(id),
+                    html: views::host::pulse(entry).into_string(),
+                    after: None,
+                });
+            }
+        }
+        let text = frame.text();
+        self.send_all(&text);
+    }
+
+    /// Those that were too slow and have room again get everything.
+    fn catch_up(&mut self) {
+        let behind: Vec<usize> = self
+            .watchers
+            .iter()
+            .filter(|(_, w)| w.behind)
+            .map(|(n, _)| *n)
+            .collect();
+        if behind.is_empty() {
+            return;
+        }
+        let text = self.full_state();
+        for number in behind {
+            if let Some(watcher) = self.watchers.get_mut(&number)
+                && watcher.browser.waiting.load(Ordering::Relaxed) == 0
+            {
+                watcher.behind = !send(&watcher.browser, text.clone());
+            }
+        }
+    }
+}
+
+/// Puts a frame into a browser's queue; false if that is full.
+fn send(browser: &Browser, text: ByteString) -> bool {
+    if browser.waiting.load(Ordering::Relaxed) >= QUEUE {
+        return false;
+    }
+    browser.waiting.fetch_add(1, Ordering::Relaxed);
+    browser.to.do_send(ToBrowser(text));
+    true
+}
+
+impl Actor for Broadcaster {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        // Reports of thousands of hosts may wait here; hosts wait for nothing.
+        ctx.set_mailbox_capacity(65_536);
+        ctx.run_interval(PULSE_EVERY, |act, _| {
+            act.send_pulses();
+            act.catch_up();
+        });
+        ctx.run_interval(self.sync_every, |act, _| {
+            let text = Frame::new("sync", act.version).text();
+            act.send_all(&text);
+        });
+    }
+}
+
+impl Handler<ReadFleet> for Broadcaster {
+    type Result = Arc<FleetView>;
+
+    fn handle(&mut self, _: ReadFleet, _: &mut Self::Context) -> Self::Result {
+        self.view()
+    }
+}
+
+impl Handler<ReadHost> for Broadcaster {
+    type Result = Option<HostEntry>;
+
+    fn handle(&mut self, msg: ReadHost, _: &mut Self::Context) -> Self::Result {
+        self.hosts.get(&msg.0).cloned()
+    }
+}
+
+impl Handler<HostChanged> for Broadcaster {
+    type Result = ();
+
+    fn handle(&mut self, msg: HostChanged, _: &mut Self::Context) {
+        let id = msg.0.id.clone();
+        let pulse = self
+            .hosts
+            .get(&id)
+            .map(|entry| entry.pulse)
+            .unwrap_or_default();
+        self.hosts.insert(
+            id.clone(),
+            HostEntry {
+                snapshot: msg.0,
+                pulse,
+            },
+        );
+        self.change("fragments", |act, frame| {
+            frame.fragments = act.head_fragments();
+            frame.fragments.extend(act.row_fragment(&id));
+        });
+    }
+}
+
+impl Handler<HostPulse> for Broadcaster {
+    type Result = ();
+
+    fn handle(&mut self, msg: HostPulse, _: &mut Self::Context) {
+        if let Some(entry) = self.hosts.get_mut(&msg.0) {
+            entry.pulse = msg.1;
+            self.view = None;
+            self.pulsed.insert(msg.0);
+        }
+    }
+}
+
+impl Handler<HostOffline> for Broadcaster {
+    type Result = ();
+
+    fn handle(&mut self, msg: HostOffline, _: &mut Self::Context) {
+        self.change("host_offline", |act, frame| {
+            frame.fragments.extend(act.row_fragment(&msg.0));
+        });
+    }
+}
+
+impl Handler<HostRemoved> for Broadcaster {
+    type Result = ();
+
+    fn handle(&mut self, msg: HostRemoved, _: &mut Self::Context) {
+        self.hosts.remove(&msg.0);
+        self.change("fragments", |act, frame| {
+            frame.fragments = act.head_fragments();
+            let id = views::host::row_id(&msg.0);
+            frame.fragments.push(Fragment {
+                id,
+                html: String::new(),
+                after: None,
+            });
+        });
+    }
+}
+
+impl Handler<DesiredChanged> for Broadcaster {
+    type Result = ();
+
+    fn handle(&mut self, msg: DesiredChanged, _: &mut Self::Context) {
+        self.desired = msg.0;
+        self.change("fragments", |act, frame| {
+            frame.fragments = act.head_fragments()
+        });
+    }
+}
+
+impl Handler<CommandQueued> for Broadcaster {
+    type Result = ();
+
+    fn handle(&mut self, msg: CommandQueued, _: &mut Self::Context) {
+        let host = msg.0.host.clone();
+        let command = msg.0;
+        self.change("command_queued", |_, frame| {
+            frame.host = Some(host.to_string());
+            frame.command_id = Some(command.id.to_string());
+        });
+    }
+}
+
+impl Handler<CommandOutput> for Broadcaster {
+    type Result = ();
+
+    fn handle(&mut self, msg: CommandOutput, _: &mut Self::Context) {
+        self.change("command_output", |_, frame| {
+            frame.host = Some(msg.host.to_string());
+            frame.command_id = Some(msg.command_id.to_string());
+            frame.first_seq = Some(msg.first_seq);
+            frame.count = Some(msg.lines.len());
+            let numbered = (msg.first_seq..).zip(msg.lines.iter());
+            frame.html = Some(views::log::lines(numbered).into_string());
+        });
+    }
+}
+
+impl Handler<CommandTestResult> for Broadcaster {
+    type Result = ();
+
+    fn handle(&mut self, _: CommandTestResult, _: &mut Self::Context) {
+        // The row shows the run's progress; results are read when they are asked for.
+    }
+}
+
+impl Handler<CommandComplete> for Broadcaster {
+    type Result = ();
+
+    fn handle(&mut self, msg: CommandComplete, _: &mut Self::Context) {
+        let command = msg.0;
+        self.change("command_complete", |_, frame| {
+            frame.host = Some(command.host.to_string());
+            frame.command_id = Some(command.id.to_string());
+            frame.html = Some(views::log::outcome(&command).into_string());
+        });
+    }
+}
+
+impl Handler<Join> for Broadcaster {
+    type Result = usize;
+
+    fn handle(&mut self, msg: Join, _: &mut Self::Context) -> Self::Result {
+        let number = self.next_watcher;
+        self.next_watcher += 1;
+        let behind = !send(&msg.0, Frame::new("init", self.version).text());
+        self.watchers.insert(
+            number,
+            Watcher {
+                browser: msg.0,
+                behind,
+            },
+        );
+        number
+    }
+}
+
+impl Handler<Leave> for Broadcaster {
+    type Result = ();
+
+    fn handle(&mut self, msg: Leave, _: &mut Self::Context) {
+        self.watchers.remove(&msg.0);
+    }
+}
+
+impl Handler<WantFullState> for Broadcaster {
+    type Result = ();
+
+    fn handle(&mut self, msg: WantFullState, _: &mut Self::Context) {
+        let text = self.full_state();
+        if let Some(watcher) = self.watchers.get_mut(&msg.0) {
+            watcher.behind = !send(&watcher.browser, text);
+        }
+    }
+}

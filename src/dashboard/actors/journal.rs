@@ -1,0 +1,137 @@
+//! What a host's effects mean for SQLite.
+
+use crate::dashboard::store::{self, StoreError};
+use crate::domain::command::Command;
+use crate::domain::facts::{HostFacts, TestRun};
+use crate::domain::host::{HostEffect, HostProfile, HostState};
+use crate::domain::ids::{CommandId, HostId};
+use crate::domain::test_report::TestResult;
+use crate::domain::timestamp::Timestamp;
+use rusqlite::Connection;
+
+/// One thing to write.
+enum Entry {
+    Host {
+        profile: Box<HostProfile>,
+        facts: Box<HostFacts>,
+        last_seen: Option<Timestamp>,
+    },
+    Command {
+        command: Box<Command>,
+        journal: bool,
+    },
+    TestResult(CommandId, Box<TestResult>),
+    TestRun(Box<TestRun>),
+    Event {
+        category: &'static str,
+        message: String,
+        by: Option<String>,
+    },
+}
+
+/// What one event of a host leaves in SQLite, in order. Written as one.
+pub(super) struct Journal {
+    host: HostId,
+    at: Timestamp,
+    entries: Vec<Entry>,
+}
+
+impl Journal {
+    /// Takes the effects that concern SQLite out of `effects`.
+    pub(super) fn take(state: &HostState, effects: &mut Vec<HostEffect>, at: Timestamp) -> Self {
+        let mut journal = Self {
+            host: state.id.clone(),
+            at,
+            entries: Vec::new(),
+        };
+        effects.retain(|effect| {
+            let entry = match effect {
+                HostEffect::SaveHost => Entry::Host {
+                    profile: Box::new(state.profile.clone()),
+                    facts: Box::new(state.facts.clone()),
+                    last_seen: state.last_seen,
+                },
+                HostEffect::SaveCommand { command, journal } => Entry::Command {
+                    command: command.clone(),
+                    journal: *journal,
+                },
+                HostEffect::SaveTestResult(id, result) => Entry::TestResult(*id, result.clone()),
+                HostEffect::SaveTestRun(run) => Entry::TestRun(run.clone()),
+                HostEffect::Record {
+                    category,
+                    message,
+                    by,
+                } => Entry::Event {
+                    category,
+                    message: message.clone(),
+                    by: by.clone(),
+                },
+                HostEffect::Run { .. }
+                | HostEffect::Stop(_)
+                | HostEffect::Announce(_)
+                | HostEffect::Complete(_)
+                | HostEffect::Refetch
+                | HostEffect::Compare { .. }
+                | HostEffect::Answer(_) => return true,
+            };
+            journal.entries.push(entry);
+            false
+        });
+        journal
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Writes all of it, or, on an error, the caller's transaction undoes all of it.
+    pub(super) fn write(&self, conn: &Connection) -> Result<(), StoreError> {
+        for entry in &self.entries {
+            match entry {
+                Entry::Host {
+                    profile,
+                    facts,
+                    last_seen,
+                } => {
+                    let record = store::hosts::HostRecord {
+                        id: self.host.clone(),
+                        profile: (**profile).clone(),
+                        facts: (**facts).clone(),
+                        last_seen: *last_seen,
+                        created_at: self.at,
+                    };
+                    store::hosts::save(conn, &record)?;
+                }
+                Entry::Command { command, journal } => {
+                    store::commands::save(conn, command)?;
+                    if *journal {
+                        let record = store::transitions::TransitionRecord {
+                            at: self.at,
+                            state: command.state,
+                            reason: command.reason.clone(),
+                        };
+                        store::transitions::append(conn, command.id, &record)?;
+                    }
+                }
+                Entry::TestResult(id, result) => store::test_results::save(conn, *id, result)?,
+                Entry::TestRun(run) => store::test_results::save_run(conn, &self.host, run)?,
+                Entry::Event {
+                    category,
+                    message,
+                    by,
+                } => {
+                    let record = store::events::EventRecord {
+                        id: 0,
+                        at: self.at,
+                        host: Some(self.host.clone()),
+                        category: (*category).to_owned(),
+                        message: message.clone(),
+                        by: by.clone(),
+                    };
+                    store::events::append(conn, &record)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}

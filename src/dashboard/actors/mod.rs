@@ -1,0 +1,8 @@
+//! The actors: one per host, one for the fleet, one that tells browsers, one that reads
+//! the remote. They carry messages and effects; rules live in the domain.
+
+pub mod broadcaster;
+pub mod fleet;
+pub mod host;
+mod journal;
+pub mod version_fetcher;

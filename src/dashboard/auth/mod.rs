@@ -1,0 +1,350 @@
+//! Who may use the dashboard: password, one-time code, sessions, CSRF, API tokens.
+//!
+//! Only hashes are stored. What a request proves about itself is a [`Caller`].
+
+mod limiter;
+mod password;
+mod secrets;
+
+pub use secrets::{FirstStart, Secrets};
+
+use crate::dashboard::App;
+use crate::dashboard::clock::Clock;
+use crate::dashboard::store::api_tokens::{self, ApiTokenRecord};
+use crate::dashboard::store::sessions::{self, SessionRecord};
+use crate::dashboard::store::{Store, StoreError, settings};
+use actix_web::HttpRequest;
+use actix_web::cookie::{Cookie, SameSite, time::Duration as CookieDuration};
+use actix_web::http::header::AUTHORIZATION;
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::{Digest, Sha256};
+use std::net::IpAddr;
+use std::sync::Mutex;
+use std::time::Duration;
+use subtle::ConstantTimeEq;
+use totp_rs::Totp;
+
+/// The session cookie's name.
+pub const SESSION_COOKIE: &str = "nixfleet_session";
+/// The name of the cookie that guards the login form.
+pub const LOGIN_COOKIE: &str = "nixfleet_login";
+/// How long a session lasts.
+const SESSION_FOR: Duration = Duration::from_secs(30 * 24 * 3600);
+const LAST_TOTP_STEP: &str = "last_totp_step";
+
+/// Who makes a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Caller {
+    /// The administrator, by a browser's session.
+    Session {
+        /// SHA-256 of the cookie.
+        token_hash: [u8; 32],
+        /// What the page must send along with every change.
+        csrf: String,
+    },
+    /// A program, by an API token.
+    ApiToken {
+        /// What the token is called.
+        name: String,
+    },
+}
+
+impl Caller {
+    /// The name for the audit log.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Session { .. } => "admin".to_owned(),
+            Self::ApiToken { name } => format!("token {name}"),
+        }
+    }
+}
+
+/// Why a login failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LoginError {
+    /// Wrong password or code; which one is not told.
+    Wrong,
+    /// Too many tries: wait so long.
+    TooMany(Duration),
+    /// The form is not one that this dashboard handed out.
+    Csrf,
+    /// The database did not answer.
+    Unavailable(String),
+}
+
+/// Everything that decides who may do what.
+pub struct Auth {
+    secrets: Secrets,
+    totp: Option<Totp>,
+    store: Store,
+    clock: Clock,
+    limiter: Mutex<limiter::Limiter>,
+}
+
+fn random_token() -> Result<String, LoginError> {
+    let mut bytes = [0_u8; 32];
+    getrandom::fill(&mut bytes).map_err(|e| LoginError::Unavailable(e.to_string()))?;
+    Ok(hex(&bytes))
+}
+
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// SHA-256: all that is ever stored of a token.
+pub fn token_hash(token: &str) -> [u8; 32] {
+    Sha256::digest(token.as_bytes()).into()
+}
+
+impl Auth {
+    /// Checks the settings that matter here. The error names the setting.
+    pub fn new(
+        secrets: Secrets,
+        totp: Option<&str>,
+        store: Store,
+        clock: Clock,
+    ) -> Result<Self, String> {
+        let totp = totp.map(totp_of).transpose()?;
+        let limiter = Mutex::new(limiter::Limiter::default());
+        Ok(Self {
+            secrets,
+            totp,
+            store,
+            clock,
+            limiter,
+        })
+    }
+
+    /// Whether a one-time code is asked for.
+    pub fn wants_totp(&self) -> bool {
+        self.totp.is_some()
+    }
+
+    fn mac(&self, what: &str, token: &str) -> String {
+        // HMAC takes keys of any length, so this never fails.
+        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(self.secrets.session.as_bytes()) else {
+            return String::new();
+        };
+        mac.update(what.as_bytes());
+        mac.update(token.as_bytes());
+        hex(&mac.finalize().into_bytes())
+    }
+
+    fn csrf(&self, session_token: &str) -> String {
+        self.mac("csrf:", session_token)
+    }
+
+    /// A guard for the login form: the cookie's value and the hidden field's.
+    pub fn login_form(&self) -> Result<(String, String), LoginError> {
+        let token = random_token()?;
+        let field = self.mac("login:", &token);
+        Ok((token, field))
+    }
+
+    /// Checks the form, the password and the code, and opens a session. Answers the
+    /// cookie's value.
+    pub async fn login(
+        &self,
+        peer: IpAddr,
+        guard: Option<&str>,
+        field: &str,
+        password: String,
+        code: &str,
+    ) -> Result<String, LoginError> {
+        let expected = guard
+            .map(|token| self.mac("login:", token))
+            .unwrap_or_default();
+        if guard.is_none() || !same(&expected, field) {
+            return Err(LoginError::Csrf);
+        }
+        let now = self.clock.now();
+        // A try is counted before it is checked, so that many at once count as many.
+        let allowed = match self.limiter.lock() {
+            Ok(mut limiter) => limiter.attempt(peer, now),
+            Err(poisoned) => poisoned.into_inner().attempt(peer, now),
+        };
+        allowed.map_err(LoginError::TooMany)?;
+        let hash = self.secrets.password_hash.clone();
+        let right = actix_web::web::block(move || password::verify(&password, &hash)).await;
+        let right = right.map_err(|_| LoginError::Unavailable("shutting down".to_owned()))?;
+        if !right || !self.code_is_right(code).await? {
+            return Err(LoginError::Wrong);
+        }
+        if let Ok(mut limiter) = self.limiter.lock() {
+            limiter.succeeded(peer);
+        }
+        let token = random_token()?;
+        let session = SessionRecord {
+            token_hash: token_hash(&token),
+            created_at: now,
+            expires_at: now + SESSION_FOR,
+        };
+        let stored = self.store.write(move |conn| {
+            sessions::delete_expired(conn, now)?;
+            sessions::insert(conn, &session)
+        });
+        stored
+            .await
+            .map_err(|e| LoginError::Unavailable(e.to_string()))?;
+        Ok(token)
+    }
+
+    /// Whether the one-time code is right. A code works once, and so does every older one.
+    async fn code_is_right(&self, code: &str) -> Result<bool, LoginError> {
+        let Some(totp) = &self.totp else {
+            return Ok(true);
+        };
+        let seconds = u64::try_from(self.clock.now().as_millis() / 1000).unwrap_or(0);
+        let Some(step) = totp.check(code.trim(), seconds) else {
+            return Ok(false);
+        };
+        let used = self.store.write(move |conn| {
+            let last = settings::get(conn, LAST_TOTP_STEP)?.and_then(|s| s.parse::<u64>().ok());
+            if last.is_some_and(|last| step <= last) {
+                return Ok(false);
+            }
+            settings::set(conn, LAST_TOTP_STEP, &step.to_string())?;
+            Ok(true)
+        });
+        used.await
+            .map_err(|e| LoginError::Unavailable(e.to_string()))
+    }
+
+    /// Ends a session.
+    pub async fn logout(&self, hash: [u8; 32]) -> Result<(), StoreError> {
+        self.store
+            .write(move |conn| sessions::delete(conn, &hash))
+            .await
+    }
+
+    /// Who makes this request; `None` if it proves nothing.
+    pub async fn caller(&self, request: &HttpRequest) -> Result<Option<Caller>, StoreError> {
+        if let Some(token) = bearer(request) {
+            let hash = token_hash(token);
+            let found = self
+                .store
+                .read(move |conn| api_tokens::find(conn, &hash))
+                .await?;
+            return Ok(found.map(|token| Caller::ApiToken { name: token.name }));
+        }
+        let Some(cookie) = request.cookie(SESSION_COOKIE) else {
+            return Ok(None);
+        };
+        let hash = token_hash(cookie.value());
+        let now = self.clock.now();
+        let found = self
+            .store
+            .read(move |conn| sessions::find(conn, &hash))
+            .await?;
+        let valid = found.filter(|session| session.expires_at > now);
+        Ok(valid.map(|_| Caller::Session {
+            token_hash: hash,
+            csrf: self.csrf(cookie.value()),
+        }))
+    }
+
+    /// Whether a caller may change something: a browser must send the page's token along.
+    pub fn may_change(caller: &Caller, sent: Option<&str>) -> bool {
+        match caller {
+            Caller::ApiToken { .. } => true,
+            Caller::Session { csrf, .. } => sent.is_some_and(|sent| same(csrf, sent)),
+        }
+    }
+
+    /// Makes an API token. It is shown this once.
+    pub async fn new_api_token(&self, name: String) -> Result<String, LoginError> {
+        let token = random_token()?;
+        let record = ApiTokenRecord {
+            token_hash: token_hash(&token),
+            name,
+            created_at: self.clock.now(),
+        };
+        let stored = self
+            .store
+            .write(move |conn| api_tokens::insert(conn, &record))
+            .await;
+        stored.map_err(|e| LoginError::Unavailable(e.to_string()))?;
+        Ok(token)
+    }
+}
+
+fn totp_of(secret: &str) -> Result<Totp, String> {
+    let expected = |e: &dyn std::fmt::Display| {
+        format!("NIXFLEET_TOTP_SECRET: expected a base32 secret of at least 128 bits ({e})")
+    };
+    let cleaned: String = secret.chars().filter(|c| !c.is_whitespace()).collect();
+    let secret = totp_rs::Secret::try_from_base32(cleaned.trim_end_matches('=').to_uppercase())
+        .map_err(|e| expected(&e))?;
+    totp_rs::Builder::new()
+        .with_secret(secret)
+        .with_skew(1)
+        .build()
+        .map_err(|e| expected(&e))
+}
+
+fn bearer(request: &HttpRequest) -> Option<&str> {
+    request
+        .headers()
+        .get(AUTHORIZATION)?
+        .to_str()
+        .ok()?
+        .strip_prefix("Bearer ")
+        .map(str::trim)
+}
+
+/// Compares secrets in constant time.
+fn same(a: &str, b: &str) -> bool {
+    a.as_bytes().ct_eq(b.as_bytes()).into()
+}
+
+/// A cookie that scripts cannot read and other sites cannot send.
+pub fn cookie(
+    app: &App,
+    name: &'static str,
+    value: String,
+    max_age: CookieDuration,
+) -> Cookie<'static> {
+    let secure = app
+        .config
+        .base_url
+        .as_ref()
+        .is_some_and(|url| url.starts_with("https://"));
+    Cookie::build(name, value)
+        .path("/")
+        .http_only(true)
+        .same_site(SameSite::Lax)
+        .secure(secure)
+        .max_age(max_age)
+        .finish()
+}
+
+/// The cookie of a session.
+pub fn session_cookie(app: &App, token: String) -> Cookie<'static> {
+    cookie(app, SESSION_COOKIE, token, CookieDuration::days(30))
+}
+
+/// A cookie's removal.
+pub fn no_cookie(app: &App, name: &'static str) -> Cookie<'static> {
+    cookie(app, name, String::new(), CookieDuration::ZERO)
+}
+
+/// The address a request comes from; behind a trusted proxy, the one that it names.
+pub fn peer(app: &App, request: &HttpRequest) -> IpAddr {
+    let direct = request
+        .peer_addr()
+        .map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.ip());
+    if !app.config.trusted_proxies.contains(&direct) {
+        return direct;
+    }
+    let forwarded = request
+        .headers()
+        .get("x-forwarded-for")
+        .and_then(|v| v.to_str().ok());
+    // The last hop that is no proxy of ours: earlier entries can be made up.
+    forwarded
+        .into_iter()
+        .flat_map(|list| list.rsplit(','))
+        .filter_map(|hop| hop.trim().parse().ok())
+        .find(|hop| !app.config.trusted_proxies.contains(hop))
+        .unwrap_or(direct)
+}

@@ -1,0 +1,109 @@
+//! The dashboard's own secrets: given, read from the data directory, or made there.
+
+use super::{hex, password};
+use crate::cli::DashboardConfig;
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+/// What the dashboard needs to know in secret.
+pub struct Secrets {
+    /// Hash of the admin password.
+    pub password_hash: String,
+    /// Key for CSRF tokens.
+    pub session: String,
+}
+
+/// What is shown once, at the first start.
+pub struct FirstStart {
+    /// The admin password; `None` if one was set before or is configured.
+    pub password: Option<String>,
+}
+
+impl Secrets {
+    /// Takes what is configured, reads what was made before, and makes what is missing,
+    /// in files of mode 0600. The error says what could not be done.
+    pub fn prepare(config: &DashboardConfig) -> Result<(Self, FirstStart), String> {
+        let dir = &config.data_dir;
+        let session = match &config.session_secret {
+            Some(secret) => secret.expose().to_owned(),
+            None => read_or_make(&dir.join("session-secret"), || random(32).map(|b| hex(&b)))?.0,
+        };
+        if let Some(hash) = &config.password_hash {
+            let hash = hash.expose().trim().to_owned();
+            if !password::is_hash(&hash) {
+                return Err(
+                    "NIXFLEET_PASSWORD_HASH: expected an argon2id or bcrypt hash".to_owned(),
+                );
+            }
+            let secrets = Self {
+                password_hash: hash,
+                session,
+            };
+            return Ok((secrets, FirstStart { password: None }));
+        }
+        let mut clear = None;
+        let (password_hash, _) = read_or_make(&dir.join("password-hash"), || {
+            let made = readable_password()?;
+            let hash = password::hash(&made)?;
+            clear = Some(made);
+            Ok(hash)
+        })?;
+        if !password::is_hash(&password_hash) {
+            let path = dir.join("password-hash");
+            return Err(format!(
+                "{}: expected an argon2id or bcrypt hash",
+                path.display()
+            ));
+        }
+        Ok((
+            Self {
+                password_hash,
+                session,
+            },
+            FirstStart { password: clear },
+        ))
+    }
+}
+
+fn random(count: usize) -> Result<Vec<u8>, String> {
+    let mut bytes = vec![0_u8; count];
+    getrandom::fill(&mut bytes).map_err(|error| format!("no random numbers: {error}"))?;
+    Ok(bytes)
+}
+
+/// 100 bits, in letters and digits that are not mistaken for each other.
+fn readable_password() -> Result<String, String> {
+    const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
+    let letters = random(20)?;
+    let letters: Vec<char> = letters
+        .iter()
+        .map(|byte| char::from(ALPHABET[usize::from(byte % 32)]))
+        .collect();
+    Ok(letters
+        .chunks(5)
+        .map(String::from_iter)
+        .collect::<Vec<_>>()
+        .join("-"))
+}
+
+fn read_or_make(
+    path: &Path,
+    make: impl FnOnce() -> Result<String, String>,
+) -> Result<(String, bool), String> {
+    match fs::read_to_string(path) {
+        Ok(text) => return Ok((text.trim().to_owned(), false)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(format!("cannot read {}: {error}", path.display())),
+    }
+    let text = make()?;
+    let written = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .and_then(|mut file| writeln!(file, "{text}").and_then(|()| file.sync_all()));
+    written.map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+    Ok((text, true))
+}

@@ -1,0 +1,98 @@
+//! Hosts: name, looks, and the facts they reported.
+
+use super::{StoreError, instant};
+use crate::domain::facts::HostFacts;
+use crate::domain::host::HostProfile;
+use crate::domain::ids::HostId;
+use crate::domain::timestamp::Timestamp;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+/// A host as it is stored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HostRecord {
+    /// Its id.
+    pub id: HostId,
+    /// Name, looks and place.
+    pub profile: HostProfile,
+    /// What it reported.
+    pub facts: HostFacts,
+    /// When a frame last came, as of the last write.
+    pub last_seen: Option<Timestamp>,
+    /// When it was added. A later `save` does not change it.
+    pub created_at: Timestamp,
+}
+
+const COLUMNS: &str = "id, profile_json, facts_json, last_seen, created_at";
+
+type Raw = (String, String, String, Option<i64>, i64);
+
+fn raw(row: &Row<'_>) -> rusqlite::Result<Raw> {
+    Ok((
+        row.get(0)?,
+        row.get(1)?,
+        row.get(2)?,
+        row.get(3)?,
+        row.get(4)?,
+    ))
+}
+
+fn record((id, profile, facts, last_seen, created_at): Raw) -> Result<HostRecord, StoreError> {
+    Ok(HostRecord {
+        id: HostId::parse(&id).map_err(|e| StoreError::Corrupt(format!("host {id:?}: {e}")))?,
+        profile: serde_json::from_str(&profile)?,
+        facts: serde_json::from_str(&facts)?,
+        last_seen: last_seen.map(instant),
+        created_at: instant(created_at),
+    })
+}
+
+/// All hosts, by id.
+pub fn load_all(conn: &Connection) -> Result<Vec<HostRecord>, StoreError> {
+    let mut statement = conn.prepare_cached(&format!("SELECT {COLUMNS} FROM hosts ORDER BY id"))?;
+    statement
+        .query_map([], raw)?
+        .map(|row| record(row?))
+        .collect()
+}
+
+/// One host.
+pub fn get(conn: &Connection, id: &HostId) -> Result<Option<HostRecord>, StoreError> {
+    let mut statement =
+        conn.prepare_cached(&format!("SELECT {COLUMNS} FROM hosts WHERE id = ?1"))?;
+    statement
+        .query_row([id.as_str()], raw)
+        .optional()?
+        .map(record)
+        .transpose()
+}
+
+/// Adds or replaces a host.
+pub fn save(conn: &Connection, host: &HostRecord) -> Result<(), StoreError> {
+    conn.prepare_cached(
+        "INSERT INTO hosts (id, profile_json, facts_json, last_seen, created_at)
+         VALUES (?1, ?2, ?3, ?4, ?5)
+         ON CONFLICT (id) DO UPDATE SET profile_json = excluded.profile_json,
+             facts_json = excluded.facts_json, last_seen = excluded.last_seen",
+    )?
+    .execute(params![
+        host.id.as_str(),
+        serde_json::to_string(&host.profile)?,
+        serde_json::to_string(&host.facts)?,
+        host.last_seen.map(Timestamp::as_millis),
+        host.created_at.as_millis(),
+    ])?;
+    Ok(())
+}
+
+/// Notes when a frame last came.
+pub fn touch_last_seen(conn: &Connection, id: &HostId, at: Timestamp) -> Result<(), StoreError> {
+    conn.prepare_cached("UPDATE hosts SET last_seen = ?2 WHERE id = ?1")?
+        .execute(params![id.as_str(), at.as_millis()])?;
+    Ok(())
+}
+
+/// Removes a host with its token, commands, output and tests. Its events stay.
+pub fn remove(conn: &Connection, id: &HostId) -> Result<(), StoreError> {
+    conn.execute("DELETE FROM hosts WHERE id = ?1", [id.as_str()])?;
+    Ok(())
+}

@@ -1,0 +1,175 @@
+//! The fleet page.
+
+use super::{host, layout, log, time};
+use crate::dashboard::messages::{FleetView, HostEntry};
+use crate::domain::compartment::Status;
+use crate::domain::desired::{Desired, Remote};
+use crate::domain::facts::LockState;
+use maud::{Markup, html};
+
+/// Id of the summary.
+pub const SUMMARY: &str = "fleet-summary";
+/// Id of the line about the remote.
+pub const TARGET: &str = "fleet-target";
+/// Id of the list of hosts.
+pub const HOSTS: &str = "hosts";
+
+/// "12 hosts: 9 current, 2 need action, 1 failed, 1 offline".
+pub fn summary<'a>(entries: impl Iterator<Item = &'a HostEntry>) -> Markup {
+    let (mut all, mut current, mut action, mut failed, mut busy, mut offline) = (0, 0, 0, 0, 0, 0);
+    for entry in entries {
+        let has = |status| {
+            entry
+                .snapshot
+                .row
+                .iter()
+                .any(|verdict| verdict.status == status)
+        };
+        all += 1;
+        offline += u32::from(!entry.snapshot.online);
+        match () {
+            () if has(Status::Error) => failed += 1,
+            () if has(Status::Working) => busy += 1,
+            () if has(Status::Outdated) => action += 1,
+            () if has(Status::Ok) => current += 1,
+            () => {}
+        }
+    }
+    let parts = [
+        (current, "current"),
+        (busy, "busy"),
+        (
+            action,
+            if action == 1 {
+                "needs action"
+            } else {
+                "need action"
+            },
+        ),
+        (failed, "failed"),
+        (offline, "offline"),
+    ];
+    let parts: Vec<String> = parts
+        .iter()
+        .filter(|(n, _)| *n > 0)
+        .map(|(n, what)| format!("{n} {what}"))
+        .collect();
+    html! {
+        h1 id=(SUMMARY) data-failed=(failed) {
+            @if all == 1 { "1 host" } @else { (all) " hosts" }
+            @if !parts.is_empty() { ": " (parts.join(", ")) }
+        }
+    }
+}
+
+/// What the fleet is compared with, or why that is not known.
+pub fn target(desired: &Desired) -> Markup {
+    html! {
+        div id=(TARGET) .target data-known=(desired.known().is_some()) {
+            @match desired {
+                Desired::Known(remote) => (head(remote)),
+                Desired::NotYetFetched => "Waiting for the first answer of the remote.",
+                Desired::NotConfigured { setting } => {
+                    span.alert { "No remote to compare with: set " code { (setting) } " on the dashboard." }
+                }
+                Desired::Unavailable { since, reason, last_known } => {
+                    span.alert { "Cannot fetch the remote: " (reason) " (since " (time(*since)) ")" }
+                    @if let Some(remote) = last_known { " Last known: " (head(remote)) }
+                    button type="submit" form="act" formaction="/desired/refresh" data-op="retry" { "Retry" }
+                }
+            }
+        }
+    }
+}
+
+fn head(remote: &Remote) -> Markup {
+    let lock = match &remote.lock {
+        LockState::Hash(hash) => hash.short(),
+        LockState::Absent => "none",
+    };
+    html! {
+        span { "origin/" (remote.branch) " " code title=(remote.commit) { (remote.commit.short()) } }
+        " " q.subject { (remote.subject) } " " (time(remote.committed_at))
+        span.quiet { " · flake.lock " code { (lock) } }
+    }
+}
+
+/// All rows, or how to add the first host.
+pub fn hosts(view: &FleetView) -> Markup {
+    html! {
+        div id=(HOSTS) data-version=(view.version) {
+            @if view.hosts.is_empty() { (first_steps()) }
+            @for entry in view.hosts.values() { (host::row(entry)) }
+        }
+    }
+}
+
+fn first_steps() -> Markup {
+    html! {
+        section.first {
+            h2 { "Add the first host" }
+            ol {
+                li { "Choose " b { "Add host" } " below and enter the machine's name. You get its token once." }
+                li { "On that machine, run the agent with the dashboard's address, the token and the URL of your config repository. The dialog shows the command and the NixOS and nix-darwin settings." }
+                li { "Its row appears here as soon as the agent connects. Nothing needs a reload." }
+            }
+        }
+    }
+}
+
+/// The whole page.
+pub fn page(view: &FleetView, log: &Markup, csrf: &str, added: Option<&Added<'_>>) -> Markup {
+    let main = html! {
+        // Buttons of rows belong to this form: it holds the session's token, the rows do not.
+        form #act method="post" { input type="hidden" name="csrf_token" value=(csrf); }
+        section.head {
+            (summary(view.hosts.values()))
+            (target(&view.desired))
+        }
+        (hosts(view))
+        details #add-host.add open[view.hosts.is_empty() || added.is_some()] data-dialog="add-host" {
+            summary { "Add host" }
+            form method="post" action="/hosts" {
+                input type="hidden" name="csrf_token" value=(csrf);
+                label for="hostname" { "Name of the machine" }
+                input #hostname name="hostname" required maxlength="253" placeholder="hsb1"
+                    pattern="[A-Za-z0-9][A-Za-z0-9._\\-]*" autocomplete="off";
+                button type="submit" { "Add" }
+            }
+            @if let Some(added) = added { (token(added)) }
+        }
+        (log)
+    };
+    layout::page("Fleet", Some(csrf), &main)
+}
+
+/// A host that was just added.
+pub struct Added<'a> {
+    /// Its name.
+    pub hostname: &'a str,
+    /// Its token, shown this once.
+    pub token: &'a str,
+    /// The dashboard's address.
+    pub url: &'a str,
+}
+
+fn token(added: &Added<'_>) -> Markup {
+    let (hostname, token, url) = (added.hostname, added.token, added.url);
+    html! {
+        section.token {
+            p { "The token of " b { (hostname) } " is shown only now. Keep it in a file that only root can read." }
+            pre #new-token { code { (token) } }
+            p { "Try it on that machine:" }
+            pre { code {
+                "NIXFLEET_URL=" (url) " NIXFLEET_HOSTNAME=" (hostname) " \\\n"
+                "NIXFLEET_TOKEN=" (token) " \\\n"
+                "NIXFLEET_REPO_URL=<your config repository> nixfleet --agent"
+            } }
+        }
+    }
+}
+
+/// The empty place of the log panel.
+pub fn no_log() -> Markup {
+    log::panel(None, &[], false)
+}

@@ -1,0 +1,110 @@
+//! The log panel: the output of one host's running or last command.
+
+use super::host::word_of;
+use crate::domain::command::Command;
+use crate::protocol::{Line, Stream};
+use maud::{Markup, html};
+
+/// How many lines the panel shows at most; the whole output is one click away.
+pub const TAIL: u32 = 5000;
+
+/// The panel. Without a command it is empty and hidden.
+pub fn panel(command: Option<&Command>, tail: &[(u64, Line)], cut: bool) -> Markup {
+    html! {
+        section #log-panel.log hidden[command.is_none()] aria-label="Log" {
+            @if let Some(command) = command {
+                header {
+                    h2 { (command.host) ": " (command.op.label()) }
+                    div #log-outcome { @if command.state.is_terminal() { (outcome(command)) } }
+                    a href={ "/api/commands/" (command.id) "/output" } { "Whole output" }
+                }
+                @if cut { p.quiet { "Only the last " (TAIL) " lines are shown here." } }
+                div #log-lines.lines tabindex="0" data-log=(command.host) data-command=(command.id)
+                    data-last-seq=(tail.last().map_or(0, |(seq, _)| *seq)) {
+                    (lines(tail.iter().map(|(seq, line)| (*seq, line))))
+                }
+            }
+        }
+    }
+}
+
+/// Lines with their numbers.
+pub fn lines<'a>(numbered: impl Iterator<Item = (u64, &'a Line)>) -> Markup {
+    html! {
+        @for (seq, line) in numbered {
+            div.line data-seq=(seq) data-stream=(stream(line.stream)) { (plain(&line.text)) }
+        }
+    }
+}
+
+/// How a command ended.
+pub fn outcome(command: &Command) -> Markup {
+    html! {
+        span.outcome data-state=(command.state.name()) {
+            (word_of(command.state))
+            @if let Some(code) = command.exit_code { " · exit code " (code) }
+            @if let Some(reason) = &command.reason { " · " (reason) }
+        }
+    }
+}
+
+fn stream(stream: Stream) -> &'static str {
+    match stream {
+        Stream::Stdout => "stdout",
+        Stream::Stderr => "stderr",
+    }
+}
+
+/// A line without terminal control sequences, as it stands after its carriage returns.
+fn plain(text: &str) -> String {
+    let shown = text
+        .trim_end_matches('\r')
+        .rsplit('\r')
+        .next()
+        .unwrap_or_default();
+    let mut plain = String::with_capacity(shown.len());
+    let mut chars = shown.chars().peekable();
+    while let Some(c) = chars.next() {
+        if c != '\u{1b}' {
+            if !c.is_control() || c == '\t' {
+                plain.push(c);
+            }
+            continue;
+        }
+        match chars.next() {
+            // CSI: parameters, then one final character.
+            Some('[') => while chars.next().is_some_and(|c| !('@'..='~').contains(&c)) {},
+            // OSC: up to BEL or ESC \.
+            Some(']') => {
+                while let Some(c) = chars.next() {
+                    if c == '\u{7}' || (c == '\u{1b}' && chars.next_if_eq(&'\\').is_some()) {
+                        break;
+                    }
+                }
+            }
+            Some(_) | None => {}
+        }
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::plain;
+
+    #[test]
+    fn control_sequences_are_taken_out_and_text_stays() {
+        for (raw, shown) in [
+            ("plain", "plain"),
+            ("\u{1b}[1;31merror:\u{1b}[0m no", "error: no"),
+            ("10%\r50%\r100%", "100%"),
+            ("done\r", "done"),
+            ("\u{1b}]8;;http://x\u{7}link\u{1b}]8;;\u{1b}\\", "link"),
+            ("a\u{0}b\u{8}c\td", "abc\td"),
+            ("\u{1b}[", ""),
+            ("\u{1b}", ""),
+        ] {
+            assert_eq!(plain(raw), shown, "{raw:?}");
+        }
+    }
+}

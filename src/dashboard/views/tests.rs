@@ -1,0 +1,95 @@
+use super::*;
+use crate::dashboard::messages::{FleetView, HostEntry};
+use crate::domain::desired::Desired;
+use crate::domain::host::HostState;
+use crate::domain::ids::HostId;
+use crate::protocol::{Line, Stream};
+use std::sync::Arc;
+
+const HOSTILE: &str = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>";
+
+fn hostile_host() -> HostEntry {
+    let desired = Arc::new(Desired::Unavailable {
+        since: Timestamp::from_secs(1),
+        reason: HOSTILE.into(),
+        last_known: None,
+    });
+    let mut state = HostState::new(HostId::parse("h").unwrap(), HOSTILE, desired);
+    for text in [
+        &mut state.profile.platform,
+        &mut state.profile.os_version,
+        &mut state.profile.location,
+        &mut state.profile.device_type,
+        &mut state.profile.repo_url,
+    ] {
+        HOSTILE.clone_into(text);
+    }
+    state.facts.agent.version = Some(HOSTILE.into());
+    state.facts.system.store_path = Some(HOSTILE.into());
+    host::entry_of(&state)
+}
+
+#[test]
+fn text_of_hosts_never_becomes_markup() {
+    let entry = hostile_host();
+    let story = host_page::Story {
+        commands: Vec::new(),
+        runs: Vec::new(),
+    };
+    let line = Line {
+        stream: Stream::Stderr,
+        text: HOSTILE.into(),
+    };
+    let view = FleetView {
+        version: 1,
+        desired: entry.snapshot.compared_at.map_or_else(
+            || {
+                Arc::new(Desired::NotConfigured {
+                    setting: HOSTILE.into(),
+                })
+            },
+            |_| Arc::new(Desired::NotYetFetched),
+        ),
+        hosts: [(entry.snapshot.id.clone(), entry.clone())].into(),
+    };
+    for html in [
+        host::row(&entry),
+        host_page::page(&entry, &story, HOSTILE),
+        fleet::page(&view, &fleet::no_log(), HOSTILE, None),
+        log::lines(std::iter::once((1, &line))),
+        layout::login(HOSTILE, true, Some(HOSTILE)),
+    ] {
+        let html = html.into_string();
+        assert!(!html.contains("<script>alert"), "{html}");
+        assert!(!html.contains("<img"), "{html}");
+    }
+}
+
+#[test]
+fn the_page_holds_each_row_as_an_update_would_send_it() {
+    let entry = hostile_host();
+    let view = FleetView {
+        version: 7,
+        hosts: [(entry.snapshot.id.clone(), entry.clone())].into(),
+        desired: Arc::new(Desired::NotYetFetched),
+    };
+    let page = fleet::page(&view, &fleet::no_log(), "t", None).into_string();
+    for element in [
+        host::row(&entry),
+        fleet::summary(view.hosts.values()),
+        fleet::target(&view.desired),
+        fleet::hosts(&view),
+    ] {
+        assert!(page.contains(&element.into_string()));
+    }
+}
+
+#[test]
+fn the_page_has_nothing_inline() {
+    let entry = hostile_host();
+    let row = host::row(&entry).into_string();
+    assert!(
+        !row.contains("style=") && !row.contains(" onclick"),
+        "{row}"
+    );
+}

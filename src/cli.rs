@@ -1,5 +1,6 @@
 //! Flags and environment, one struct per role. The only room that reads the environment.
 
+use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -80,9 +81,11 @@ pub struct DashboardConfig {
 }
 
 /// How an agent rebuilds and what it looks at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Platform {
     /// NixOS.
+    #[serde(rename = "nixos")]
     NixOs,
     /// macOS with nix-darwin.
     Darwin,
@@ -141,6 +144,10 @@ pub struct AgentConfig {
     /// Directory that stands for `/` where the agent looks at what runs
     /// (`run/current-system`, `nix/var/nix/profiles`). Other than `/` only in tests and the demo.
     pub root: PathBuf,
+    /// The user's home directory: where home-manager keeps its generations.
+    pub home: PathBuf,
+    /// A service manager starts the agent again when it ends.
+    pub managed: bool,
 }
 
 /// What the command line asks for.

@@ -177,7 +177,8 @@ async fn log_panel(app: &App, id: Option<CommandId>) -> Result<Markup, PageError
         Ok((command, store::output::tail(conn, id, views::log::TAIL)?))
     });
     let (command, tail) = read.await?;
-    let cut = tail.first().is_some_and(|(seq, _)| *seq > 1) && tail.len() >= views::log::TAIL as usize;
+    let cut =
+        tail.first().is_some_and(|(seq, _)| *seq > 1) && tail.len() >= views::log::TAIL as usize;
     Ok(views::log::panel(command.as_ref(), &tail, cut))
 }
 

@@ -1,0 +1,33 @@
+//! What jobs do. These run in the job's supervisor, not in the agent.
+
+mod pull;
+mod rebuild;
+mod test;
+
+use super::jobs::Order;
+use super::jobs::supervisor::{Failure, Work};
+use crate::domain::operation::Operation;
+use std::process::Command;
+
+/// Carries out an order.
+pub fn run(order: &Order, work: &mut Work<'_>) -> Result<(), Failure> {
+    let site = &order.site;
+    match order.op {
+        Operation::Pull => pull::run(site, work),
+        Operation::Switch => rebuild::switch(site, work),
+        Operation::PullSwitch => {
+            pull::run(site, work)?;
+            rebuild::switch(site, work)
+        }
+        Operation::Test => test::run(site, work),
+        Operation::Rollback => rebuild::rollback(site, order.args.generation, work),
+        Operation::DryRun => rebuild::dry_run(site, work),
+        Operation::Reboot => {
+            work.say("rebooting")?;
+            let mut command = Command::new("shutdown");
+            work.run(command.args(["-r", "now"]))
+        }
+        // The agent does this itself: a job outlives agents, it is none.
+        Operation::RestartAgent => Err(Failure::Refused(2, "this is no job".to_owned())),
+    }
+}

@@ -1,0 +1,71 @@
+//! Only home-manager: a profile in the user's home.
+
+use super::{Platform, flake, generations, rebuild};
+use crate::agent::site::Site;
+use crate::domain::generation::Generation;
+use crate::protocol::SystemReport;
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+/// Home-manager by itself, on Linux or macOS.
+pub(super) struct HomeManager;
+
+fn profiles(site: &Site) -> PathBuf {
+    site.home.join(".local/state/nix/profiles")
+}
+
+impl Platform for HomeManager {
+    fn switch(&self, site: &Site) -> Vec<Command> {
+        vec![rebuild(
+            site,
+            "home-manager",
+            &["switch", "--flake", &flake(site)],
+        )]
+    }
+
+    fn rollback(&self, site: &Site, generation: Option<u64>) -> Result<Vec<Command>, String> {
+        let links = generations::links(&profiles(site), "home-manager");
+        let runs = self.system(site).generation;
+        let target = match generation {
+            Some(number) => links.iter().find(|(n, _)| *n == number),
+            None => links
+                .iter()
+                .find(|(n, _)| runs.is_some_and(|runs| *n < runs)),
+        };
+        let (_, link) = target.ok_or("there is no such generation")?;
+        // Each generation brings its own program to activate it.
+        Ok(vec![Command::new(link.join("activate"))])
+    }
+
+    fn dry_run(&self, site: &Site) -> Vec<Command> {
+        vec![rebuild(
+            site,
+            "home-manager",
+            &["build", "--no-out-link", "--flake", &flake(site)],
+        )]
+    }
+
+    fn system(&self, site: &Site) -> SystemReport {
+        let profile = profiles(site).join("home-manager");
+        let Ok(path) = fs::canonicalize(&profile) else {
+            return SystemReport::default();
+        };
+        let links = generations::links(&profiles(site), "home-manager");
+        let runs = links
+            .iter()
+            .find(|(_, link)| fs::canonicalize(link).ok().as_ref() == Some(&path));
+        SystemReport {
+            generation: runs.map(|(number, _)| *number),
+            store_path: Some(path.to_string_lossy().into_owned()),
+            // Home-manager does not record the commit.
+            configuration_revision: None,
+            activated_at: generations::changed_at(&profile),
+        }
+    }
+
+    fn generations(&self, site: &Site) -> Vec<Generation> {
+        let runs = fs::canonicalize(profiles(site).join("home-manager")).ok();
+        generations::list(&profiles(site), "home-manager", runs.as_deref())
+    }
+}

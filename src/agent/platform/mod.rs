@@ -1,0 +1,65 @@
+//! What differs between NixOS, nix-darwin and home-manager: how to rebuild, and what runs.
+
+mod generations;
+mod home_manager;
+mod system;
+
+use super::site::Site;
+use crate::cli::Platform as Kind;
+use crate::domain::generation::Generation;
+use crate::protocol::SystemReport;
+use std::process::Command;
+
+/// A way to rebuild a machine and to see what runs on it.
+pub trait Platform {
+    /// Builds and activates the checkout.
+    fn switch(&self, site: &Site) -> Vec<Command>;
+    /// Activates an earlier generation. The error says why that cannot be done.
+    fn rollback(&self, site: &Site, generation: Option<u64>) -> Result<Vec<Command>, String>;
+    /// Builds the checkout and says what activating it would do.
+    fn dry_run(&self, site: &Site) -> Vec<Command>;
+    /// What runs; fields that cannot be told are missing.
+    fn system(&self, site: &Site) -> SystemReport;
+    /// The last ten generations, newest first.
+    fn generations(&self, site: &Site) -> Vec<Generation>;
+}
+
+/// The machine's platform.
+pub fn of(site: &Site) -> Box<dyn Platform> {
+    match site.platform {
+        Kind::NixOs => Box::new(system::System {
+            tool: "nixos-rebuild",
+            version: "nixos-version",
+        }),
+        Kind::Darwin => Box::new(system::System {
+            tool: "darwin-rebuild",
+            version: "darwin-version",
+        }),
+        Kind::HomeManager => Box::new(home_manager::HomeManager),
+    }
+}
+
+/// `REPO#HOST`, as every rebuild program takes it.
+fn flake(site: &Site) -> String {
+    format!("{}#{}", site.repo_dir.display(), site.hostname)
+}
+
+/// The rebuild program: the one that was given, else the platform's own.
+fn rebuild(site: &Site, own: &str, arguments: &[&str]) -> Command {
+    match &site.rebuild {
+        Some(program) => {
+            let mut command = Command::new(program);
+            command.args(arguments);
+            command
+        }
+        None => {
+            let mut command = Command::new(own);
+            command.args(arguments);
+            if own == "nixos-rebuild" {
+                // It would build a newer copy of itself first, and lose the job to it.
+                command.arg("--no-reexec");
+            }
+            command
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! NixOS and nix-darwin: a system profile, and `/run/current-system`.
+
+use super::{Platform, flake, generations, rebuild};
+use crate::agent::site::Site;
+use crate::domain::generation::Generation;
+use crate::protocol::SystemReport;
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+/// The two differ only in the names of their programs.
+pub(super) struct System {
+    pub(super) tool: &'static str,
+    pub(super) version: &'static str,
+}
+
+fn current(site: &Site) -> PathBuf {
+    site.root.join("run/current-system")
+}
+
+fn profiles(site: &Site) -> PathBuf {
+    site.root.join("nix/var/nix/profiles")
+}
+
+impl System {
+    /// The commit that the running system says it was built from.
+    fn revision(&self, store_path: &std::path::Path) -> Option<String> {
+        let program = store_path.join("sw/bin").join(self.version);
+        let mut command = Command::new(program);
+        command
+            .arg("--configuration-revision")
+            .stdin(Stdio::null())
+            .stderr(Stdio::null());
+        let output = command
+            .output()
+            .ok()
+            .filter(|output| output.status.success())?;
+        let text = String::from_utf8(output.stdout).ok()?.trim().to_owned();
+        Some(text).filter(|text| !text.is_empty())
+    }
+}
+
+impl Platform for System {
+    fn switch(&self, site: &Site) -> Vec<Command> {
+        vec![rebuild(
+            site,
+            self.tool,
+            &["switch", "--flake", &flake(site)],
+        )]
+    }
+
+    fn rollback(&self, site: &Site, generation: Option<u64>) -> Result<Vec<Command>, String> {
+        let Some(number) = generation else {
+            return Ok(vec![rebuild(site, self.tool, &["switch", "--rollback"])]);
+        };
+        let profile = profiles(site).join("system");
+        let link = profiles(site).join(format!("system-{number}-link"));
+        if !link.exists() {
+            return Err(format!("there is no generation {number} any more"));
+        }
+        let mut set = Command::new("nix-env");
+        set.arg("-p")
+            .arg(profile)
+            .arg("--switch-generation")
+            .arg(number.to_string());
+        let activate = if self.tool == "darwin-rebuild" {
+            Command::new(link.join("activate"))
+        } else {
+            let mut activate = Command::new(link.join("bin/switch-to-configuration"));
+            activate.arg("switch");
+            activate
+        };
+        Ok(vec![set, activate])
+    }
+
+    fn dry_run(&self, site: &Site) -> Vec<Command> {
+        let action = if self.tool == "darwin-rebuild" {
+            "build"
+        } else {
+            "dry-activate"
+        };
+        vec![rebuild(site, self.tool, &[action, "--flake", &flake(site)])]
+    }
+
+    fn system(&self, site: &Site) -> SystemReport {
+        // What runs is what is active, never what the profile points to: a switch sets the
+        // profile before it activates.
+        let Ok(path) = fs::canonicalize(current(site)) else {
+            return SystemReport::default();
+        };
+        let links = generations::links(&profiles(site), "system");
+        let runs = links
+            .iter()
+            .find(|(_, link)| fs::canonicalize(link).ok().as_ref() == Some(&path));
+        SystemReport {
+            generation: runs.map(|(number, _)| *number),
+            configuration_revision: self.revision(&path),
+            store_path: Some(path.to_string_lossy().into_owned()),
+            activated_at: generations::changed_at(&current(site)),
+        }
+    }
+
+    fn generations(&self, site: &Site) -> Vec<Generation> {
+        let runs = fs::canonicalize(current(site)).ok();
+        generations::list(&profiles(site), "system", runs.as_deref())
+    }
+}

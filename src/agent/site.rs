@@ -1,0 +1,55 @@
+//! What operations and facts need to know about this machine: the agent's settings
+//! without its secrets. Written into every job, so that the job needs no agent.
+
+use crate::cli::{AgentConfig, Platform};
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The machine as operations see it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)] // as in `AgentConfig`
+pub struct Site {
+    pub hostname: String,
+    pub platform: Platform,
+    pub repo_url: Option<String>,
+    pub repo_dir: PathBuf,
+    pub branch: String,
+    pub ssh_key: Option<PathBuf>,
+    pub rebuild: Option<PathBuf>,
+    pub root: PathBuf,
+    pub home: PathBuf,
+    pub state_dir: PathBuf,
+    pub tests_enabled: bool,
+    pub tests_auto_run: bool,
+    pub test_timeout: Duration,
+}
+
+impl Site {
+    /// Takes what is not secret.
+    pub fn of(config: &AgentConfig) -> Self {
+        Self {
+            hostname: config.hostname.clone(),
+            platform: config.platform,
+            repo_url: config.repo_url.clone(),
+            repo_dir: config.repo_dir.clone(),
+            branch: config.branch.clone(),
+            ssh_key: config.ssh_key.clone(),
+            rebuild: config.rebuild.clone(),
+            root: config.root.clone(),
+            home: config.home.clone(),
+            state_dir: config.state_dir.clone(),
+            tests_enabled: config.tests_enabled,
+            tests_auto_run: config.tests_auto_run,
+            test_timeout: config.test_timeout,
+        }
+    }
+
+    /// Where this host's tests are.
+    pub fn tests_dir(&self) -> PathBuf {
+        self.repo_dir
+            .join("hosts")
+            .join(&self.hostname)
+            .join("tests")
+    }
+}

@@ -12,4 +12,5 @@ pub mod cli;
 pub mod dashboard;
 pub mod demo;
 pub mod domain;
+mod process;
 pub mod protocol;

@@ -2,6 +2,7 @@
 //! never outlives its time or its supervisor.
 
 use super::spool::SpoolWriter;
+use crate::process;
 use crate::protocol::Stream;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, killpg};
@@ -70,7 +71,8 @@ pub fn run(
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .process_group(0);
-    die_with_parent(command);
+    // A supervisor that is killed must not leave a switch behind that nobody watches.
+    process::die_with_parent(command);
     let child = command.spawn()?;
     Watch {
         child,
@@ -81,21 +83,6 @@ pub fn run(
     }
     .run(lines, timeout, alone)
 }
-
-/// A supervisor that is killed leaves nothing behind that nobody watches.
-#[cfg(target_os = "linux")]
-fn die_with_parent(command: &mut Command) {
-    #[allow(unsafe_code)]
-    // SAFETY: the closure runs between fork and exec and only makes one system call,
-    // which is async-signal-safe.
-    unsafe {
-        command
-            .pre_exec(|| nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).map_err(io::Error::from));
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-fn die_with_parent(_: &mut Command) {}
 
 struct Watch<'a> {
     child: Child,
@@ -141,7 +128,7 @@ impl Watch<'_> {
         if alone {
             self.signal(Signal::SIGKILL);
         }
-        for mut pipe in streams {
+        for mut pipe in streams.into_iter().filter(|pipe| !pipe.partial.is_empty()) {
             pipe.rest(lines)?;
         }
         lines.pause()?;

@@ -1,5 +1,9 @@
 //! Flags and environment, one struct per role. The only room that reads the environment.
 
+mod parse;
+
+pub use parse::{CliError, environment, parse};
+
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -1,8 +1,13 @@
 //! Reads the command line and picks the role.
 
+use nixfleet::agent::{self, AgentError};
 use nixfleet::cli::{self, CliError, Role};
-use nixfleet::{agent, dashboard, demo};
+use nixfleet::dashboard::{self, DashboardError};
+use nixfleet::demo;
 use std::process::ExitCode;
+
+/// The exit code for a setting that is not as expected, as for a wrong option.
+const BAD_SETTING: u8 = 2;
 
 fn main() -> ExitCode {
     let filter = env_logger::Env::new().filter_or("NIXFLEET_LOG", "info");
@@ -14,7 +19,7 @@ fn main() -> ExitCode {
         Err(CliError::Clap(error)) => error.exit(),
         Err(CliError::Setting(text)) => {
             eprintln!("nixfleet: {text}");
-            return ExitCode::from(2);
+            return BAD_SETTING.into();
         }
     };
     let done = match role {
@@ -27,7 +32,15 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("nixfleet: {error:#}");
-            ExitCode::FAILURE
+            let setting = match error.downcast_ref() {
+                Some(DashboardError::Setting(_)) => true,
+                _ => matches!(error.downcast_ref(), Some(AgentError::StateDir { .. })),
+            };
+            if setting {
+                BAD_SETTING.into()
+            } else {
+                ExitCode::FAILURE
+            }
         }
     }
 }

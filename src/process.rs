@@ -1,5 +1,6 @@
-//! Small things about child processes that both the agent and the demo need.
+//! Small things about processes that every role needs.
 
+use std::io::Write;
 use std::process::Command;
 
 /// Makes a child die with the thread that starts it, where the system can do that (Linux):
@@ -21,3 +22,12 @@ pub fn die_with_parent(command: &mut Command) {
 /// Elsewhere a child lives on.
 #[cfg(not(target_os = "linux"))]
 pub fn die_with_parent(_: &mut Command) {}
+
+/// Prints for the person who started the program. Nobody has to read it: a closed standard
+/// output is no reason to end.
+pub fn say(text: &str) {
+    let mut out = std::io::stdout().lock();
+    if let Err(error) = writeln!(out, "{text}").and_then(|()| out.flush()) {
+        log::debug!("nobody reads what is printed: {error}");
+    }
+}

@@ -69,6 +69,8 @@ pub fn run(config: AgentConfig) -> Result<(), AgentError> {
         config.platform.name(),
         config.url
     );
+    // An error means that there is one already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     clone_in_the_background(Site::of(&config));
     let managed = config.managed;
     let mut connection = Connection::new(config).map_err(state_dir)?;

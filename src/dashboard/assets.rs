@@ -69,3 +69,31 @@ pub async fn serve(name: web::Path<String>) -> HttpResponse {
         None => HttpResponse::NotFound().body("no such asset\n"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::dashboard::auth::hex;
+    use sha2::{Digest, Sha256};
+    use std::path::Path;
+
+    #[test]
+    fn vendored_libraries_are_what_their_list_says() {
+        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/vendor");
+        let list = std::fs::read_to_string(dir.join("VENDORED.md")).unwrap();
+        let rows = list.lines().filter(|line| line.starts_with("| `"));
+        let mut count = 0;
+        for row in rows {
+            let cells: Vec<&str> = row
+                .split('|')
+                .map(|cell| cell.trim().trim_matches('`'))
+                .collect();
+            let (file, sum) = (cells[1], cells[5]);
+            let bytes = std::fs::read(dir.join(file)).unwrap();
+            assert_eq!(hex(&Sha256::digest(bytes)), sum, "{file}");
+            count += 1;
+        }
+        let files = std::fs::read_dir(&dir).unwrap().flatten();
+        let scripts = files.filter(|file| file.path().extension().is_some_and(|e| e == "js"));
+        assert_eq!(scripts.count(), count, "a file is not in the list");
+    }
+}

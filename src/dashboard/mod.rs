@@ -16,6 +16,7 @@ pub mod translate;
 pub mod views;
 
 use crate::cli::DashboardConfig;
+use crate::process;
 use actix::{Actor, Addr};
 use actix_web::http::header;
 use actix_web::middleware::{Compress, DefaultHeaders};
@@ -26,6 +27,7 @@ use actors::version_fetcher::{self, VersionFetcher};
 use auth::{Auth, Secrets};
 use clock::Clock;
 use sockets::agent::AgentDoor;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -96,6 +98,7 @@ fn lock(config: &DashboardConfig) -> Result<nix::fcntl::Flock<std::fs::File>, Da
     let file = std::fs::OpenOptions::new()
         .create(true)
         .append(true)
+        .mode(0o600)
         .open(config.data_dir.join("lock"))
         .map_err(setting)?;
     nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusiveNonblock)
@@ -193,19 +196,20 @@ fn headers() -> DefaultHeaders {
 fn greet(app: &App, bound: std::net::SocketAddr, password: Option<&str>) {
     let own = format!("http://{bound}");
     let url = app.config.base_url.as_ref().unwrap_or(&own);
-    println!("nixfleet {} dashboard: {own}", env!("CARGO_PKG_VERSION"));
+    let mut text = format!("nixfleet {} dashboard: {own}\n", env!("CARGO_PKG_VERSION"));
     if let Some(password) = password {
-        println!("admin password: {password}");
-        println!(
-            "  It is shown only now. A hash of it is kept in {}.",
-            app.config.data_dir.display()
+        let dir = app.config.data_dir.display();
+        text += &format!(
+            "admin password: {password}\n  \
+             It is shown only now. A hash of it is kept in {dir}.\n\
+             to add a host: open {url}, log in, and choose Add host.\n  \
+             It gives you the host's token and the command that starts its agent.\n"
         );
-        println!("to add a host: open {url}, log in, and choose Add host.");
-        println!("  It gives you the host's token and the command that starts its agent.");
     }
     if app.config.source.is_none() {
-        println!("no remote yet: set --source / NIXFLEET_SOURCE to your config repository.");
+        text += "no remote yet: set --source / NIXFLEET_SOURCE to your config repository.\n";
     }
+    process::say(text.trim_end());
 }
 
 async fn ended() {

@@ -10,6 +10,7 @@ use crate::agent::jobs::Jobs;
 use crate::process;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use std::fs;
 use std::io::{self, BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener};
@@ -84,7 +85,7 @@ fn io_error(what: impl Into<String>) -> impl FnOnce(io::Error) -> DemoError {
 /// Runs the demo until SIGINT or SIGTERM, then ends everything that it started.
 pub fn run(listen: Option<SocketAddr>) -> Result<(), DemoError> {
     let stop = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+    for signal in [SIGHUP, SIGINT, SIGTERM] {
         signal_hook::flag::register(signal, Arc::clone(&stop)).map_err(io_error("signals"))?;
     }
     let dir = tempfile::Builder::new()
@@ -96,11 +97,11 @@ pub fn run(listen: Option<SocketAddr>) -> Result<(), DemoError> {
         children: Vec::new(),
     };
     let ran = demo.start(listen).and_then(|()| demo.watch(&stop));
-    println!("ending the demo");
+    process::say("ending the demo");
     demo.end();
     dir.close()
         .map_err(io_error("cannot remove the temporary directory"))?;
-    println!("nothing is left behind");
+    process::say("nothing is left behind");
     ran
 }
 
@@ -112,7 +113,7 @@ struct Demo {
 
 impl Demo {
     fn start(&mut self, listen: Option<SocketAddr>) -> Result<(), DemoError> {
-        println!("nixfleet demo: making a config repository and three hosts");
+        process::say("nixfleet demo: making a config repository and three hosts");
         let rebuild = self.dir.join("rebuild");
         fs::write(&rebuild, REBUILD).map_err(io_error("rebuild"))?;
         let executable = fs::Permissions::from_mode(0o755);
@@ -127,20 +128,23 @@ impl Demo {
             self.start_agent(host, &url, &token, &rebuild)?;
         }
         let push = self.dir.join("push-change");
-        println!();
-        println!("  open      {url}");
-        println!("  password  {password}");
-        println!();
-        println!("What to try:");
-        println!("  1. Log in: three hosts, current against the config repository.");
-        println!("  2. Push a commit, and see the rows turn yellow within seconds:");
-        println!("       sh {}", push.display());
-        println!("     or one that updates flake.lock:");
-        println!("       sh {} lock", push.display());
-        println!("  3. Click Pull, then Switch on a host. The log opens by itself; tests run");
-        println!("     after the switch, and those of gpc0 show what a failure looks like.");
-        println!();
-        println!("Ctrl-C ends everything and leaves nothing behind.");
+        let push = push.display();
+        process::say(&format!(
+            "
+  open      {url}
+  password  {password}
+
+What to try:
+  1. Log in: three hosts, current against the config repository.
+  2. Push a commit, and see the rows turn yellow within seconds:
+       sh {push}
+     or one that updates flake.lock:
+       sh {push} lock
+  3. Click Pull, then Switch on a host. The log opens by itself; tests run
+     after the switch, and those of gpc0 show what a failure looks like.
+
+Ctrl-C ends everything and leaves nothing behind."
+        ));
         Ok(())
     }
 

@@ -22,6 +22,8 @@ use subtle::ConstantTimeEq;
 const PING_EVERY: Duration = Duration::from_secs(30);
 /// A link that was silent for so long is dropped.
 const SILENT_FOR: Duration = Duration::from_secs(45);
+/// A broken link is over when so long no frame came out of it.
+const DRAIN_FOR: Duration = Duration::from_millis(20);
 /// How often silence is looked for.
 const CHECK_EVERY: Duration = Duration::from_secs(5);
 
@@ -152,6 +154,7 @@ pub struct AgentSocket {
     registering: bool,
     heard: Instant,
     pinged: Instant,
+    frames: u64,
     ignored: u64,
 }
 
@@ -166,6 +169,7 @@ impl AgentSocket {
             registering: false,
             heard: now,
             pinged: now,
+            frames: 0,
             ignored: 0,
         }
     }
@@ -232,6 +236,19 @@ impl AgentSocket {
                 }));
             }
         }
+    }
+
+    /// Stops once nothing more comes. The end of a link overtakes the frames that were read
+    /// with it, and the last words of a 3.x agent, which exits after a switch, are its outcome.
+    fn drain(&self, ctx: &mut WebsocketContext<Self>) {
+        let frames = self.frames;
+        ctx.run_later(DRAIN_FOR, move |act, ctx| {
+            if act.frames == frames {
+                ctx.stop();
+            } else {
+                act.drain(ctx);
+            }
+        });
     }
 
     fn register(&mut self, register: Box<Register>, ctx: &mut WebsocketContext<Self>) {
@@ -304,6 +321,7 @@ impl Actor for AgentSocket {
 impl StreamHandler<Result<ws::Message, ProtocolError>> for AgentSocket {
     fn handle(&mut self, item: Result<ws::Message, ProtocolError>, ctx: &mut Self::Context) {
         self.heard = Instant::now();
+        self.frames += 1;
         match item {
             Ok(ws::Message::Text(frame)) => self.text(&frame, ctx),
             Ok(ws::Message::Ping(payload)) => ctx.pong(&payload),
@@ -323,7 +341,7 @@ impl StreamHandler<Result<ws::Message, ProtocolError>> for AgentSocket {
             }
             Err(error) => {
                 log::info!("{}: {error}", self.name());
-                ctx.stop();
+                self.drain(ctx);
             }
         }
     }

@@ -112,7 +112,7 @@ fn commit(conn: &mut Connection, group: Vec<Work>) -> Result<(), rusqlite::Error
     }
     let committed = transaction.commit();
     for answer in answers {
-        answer(committed.as_ref().map(|()| ()));
+        answer(committed.as_ref().copied());
     }
     committed
 }

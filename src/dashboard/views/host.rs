@@ -219,6 +219,8 @@ fn controls(host: &HostSnapshot) -> Markup {
             }
             @if host.last_command.is_some() || host.command.is_some() {
                 a.button href={ "/?log=" (host.id) } data-op="log" data-for=(host.id) { "Log" }
+            } @else {
+                button type="button" disabled title="Nothing ran yet." { "Log" }
             }
         }
     }

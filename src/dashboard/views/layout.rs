@@ -54,6 +54,8 @@ pub fn login(csrf: &str, totp: bool, error: Option<&str>) -> Markup {
             h1 { "nixfleet" }
             @if let Some(error) = error { p.alert role="alert" { (error) } }
             input type="hidden" name="csrf_token" value=(csrf);
+            // There is one account; the field is for password managers.
+            input type="text" name="username" value="admin" autocomplete="username" hidden;
             label for="password" { "Password" }
             input #password type="password" name="password" autocomplete="current-password"
                 required autofocus;

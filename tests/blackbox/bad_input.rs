@@ -1,0 +1,266 @@
+//! Bad input gets a clear error where a user sees it, and loses nothing.
+
+use crate::support::dashboard::TOKEN;
+use crate::support::{Agent, Client, ConfigRepo, Dashboard, OldAgent, wait_until};
+use serde_json::json;
+
+fn with_old_agent(name: &str) -> (Dashboard, Client, OldAgent) {
+    let dashboard = Dashboard::start(&[]);
+    let user = dashboard.login();
+    let agent = OldAgent::join(&dashboard.url, name, "abc1234");
+    user.wait_for_online(name);
+    (dashboard, user, agent)
+}
+
+#[test]
+fn a_wrong_token_is_refused_with_401_before_the_upgrade() {
+    let dashboard = Dashboard::start(&[]);
+    for token in ["", "wrong", &TOKEN[1..]] {
+        let refused = OldAgent::connect(&dashboard.url, token, "web").err();
+        assert_eq!(refused, Some(401), "{token:?}");
+    }
+}
+
+#[test]
+fn a_token_of_one_host_cannot_register_another() {
+    let dashboard = Dashboard::start(&[]);
+    let user = dashboard.login();
+    let added = user.post("/api/hosts", &json!({ "hostname": "one" }));
+    assert_eq!(added.status, 201, "{added:?}");
+    let token = added.json()["token"].as_str().unwrap().to_owned();
+    let mut agent = OldAgent::connect(&dashboard.url, &token, "two").expect("the token is one");
+    agent.send("register", &json!({ "hostname": "two" }));
+    let (code, reason) = agent.expect_close();
+    assert_eq!(code, 1008);
+    assert!(reason.contains("another host"), "{reason}");
+    assert_eq!(user.get("/api/hosts/two").status, 404);
+}
+
+#[test]
+fn a_hostname_that_is_none_is_refused_with_1008_and_an_event() {
+    let dashboard = Dashboard::start(&[]);
+    let user = dashboard.login();
+    for name in ["", "-x", "../etc", "a b", "<script>", &"x".repeat(254)] {
+        let mut agent = OldAgent::connect(&dashboard.url, TOKEN, name).expect("the token is right");
+        agent.send("register", &json!({ "hostname": name }));
+        let (code, reason) = agent.expect_close();
+        assert_eq!(code, 1008, "{name:?}");
+        assert!(reason.contains("hostname"), "{name:?}: {reason}");
+    }
+    assert_eq!(user.get("/api/hosts").json(), json!([]));
+    let events = user.get("/api/events").text;
+    assert!(events.contains("../etc"), "{events}");
+}
+
+#[test]
+fn a_frame_that_is_no_json_object_closes_with_1008_and_the_host_is_not_lost() {
+    for frame in ["hello", "[]", "{\"payload\":{}}", "{\"type\":1}"] {
+        let (dashboard, user, mut agent) = with_old_agent("web");
+        agent.send_text(frame);
+        assert_eq!(agent.expect_close().0, 1008, "{frame:?}");
+        let mut back = OldAgent::join(&dashboard.url, "web", "abc1234");
+        back.heartbeat();
+        user.wait_for_online("web");
+    }
+}
+
+#[test]
+fn a_frame_larger_than_1_mib_closes_with_1009() {
+    let (_dashboard, _user, mut agent) = with_old_agent("web");
+    agent.send("output", &json!({ "line": "x".repeat(1024 * 1024 + 1) }));
+    assert_eq!(agent.expect_close().0, 1009);
+}
+
+#[test]
+fn unknown_types_and_fields_are_ignored() {
+    let (_dashboard, user, mut agent) = with_old_agent("web");
+    agent.send("song", &json!({ "title": "la" }));
+    agent.send(
+        "heartbeat",
+        &json!({ "generation": "def5678", "mood": "fine" }),
+    );
+    wait_until("the heartbeat counts", || {
+        let host = user.host("web");
+        if host["generation"] == "def5678" {
+            Ok(())
+        } else {
+            Err(host)
+        }
+    });
+}
+
+#[test]
+fn an_unknown_host_is_404() {
+    let dashboard = Dashboard::start(&[]);
+    let user = dashboard.login();
+    for answer in [
+        user.get("/api/hosts/nobody"),
+        user.post("/api/hosts/nobody/commands", &json!({ "op": "pull" })),
+        user.post("/api/hosts/..%2fetc/commands", &json!({ "op": "pull" })),
+    ] {
+        assert_eq!(
+            (answer.status, answer.code().as_str()),
+            (404, "no_such_host"),
+            "{answer:?}"
+        );
+    }
+    assert_eq!(user.get("/hosts/nobody").status, 404);
+}
+
+#[test]
+fn an_unknown_operation_is_400_and_names_the_field_and_the_choices() {
+    let (_dashboard, user, _agent) = with_old_agent("web");
+    let answer = user.post("/api/hosts/web/commands", &json!({ "op": "explode" }));
+    assert_eq!(answer.status, 400);
+    for word in ["op", "explode", "pull", "switch", "test"] {
+        assert!(answer.message().contains(word), "{word}: {answer:?}");
+    }
+}
+
+#[test]
+fn a_body_that_is_not_what_was_expected_is_400_and_says_what_is_missing() {
+    let (_dashboard, user, _agent) = with_old_agent("web");
+    for body in ["", "{", "[]", "{\"operation\":\"pull\"}", "{\"op\":7}"] {
+        let answer = user.post_text("/api/hosts/web/commands", body);
+        assert_eq!(
+            (answer.status, answer.code().as_str()),
+            (400, "bad_input"),
+            "{body:?}"
+        );
+    }
+    let large = format!("{{\"op\":\"{}\"}}", "x".repeat(70_000));
+    assert_eq!(
+        user.post_text("/api/hosts/web/commands", &large).status,
+        413
+    );
+}
+
+#[test]
+fn a_busy_host_is_409_and_goes_on_with_what_it_does() {
+    let (_dashboard, user, mut agent) = with_old_agent("web");
+    let pull = user.start("web", "pull");
+    agent.expect_command("pull");
+    let answer = user.post("/api/hosts/web/commands", &json!({ "op": "test" }));
+    assert_eq!((answer.status, answer.code().as_str()), (409, "host_busy"));
+    assert!(answer.message().contains("pull"), "{answer:?}");
+    assert_eq!(
+        user.host("web")["pending_command"]["command_id"],
+        pull.as_str()
+    );
+}
+
+#[test]
+fn an_offline_host_is_409_and_says_that_the_command_may_be_queued() {
+    let (_dashboard, user, agent) = with_old_agent("web");
+    drop(agent);
+    user.wait_for_offline("web");
+    let answer = user.post("/api/hosts/web/commands", &json!({ "op": "pull" }));
+    assert_eq!(
+        (answer.status, answer.code().as_str()),
+        (409, "host_offline")
+    );
+    assert!(answer.message().contains("queue"), "{answer:?}");
+}
+
+#[test]
+fn a_switch_without_a_remote_to_verify_against_is_409_with_the_reason() {
+    let (_dashboard, user, _agent) = with_old_agent("web");
+    let answer = user.post("/api/hosts/web/commands", &json!({ "op": "switch" }));
+    assert_eq!(
+        (answer.status, answer.code().as_str()),
+        (409, "remote_unavailable")
+    );
+    assert!(answer.message().contains("NIXFLEET_SOURCE"), "{answer:?}");
+}
+
+#[test]
+fn a_visitor_sees_nothing_and_a_wrong_password_does_not_let_in() {
+    let dashboard = Dashboard::start(&[]);
+    let visitor = Client::visitor(&dashboard.url);
+    assert_eq!(visitor.get("/").status, 303);
+    assert_eq!(visitor.get("/events").status, 303);
+    for path in ["/api/hosts", "/api/events", "/api/version", "/api/desired"] {
+        assert_eq!(visitor.get(path).status, 401, "{path}");
+    }
+    let refused = visitor.try_login("wrong");
+    assert_eq!(refused.status, 401, "{refused:?}");
+    assert!(refused.text.contains("password"), "{refused:?}");
+}
+
+#[test]
+fn a_change_without_the_pages_token_is_403() {
+    let (_dashboard, user, _agent) = with_old_agent("web");
+    let other_site = user.clone().without_csrf();
+    let answer = other_site.post("/api/hosts/web/commands", &json!({ "op": "pull" }));
+    assert_eq!((answer.status, answer.code().as_str()), (403, "csrf"));
+    assert!(user.host("web")["pending_command"].is_null());
+}
+
+#[test]
+fn the_repository_that_cannot_be_cloned_is_named_in_the_log_of_the_pull() {
+    let repo = ConfigRepo::new();
+    let dashboard = Dashboard::with_source(&repo.remote());
+    let user = dashboard.login();
+    let nowhere = repo.remote().with_extension("nowhere");
+    let _agent = Agent::start(&dashboard.url, "web", &nowhere);
+    user.wait_for_online("web");
+    let pull = user.run("web", "pull", "failed");
+    let log = user.output(pull["command_id"].as_str().unwrap()).join("\n");
+    assert!(log.contains("nowhere"), "{log}");
+    // The host has no commit, so nothing is claimed about it.
+    assert_eq!(user.row("web"), "ok unk unk unk unk");
+}
+
+#[test]
+fn a_missing_rebuild_program_is_named_in_the_row() {
+    let repo = ConfigRepo::new();
+    let dashboard = Dashboard::with_source(&repo.remote());
+    let user = dashboard.login();
+    let missing = [("NIXFLEET_REBUILD", "/nonexistent/rebuild")];
+    let _agent = Agent::start_with(&dashboard.url, "web", &repo.remote(), &missing);
+    user.wait_for_row("web", "ok ok ok unk unk");
+    user.run("web", "switch", "failed");
+    user.wait_for_row("web", "ok ok ok err out");
+    let says = user.says("web", "system");
+    assert!(says.contains("/nonexistent/rebuild"), "{says}");
+}
+
+#[test]
+fn a_test_script_that_is_not_executable_fails_and_says_how_to_mend_it() {
+    let repo = ConfigRepo::new();
+    repo.mode("hosts/web/tests/T01-first.sh", 0o644);
+    repo.push("forgot chmod");
+    let dashboard = Dashboard::with_source(&repo.remote());
+    let user = dashboard.login();
+    let _agent = Agent::start(&dashboard.url, "web", &repo.remote());
+    user.wait_for_row("web", "ok ok ok unk unk");
+    let run = user.run("web", "test", "failed");
+    let output = run["test_results"][0]["output"].as_str().unwrap();
+    assert!(
+        output.contains("chmod +x hosts/web/tests/T01-first.sh"),
+        "{output}"
+    );
+    user.wait_for_row("web", "ok ok ok unk err");
+}
+
+#[test]
+fn hostile_text_of_a_host_is_shown_as_text() {
+    let dashboard = Dashboard::start(&[]);
+    let user = dashboard.login();
+    let mut agent = OldAgent::connect(&dashboard.url, TOKEN, "web").expect("the token is right");
+    let evil = "<script>alert(1)</script>";
+    agent.send(
+        "register",
+        &json!({
+            "hostname": "web", "host_type": evil, "agent_version": evil, "os_version": evil,
+            "theme_color": "red;}</style><script>", "location": evil, "device_type": evil,
+            "generation": evil, "repo_url": evil,
+        }),
+    );
+    user.wait_for_online("web");
+    for page in ["/", "/hosts/web", "/events"] {
+        let html = user.get(page).text;
+        assert!(!html.contains("<script>alert"), "{page}");
+        assert!(!html.contains("</style><script>"), "{page}");
+    }
+}

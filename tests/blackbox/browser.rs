@@ -1,0 +1,150 @@
+//! The page in a real browser, against real agents.
+
+use crate::support::browser::Browser;
+use crate::support::{Agent, Client, ConfigRepo, Dashboard, wait_until};
+
+struct Page {
+    repo: ConfigRepo,
+    dashboard: Dashboard,
+    agent: Agent,
+    user: Client,
+    browser: Browser,
+}
+
+impl Page {
+    fn open() -> Self {
+        let repo = ConfigRepo::new();
+        let dashboard = Dashboard::with_source(&repo.remote());
+        let user = dashboard.login();
+        let agent = Agent::start(&dashboard.url, "web", &repo.remote());
+        user.wait_for_row("web", "ok ok ok unk unk");
+        let browser = Browser::start();
+        browser.login(&dashboard.url, &dashboard.password);
+        Self {
+            repo,
+            dashboard,
+            agent,
+            user,
+            browser,
+        }
+    }
+
+    fn click(&self, op: &str) {
+        self.browser
+            .click(&format!("#host-web button[data-op={op}]"));
+    }
+}
+
+#[test]
+fn a_day_by_clicks_ends_green_without_a_reload_or_a_complaint_of_the_browser() {
+    let page = Page::open();
+    let browser = &page.browser;
+    browser.run("window.neverReloaded = true");
+    browser.wait_for_row("web", "ok ok ok unknown unknown");
+    page.repo.push_change("by clicks");
+    browser.wait_for_row("web", "ok outdated ok outdated unknown");
+    page.click("pull");
+    browser.wait_for_row("web", "ok ok ok outdated unknown");
+    page.agent.set("gate");
+    page.click("switch");
+    browser.wait_for_row("web", "ok ok ok working unknown");
+    browser.wait_for_text("#log-panel", "waiting at the gate");
+    browser.pictures("fleet-switching");
+    page.agent.set("go");
+    browser.wait_for_row("web", "ok ok ok ok outdated");
+    browser.wait_for_text("#log-panel", "after 10");
+    browser.wait_for_text("#log-outcome", "succeeded · exit code 0");
+    page.click("test");
+    browser.wait_for_row("web", "ok ok ok ok ok");
+    browser.wait_for_text("#fleet-summary", "1 host: 1 current");
+    browser.pictures("fleet-green");
+    assert_eq!(browser.run("return window.neverReloaded"), true);
+    assert_eq!(browser.complaints(), [""; 0]);
+}
+
+#[test]
+fn a_running_switch_is_stopped_by_a_click_and_the_row_says_so() {
+    let page = Page::open();
+    page.agent.set("gate");
+    page.click("switch");
+    page.browser
+        .wait_for_text("#log-panel", "waiting at the gate");
+    page.click("stop");
+    page.browser.wait_for_row("web", "ok ok ok error outdated");
+    page.browser.wait_for_text("#log-outcome", "stopped");
+    page.browser
+        .click("#host-web [data-compartment=system] summary");
+    page.browser
+        .wait_for_text("#host-web [data-compartment=system]", "Stopped by admin.");
+}
+
+#[test]
+fn the_page_is_right_again_by_itself_after_the_dashboard_was_killed_and_started() {
+    let mut page = Page::open();
+    page.browser.run("window.neverReloaded = true");
+    page.dashboard.kill_9();
+    page.browser.wait_for_text("#link", "reconnecting");
+    page.repo.push_change("while nobody looked");
+    page.dashboard.start_again();
+    page.browser.wait_for_text("#link", "live");
+    page.browser
+        .wait_for_row("web", "ok outdated ok outdated unknown");
+    assert_eq!(page.browser.run("return window.neverReloaded"), true);
+}
+
+#[test]
+fn a_host_that_goes_away_is_dimmed_and_keeps_its_row() {
+    let mut page = Page::open();
+    page.agent.kill_9();
+    page.browser.wait_for("#host-web[data-online=false]");
+    assert_eq!(page.browser.row("web"), "ok ok ok unknown unknown");
+    page.browser.pictures("fleet-offline");
+}
+
+#[test]
+fn a_host_is_added_on_the_page_and_its_token_lets_its_agent_in() {
+    let dashboard = Dashboard::start(&[]);
+    let browser = Browser::start();
+    browser.login(&dashboard.url, &dashboard.password);
+    browser.pictures("fleet-empty");
+    browser.type_in("#hostname", "new-one");
+    browser.click("#add-host button[type=submit]");
+    browser.wait_for("#new-token");
+    let token = browser.text("#new-token");
+    let mut agent = crate::support::OldAgent::connect(&dashboard.url, token.trim(), "new-one")
+        .expect("the token lets in");
+    agent.register();
+    browser.wait_for("#host-new-one[data-online=true]");
+    assert_eq!(browser.complaints(), [""; 0]);
+}
+
+#[test]
+fn the_hosts_page_tells_the_story_of_its_commands() {
+    let page = Page::open();
+    page.user.run("web", "switch", "succeeded");
+    page.user.run("web", "test", "succeeded");
+    page.browser.click("#host-web a.name");
+    page.browser.wait_for_text("main", "Switch");
+    page.browser.wait_for_text("main", "succeeded");
+    page.browser.pictures("host");
+    page.browser.click("header nav a[href='/events']");
+    wait_until("the audit log is shown", || {
+        let text = page.browser.text("main");
+        if text.contains("Switch was started.") {
+            Ok(())
+        } else {
+            Err(text)
+        }
+    });
+    page.browser.pictures("events");
+    assert_eq!(page.browser.complaints(), [""; 0]);
+}
+
+#[test]
+fn logging_out_ends_the_session() {
+    let page = Page::open();
+    page.browser.click("form[action='/logout'] button");
+    page.browser.wait_for("#password");
+    page.browser.go(&format!("{}/", page.dashboard.url));
+    page.browser.wait_for("#password");
+}

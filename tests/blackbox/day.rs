@@ -1,0 +1,224 @@
+//! A day with a fleet, on real parts.
+
+use crate::support::{Agent, Client, ConfigRepo, Dashboard};
+use serde_json::json;
+
+/// A host that follows the remote and was switched and tested: a green row.
+struct Day {
+    repo: ConfigRepo,
+    dashboard: Dashboard,
+    agent: Agent,
+    user: Client,
+}
+
+impl Day {
+    fn begin() -> Self {
+        let repo = ConfigRepo::new();
+        let dashboard = Dashboard::with_source(&repo.remote());
+        let user = dashboard.login();
+        let agent = Agent::start(&dashboard.url, "web", &repo.remote());
+        user.wait_for_online("web");
+        user.wait_for_row("web", "ok ok ok unk unk");
+        user.run("web", "switch", "succeeded");
+        user.run("web", "test", "succeeded");
+        user.wait_for_row("web", "ok ok ok ok ok");
+        Self {
+            repo,
+            dashboard,
+            agent,
+            user,
+        }
+    }
+}
+
+#[test]
+fn from_a_fresh_start_over_a_push_to_a_row_that_is_green_again() {
+    let day = Day::begin();
+    let (user, repo) = (&day.user, &day.repo);
+
+    let pushed = repo.push_change("a change");
+    user.wait_for_row("web", "ok out ok out out");
+    user.wait_for_saying("web", "git", "1 commit behind origin/main");
+    user.wait_for_saying("web", "git", &pushed[..7]);
+
+    user.run("web", "pull", "succeeded");
+    user.wait_for_row("web", "ok ok ok out ok");
+    assert_eq!(user.host("web")["generation"], pushed.as_str());
+    assert!(
+        user.says("web", "system")
+            .starts_with("Pulled, not switched")
+    );
+
+    let switch = user.run("web", "switch", "succeeded");
+    assert_eq!(switch["exit_code"], 0);
+    user.wait_for_row("web", "ok ok ok ok out");
+    assert_eq!(user.says("web", "tests"), "Run tests to verify system");
+
+    user.run("web", "test", "succeeded");
+    user.wait_for_row("web", "ok ok ok ok ok");
+    assert!(user.says("web", "tests").contains("1/1 passed"));
+}
+
+#[test]
+fn a_failing_test_turns_tests_red_and_is_named() {
+    let day = Day::begin();
+    let script = "#!/bin/sh\n# Name: Disk is mounted\necho no disk >&2\nexit 3\n";
+    day.repo.test("web", "T02-disk.sh", script);
+    day.repo.push("a test that fails");
+    day.user.wait_for_row("web", "ok out ok out out");
+    day.user.run("web", "pull", "succeeded");
+    day.user.run("web", "switch", "succeeded");
+    let run = day.user.run("web", "test", "failed");
+    day.user.wait_for_row("web", "ok ok ok ok err");
+    assert_eq!(
+        day.user.says("web", "tests"),
+        "1 of 2 failed: Disk is mounted"
+    );
+    assert_eq!(run["exit_code"], 1);
+    let results = run["test_results"].as_array().unwrap();
+    let outcomes: Vec<_> = results
+        .iter()
+        .map(|r| (&r["name"], &r["outcome"]))
+        .collect();
+    assert_eq!(
+        json!(outcomes),
+        json!([["First", "passed"], ["Disk is mounted", "failed"]])
+    );
+    assert!(results[1]["output"].as_str().unwrap().contains("no disk"));
+}
+
+#[test]
+fn a_change_of_flake_lock_turns_lock_yellow_too() {
+    let day = Day::begin();
+    day.repo
+        .write("flake.lock", "{ \"version\": 7, \"nodes\": {} }\n");
+    day.repo.push("flake.lock: update");
+    day.user.wait_for_row("web", "ok out out out out");
+    day.user.run("web", "pull", "succeeded");
+    day.user.wait_for_row("web", "ok ok ok out ok");
+}
+
+#[test]
+fn a_switch_that_fails_to_build_is_red_with_its_last_error_line_until_one_succeeds() {
+    let day = Day::begin();
+    day.agent.set("fail-build");
+    let failed = day.user.run("web", "switch", "failed");
+    assert_eq!(failed["exit_code"], 1);
+    day.user.wait_for_row("web", "ok ok ok err ok");
+    let says = day.user.says("web", "system");
+    assert_eq!(
+        says,
+        "Switch failed: error: builder failed with exit code 7"
+    );
+
+    day.agent.unset("fail-build");
+    day.user.run("web", "switch", "succeeded");
+    day.user.wait_for_row("web", "ok ok ok ok out");
+}
+
+#[test]
+fn a_pull_that_changes_nothing_leaves_a_green_row_green() {
+    let day = Day::begin();
+    day.user.run("web", "pull", "succeeded");
+    assert_eq!(day.user.row("web"), "ok ok ok ok ok");
+}
+
+#[test]
+fn a_remote_that_cannot_be_fetched_is_red_with_its_reason_and_recovers_by_itself() {
+    let day = Day::begin();
+    let (here, away) = (day.repo.remote(), day.repo.remote().with_extension("away"));
+    std::fs::rename(&here, &away).unwrap();
+    day.user.wait_for_row("web", "ok err err out out");
+    assert!(
+        day.user
+            .says("web", "system")
+            .starts_with("Cannot verify against the remote: ")
+    );
+    std::fs::rename(&away, &here).unwrap();
+    day.user.wait_for_row("web", "ok ok ok ok ok");
+}
+
+#[test]
+fn a_rollback_is_yellow_on_purpose_and_needs_tests_again() {
+    let day = Day::begin();
+    day.repo.push_change("a second generation");
+    day.user.wait_for_row("web", "ok out ok out out");
+    day.user.run("web", "pull", "succeeded");
+    day.user.run("web", "switch", "succeeded");
+    day.user.run("web", "test", "succeeded");
+    day.user.wait_for_row("web", "ok ok ok ok ok");
+    day.user.run("web", "rollback", "succeeded");
+    day.user.wait_for_row("web", "ok ok ok out out");
+    assert!(
+        day.user
+            .says("web", "system")
+            .starts_with("Rolled back to generation 1")
+    );
+}
+
+#[test]
+fn tests_run_by_themselves_after_a_switch_where_that_is_on() {
+    let repo = ConfigRepo::new();
+    let dashboard = Dashboard::with_source(&repo.remote());
+    let user = dashboard.login();
+    let auto = [("NIXFLEET_TESTS_AUTO_RUN", "true")];
+    let _agent = Agent::start_with(&dashboard.url, "web", &repo.remote(), &auto);
+    user.wait_for_row("web", "ok ok ok unk unk");
+    user.start("web", "switch");
+    user.wait_for_row("web", "ok ok ok ok ok");
+}
+
+#[test]
+fn host_state_survives_a_restart_of_the_dashboard() {
+    let mut day = Day::begin();
+    let before = day.user.host("web");
+    drop(day.agent);
+    day.dashboard.kill_9();
+    day.dashboard.start_again();
+    let user = day.dashboard.login();
+    user.wait_for_row("web", "ok ok ok ok ok");
+    let after = user.host("web");
+    assert_eq!(after["online"], false);
+    for field in [
+        "generation",
+        "lock_hash",
+        "system",
+        "agent_version",
+        "platform",
+    ] {
+        assert_eq!(after[field], before[field], "{field}");
+    }
+}
+
+#[test]
+fn a_stop_ends_the_running_switch_and_says_who_asked() {
+    let day = Day::begin();
+    day.agent.set("gate");
+    let id = day.user.start("web", "switch");
+    day.user.wait_for_line(&id, "waiting at the gate");
+    let answer = day
+        .user
+        .post(&format!("/api/commands/{id}/stop"), &json!({}));
+    assert_eq!(answer.status, 202, "{answer:?}");
+    let stopped = day.user.wait_for_state(&id, "stopped");
+    assert_eq!(stopped["reason"], "Stopped by admin.");
+    day.user.wait_for_row("web", "ok ok ok err ok");
+    assert!(!day.user.output(&id).iter().any(|line| line == "after 1"));
+}
+
+#[test]
+fn the_whole_story_of_a_command_can_be_read() {
+    let day = Day::begin();
+    let switch = day.user.run("web", "switch", "succeeded");
+    let states: Vec<_> = switch["transitions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|t| t["state"].clone())
+        .collect();
+    assert_eq!(
+        json!(states),
+        json!(["sent", "running", "verifying", "succeeded"])
+    );
+    assert_eq!(switch["requested_by"], "admin");
+}

@@ -1,0 +1,12 @@
+//! Black-box tests: the real binary, real git, real sockets, a real browser.
+// A test that cannot go on says so by a panic.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod bad_input;
+mod browser;
+mod day;
+mod demo;
+mod faults;
+mod old_agent;
+mod start;
+mod support;

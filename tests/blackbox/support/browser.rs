@@ -1,0 +1,244 @@
+//! A real browser: headless Chromium, driven over WebDriver.
+
+use super::wait_until;
+use fantoccini::wd::WebDriverCompatibleCommand;
+use fantoccini::{Client, ClientBuilder, Locator};
+use serde_json::{Value, json};
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use tokio::runtime::Runtime;
+
+pub struct Browser {
+    runtime: Runtime,
+    client: Option<Client>,
+    driver: Child,
+    _profile: tempfile::TempDir,
+}
+
+/// A command of the driver that WebDriver itself does not have.
+#[derive(Debug)]
+struct Extra(&'static str, Value);
+
+impl WebDriverCompatibleCommand for Extra {
+    fn endpoint(
+        &self,
+        base: &url::Url,
+        session: Option<&str>,
+    ) -> Result<url::Url, url::ParseError> {
+        base.join(&format!(
+            "session/{}/{}",
+            session.unwrap_or_default(),
+            self.0
+        ))
+    }
+
+    fn method_and_body(&self, _: &url::Url) -> (http::Method, Option<String>) {
+        (http::Method::POST, Some(self.1.to_string()))
+    }
+}
+
+impl Browser {
+    pub fn start() -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let mut driver = Command::new("chromedriver")
+            .arg("--port=0")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("chromedriver is installed: tests/run does that");
+        let mut lines = BufReader::new(driver.stdout.take().unwrap())
+            .lines()
+            .map(Result::unwrap);
+        let port = lines
+            .find_map(|line| {
+                let (_, port) = line.split_once("successfully on port ")?;
+                Some(port.trim_end_matches('.').to_owned())
+            })
+            .expect("chromedriver says its port");
+        let profile = tempfile::tempdir().unwrap();
+        let capabilities = json!({
+            "goog:chromeOptions": { "args": [
+                "--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu",
+                "--hide-scrollbars", "--window-size=1280,900",
+                format!("--user-data-dir={}", profile.path().display()),
+            ] },
+            "goog:loggingPrefs": { "browser": "ALL" },
+        });
+        let mut builder =
+            ClientBuilder::new(hyper_util::client::legacy::connect::HttpConnector::new());
+        builder.capabilities(capabilities.as_object().unwrap().clone());
+        let client = runtime
+            .block_on(builder.connect(&format!("http://127.0.0.1:{port}")))
+            .unwrap();
+        Self {
+            runtime,
+            client: Some(client),
+            driver,
+            _profile: profile,
+        }
+    }
+
+    fn client(&self) -> &Client {
+        self.client.as_ref().unwrap()
+    }
+
+    fn extra(&self, path: &'static str, body: Value) -> Value {
+        self.runtime
+            .block_on(self.client().issue_cmd(Extra(path, body)))
+            .unwrap()
+    }
+
+    fn cdp(&self, cmd: &str, params: Value) -> Value {
+        self.extra("goog/cdp/execute", json!({ "cmd": cmd, "params": params }))
+    }
+
+    pub fn go(&self, url: &str) {
+        self.runtime.block_on(self.client().goto(url)).unwrap();
+    }
+
+    /// Goes through the login form.
+    pub fn login(&self, url: &str, password: &str) {
+        self.go(url);
+        self.type_in("#password", password);
+        self.click("button[type=submit]");
+        self.wait_for("#hosts");
+    }
+
+    /// Waits for an element and types.
+    #[track_caller]
+    pub fn type_in(&self, css: &str, text: &str) {
+        self.wait_for(css);
+        self.runtime.block_on(async {
+            let element = self.client().find(Locator::Css(css)).await.unwrap();
+            element.send_keys(text).await.unwrap();
+        });
+    }
+
+    /// Waits until an element can be clicked, and clicks it.
+    #[track_caller]
+    pub fn click(&self, css: &str) {
+        wait_until(&format!("{css} can be clicked"), || {
+            self.runtime.block_on(async {
+                let element = self
+                    .client()
+                    .find(Locator::Css(css))
+                    .await
+                    .map_err(|e| e.to_string())?;
+                if !element.is_enabled().await.map_err(|e| e.to_string())? {
+                    return Err("it is disabled".to_owned());
+                }
+                element.click().await.map_err(|e| e.to_string())
+            })
+        });
+    }
+
+    #[track_caller]
+    pub fn wait_for(&self, css: &str) {
+        wait_until(&format!("{css} is there"), || {
+            let found = self.run(&format!("return document.querySelector({css:?}) !== null"));
+            if found == true {
+                Ok(())
+            } else {
+                Err(self.text("body"))
+            }
+        });
+    }
+
+    /// Waits until an element's text contains something.
+    #[track_caller]
+    pub fn wait_for_text(&self, css: &str, text: &str) {
+        wait_until(&format!("{css} says {text:?}"), || {
+            let now = self.text(css);
+            if now.contains(text) { Ok(()) } else { Err(now) }
+        });
+    }
+
+    pub fn text(&self, css: &str) -> String {
+        let script = format!("return document.querySelector({css:?})?.innerText ?? ''");
+        self.run(&script).as_str().unwrap_or_default().to_owned()
+    }
+
+    pub fn run(&self, script: &str) -> Value {
+        self.runtime
+            .block_on(self.client().execute(script, Vec::new()))
+            .unwrap()
+    }
+
+    /// The five statuses of a row as the page shows them.
+    pub fn row(&self, host: &str) -> String {
+        let script = format!(
+            "return [...document.querySelectorAll('#host-{host} [data-compartment]')]\
+             .map(cell => cell.dataset.status).join(' ')"
+        );
+        self.run(&script).as_str().unwrap_or_default().to_owned()
+    }
+
+    #[track_caller]
+    pub fn wait_for_row(&self, host: &str, row: &str) {
+        wait_until(&format!("the page shows {host} as {row}"), || {
+            let now = self.row(host);
+            if now == row { Ok(()) } else { Err(now) }
+        });
+    }
+
+    /// What the browser complained about since the last time: scripts, policy, network.
+    pub fn complaints(&self) -> Vec<String> {
+        let log = self.extra("se/log", json!({ "type": "browser" }));
+        let entries = log.as_array().cloned().unwrap_or_default();
+        entries
+            .iter()
+            .map(|entry| entry["message"].as_str().unwrap_or("?").to_owned())
+            .collect()
+    }
+
+    /// Pretends to be a screen.
+    pub fn screen(&self, width: u32, height: u32, dark: bool) {
+        let metrics = json!({
+            "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600,
+        });
+        self.cdp("Emulation.setDeviceMetricsOverride", metrics);
+        let scheme = if dark { "dark" } else { "light" };
+        let feature = json!({ "name": "prefers-color-scheme", "value": scheme });
+        self.cdp(
+            "Emulation.setEmulatedMedia",
+            json!({ "features": [feature] }),
+        );
+    }
+
+    /// Writes a picture into `NIXFLEET_TEST_PICTURES`, where that is set.
+    pub fn picture(&self, name: &str) {
+        let Some(dir) = std::env::var_os("NIXFLEET_TEST_PICTURES").map(PathBuf::from) else {
+            return;
+        };
+        fs::create_dir_all(&dir).unwrap();
+        let png = self.runtime.block_on(self.client().screenshot()).unwrap();
+        fs::write(dir.join(format!("{name}.png")), png).unwrap();
+    }
+
+    /// The same page light and dark, wide and narrow.
+    pub fn pictures(&self, name: &str) {
+        for (size, width, height) in [("wide", 1280, 900), ("narrow", 390, 844)] {
+            for dark in [false, true] {
+                self.screen(width, height, dark);
+                let look = if dark { "dark" } else { "light" };
+                self.picture(&format!("{name}-{size}-{look}"));
+            }
+        }
+        self.screen(1280, 900, false);
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        if let Some(client) = self.client.take() {
+            let _ = self.runtime.block_on(client.close());
+        }
+        let _ = self.driver.kill();
+        let _ = self.driver.wait();
+    }
+}

@@ -1,0 +1,285 @@
+//! A user of the API.
+
+use super::wait_until;
+use serde_json::{Value, json};
+
+/// A logged-in session, or a bare visitor.
+#[derive(Clone)]
+pub struct Client {
+    base: String,
+    agent: ureq::Agent,
+    cookie: Option<String>,
+    csrf: Option<String>,
+}
+
+/// An answer.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub text: String,
+    pub cookies: Vec<String>,
+}
+
+impl Answer {
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|e| panic!("{e}: {self:?}"))
+    }
+
+    /// `error.code` of an error object.
+    pub fn code(&self) -> String {
+        self.json()["error"]["code"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
+    }
+
+    /// `error.message` of an error object.
+    pub fn message(&self) -> String {
+        self.json()["error"]["message"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
+    }
+}
+
+fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {
+    let rest = &text[text.find(before)? + before.len()..];
+    Some(&rest[..rest.find(after)?])
+}
+
+impl Client {
+    pub fn visitor(base: &str) -> Self {
+        let config = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .build();
+        Self {
+            base: base.to_owned(),
+            agent: config.into(),
+            cookie: None,
+            csrf: None,
+        }
+    }
+
+    /// Goes through the login form as a browser does.
+    pub fn login(base: &str, password: &str) -> Self {
+        let mut client = Self::visitor(base);
+        let answer = client.try_login(password);
+        assert_eq!(answer.status, 303, "{answer:?}");
+        let session = answer
+            .cookies
+            .iter()
+            .find(|c| c.starts_with("nixfleet_session="));
+        client.cookie = session.cloned();
+        let page = client.get("/").text;
+        let csrf = between(&page, "name=\"csrf-token\" content=\"", "\"");
+        client.csrf = csrf.map(str::to_owned);
+        client
+    }
+
+    /// Posts the login form.
+    pub fn try_login(&self, password: &str) -> Answer {
+        let form = self.get("/login");
+        let guard = form.cookies.first().expect("the form has a cookie").clone();
+        let token = between(&form.text, "name=\"csrf_token\" value=\"", "\"").expect("a token");
+        let request = self
+            .agent
+            .post(format!("{}/login", self.base))
+            .header("Cookie", guard);
+        let request = request.content_type("application/x-www-form-urlencoded");
+        answer(request.send(format!("password={password}&csrf_token={token}")))
+    }
+
+    /// Forgets the page's token, as another site's form would.
+    pub fn without_csrf(mut self) -> Self {
+        self.csrf = None;
+        self
+    }
+
+    pub fn get(&self, path: &str) -> Answer {
+        let mut request = self.agent.get(format!("{}{path}", self.base));
+        if let Some(cookie) = &self.cookie {
+            request = request.header("Cookie", cookie);
+        }
+        answer(request.call())
+    }
+
+    pub fn post(&self, path: &str, body: &Value) -> Answer {
+        self.post_text(path, &body.to_string())
+    }
+
+    pub fn post_text(&self, path: &str, body: &str) -> Answer {
+        let mut request = self.agent.post(format!("{}{path}", self.base));
+        if let Some(cookie) = &self.cookie {
+            request = request.header("Cookie", cookie);
+        }
+        if let Some(csrf) = &self.csrf {
+            request = request.header("X-CSRF-Token", csrf);
+        }
+        answer(request.content_type("application/json").send(body))
+    }
+
+    pub fn host(&self, name: &str) -> Value {
+        self.get(&format!("/api/hosts/{name}")).json()
+    }
+
+    /// The five statuses, as the acceptance table writes them.
+    pub fn row(&self, name: &str) -> String {
+        let host = self.host(name);
+        let short = |compartment: &str| {
+            match host["update_status"][compartment]["status"]
+                .as_str()
+                .unwrap_or("none")
+            {
+                "outdated" => "out",
+                "error" => "err",
+                "working" => "wrk",
+                "unknown" => "unk",
+                other => other,
+            }
+            .to_owned()
+        };
+        ["agent", "git", "lock", "system", "tests"]
+            .map(short)
+            .join(" ")
+    }
+
+    /// What a compartment says.
+    pub fn says(&self, name: &str, compartment: &str) -> String {
+        let host = self.host(name);
+        host["update_status"][compartment]["message"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
+    }
+
+    /// Waits until a compartment says something.
+    #[track_caller]
+    pub fn wait_for_saying(&self, name: &str, compartment: &str, text: &str) {
+        wait_until(&format!("{compartment} of {name} says {text:?}"), || {
+            let now = self.says(name, compartment);
+            if now.contains(text) { Ok(()) } else { Err(now) }
+        });
+    }
+
+    /// Waits for a whole row.
+    #[track_caller]
+    pub fn wait_for_row(&self, name: &str, row: &str) {
+        wait_until(&format!("the row of {name} is {row}"), || {
+            let now = self.row(name);
+            if now == row {
+                Ok(())
+            } else {
+                Err((now, self.host(name)))
+            }
+        });
+    }
+
+    #[track_caller]
+    pub fn wait_for_online(&self, name: &str) {
+        wait_until(&format!("{name} is online"), || {
+            let answer = self.get(&format!("/api/hosts/{name}"));
+            let online = answer.status == 200 && answer.json()["online"] == true;
+            if online { Ok(()) } else { Err(answer) }
+        });
+    }
+
+    #[track_caller]
+    pub fn wait_for_offline(&self, name: &str) {
+        wait_until(&format!("{name} is offline"), || {
+            let host = self.host(name);
+            if host["online"] == false {
+                Ok(())
+            } else {
+                Err(host)
+            }
+        });
+    }
+
+    /// Waits until a host runs nothing.
+    #[track_caller]
+    pub fn wait_for_idle(&self, name: &str) {
+        wait_until(&format!("{name} is idle"), || {
+            let host = self.host(name);
+            if host["pending_command"].is_null() {
+                Ok(())
+            } else {
+                Err(host)
+            }
+        });
+    }
+
+    /// Starts an operation; answers the command's id.
+    #[track_caller]
+    pub fn start(&self, name: &str, op: &str) -> String {
+        let answer = self.post(&format!("/api/hosts/{name}/commands"), &json!({ "op": op }));
+        assert_eq!(answer.status, 202, "{answer:?}");
+        answer.json()["command_id"]
+            .as_str()
+            .expect("an id")
+            .to_owned()
+    }
+
+    pub fn command(&self, id: &str) -> Value {
+        self.get(&format!("/api/commands/{id}")).json()
+    }
+
+    /// Waits until a command is in a state.
+    #[track_caller]
+    pub fn wait_for_state(&self, id: &str, state: &str) -> Value {
+        wait_until(&format!("command {id} is {state}"), || {
+            let command = self.command(id);
+            if command["state"] == state {
+                Ok(command)
+            } else {
+                Err(command)
+            }
+        })
+    }
+
+    /// Starts an operation and waits for its state.
+    #[track_caller]
+    pub fn run(&self, name: &str, op: &str, state: &str) -> Value {
+        let id = self.start(name, op);
+        self.wait_for_state(&id, state)
+    }
+
+    /// All lines of a command's output.
+    pub fn output(&self, id: &str) -> Vec<String> {
+        let text = self.get(&format!("/api/commands/{id}/output")).text;
+        text.lines().map(str::to_owned).collect()
+    }
+
+    /// Waits for a line of a command's output.
+    #[track_caller]
+    pub fn wait_for_line(&self, id: &str, line: &str) {
+        wait_until(&format!("command {id} prints {line:?}"), || {
+            let lines = self.output(id);
+            if lines.iter().any(|l| l == line) {
+                Ok(())
+            } else {
+                Err(lines)
+            }
+        });
+    }
+}
+
+fn answer(result: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Answer {
+    let mut response = result.expect("the dashboard answers");
+    let cookies = response
+        .headers()
+        .get_all("set-cookie")
+        .iter()
+        .filter_map(|cookie| Some(cookie.to_str().ok()?.split(';').next()?.to_owned()))
+        .collect();
+    let status = response.status().as_u16();
+    let text = response
+        .body_mut()
+        .read_to_string()
+        .expect("the answer is text");
+    Answer {
+        status,
+        text,
+        cookies,
+    }
+}

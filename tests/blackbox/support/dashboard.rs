@@ -1,0 +1,119 @@
+//! The dashboard as a process.
+
+use super::{Client, kill_9, nixfleet};
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::Duration;
+
+/// The enrolment token that test agents use.
+pub const TOKEN: &str = "enrolment-token-of-the-tests";
+
+/// A running dashboard with a data directory of its own.
+pub struct Dashboard {
+    pub dir: tempfile::TempDir,
+    pub url: String,
+    pub password: String,
+    settings: Vec<(String, String)>,
+    child: Child,
+}
+
+impl Dashboard {
+    /// Starts one that reads the given remote.
+    pub fn with_source(source: &Path) -> Self {
+        Self::start(&[("NIXFLEET_SOURCE", source.to_str().unwrap())])
+    }
+
+    /// Starts one with these variables.
+    pub fn start(settings: &[(&str, &str)]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let mut settings: Vec<(String, String)> = settings
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+            .collect();
+        settings.push(("NIXFLEET_AGENT_TOKEN".to_owned(), TOKEN.to_owned()));
+        settings.push(("NIXFLEET_FETCH_TTL".to_owned(), "1".to_owned()));
+        let (child, lines) = spawn(dir.path(), "127.0.0.1:0", &settings);
+        let url = expect(&lines, |line| {
+            line.split_once(" dashboard: ")
+                .map(|(_, url)| url.to_owned())
+        });
+        let password = expect(&lines, |line| {
+            line.strip_prefix("admin password: ").map(str::to_owned)
+        });
+        Self {
+            dir,
+            url,
+            password,
+            settings,
+            child,
+        }
+    }
+
+    pub fn login(&self) -> Client {
+        Client::login(&self.url, &self.password)
+    }
+
+    pub fn kill_9(&mut self) {
+        kill_9(&mut self.child);
+    }
+
+    /// Starts it again: same address, same data.
+    pub fn start_again(&mut self) {
+        let address = self.url.strip_prefix("http://").unwrap().to_owned();
+        let (child, lines) = spawn(self.dir.path(), &address, &self.settings);
+        self.child = child;
+        let url = expect(&lines, |line| {
+            line.split_once(" dashboard: ")
+                .map(|(_, url)| url.to_owned())
+        });
+        assert_eq!(url, self.url);
+    }
+}
+
+impl Drop for Dashboard {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Starts the process; answers it and the lines it prints.
+pub fn spawn(
+    data: &Path,
+    listen: &str,
+    settings: &[(String, String)],
+) -> (Child, Receiver<String>) {
+    let mut child = nixfleet()
+        .args(["--dashboard", "--listen", listen, "--data-dir"])
+        .arg(data)
+        .envs(settings.iter().map(|(k, v)| (k, v)))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let stdout = BufReader::new(child.stdout.take().unwrap());
+    let (tell, lines) = channel();
+    thread::spawn(move || {
+        stdout
+            .lines()
+            .map_while(Result::ok)
+            .try_for_each(|line| tell.send(line))
+    });
+    (child, lines)
+}
+
+/// The first line that `find` accepts.
+#[track_caller]
+pub fn expect<T>(lines: &Receiver<String>, find: impl Fn(&str) -> Option<T>) -> T {
+    loop {
+        let line = lines
+            .recv_timeout(Duration::from_secs(30))
+            .expect("the dashboard says more");
+        if let Some(found) = find(&line) {
+            return found;
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! What the tests share: processes, repositories, clients, and waiting for conditions.
+
+pub mod agent;
+pub mod browser;
+pub mod client;
+pub mod dashboard;
+pub mod old_agent;
+pub mod proxy;
+pub mod repo;
+
+pub use agent::Agent;
+pub use client::Client;
+pub use dashboard::Dashboard;
+pub use old_agent::OldAgent;
+pub use proxy::Proxy;
+pub use repo::ConfigRepo;
+
+use std::fmt::Debug;
+use std::process::Child;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long a condition may take to come true. Generous: a machine may be busy.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waits until `look` answers `Ok`; panics with the last `Err` when patience is over.
+#[track_caller]
+pub fn wait_until<T, E: Debug>(what: &str, mut look: impl FnMut() -> Result<T, E>) -> T {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        match look() {
+            Ok(found) => return found,
+            Err(last) if Instant::now() >= until => {
+                panic!("waited in vain until {what}: {last:#?}")
+            }
+            Err(_) => thread::sleep(Duration::from_millis(20)),
+        }
+    }
+}
+
+/// As a power cut would.
+pub fn kill_9(child: &mut Child) {
+    child.kill().expect("the process can be killed");
+    child.wait().expect("the process was ours");
+}
+
+/// The binary under test, without any setting of the machine that runs the tests.
+pub fn nixfleet() -> std::process::Command {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_nixfleet"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("NIXFLEET_") {
+            command.env_remove(name);
+        }
+    }
+    command
+        .env_remove("STATE_DIRECTORY")
+        .env_remove("INVOCATION_ID");
+    command
+}

@@ -134,6 +134,9 @@ pub struct SystemReport {
     pub configuration_revision: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub activated_at: Option<Timestamp>,
+    /// Store path of the agent that this system contains: the one that should run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agent_path: Option<String>,
 }
 
 /// A job the agent has: running, or ended and not yet acknowledged.

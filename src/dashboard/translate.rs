@@ -47,6 +47,7 @@ fn system(report: &SystemReport) -> SystemFacts {
         store_path: some_text(report.store_path.as_ref()),
         configuration_revision: some_text(report.configuration_revision.as_ref()),
         activated_at: report.activated_at,
+        agent_path: some_text(report.agent_path.as_ref()),
     }
 }
 

@@ -63,6 +63,11 @@ pub struct Command {
     pub reason: Option<String>,
     /// Who asked it to stop.
     pub stop_by: Option<String>,
+    /// How long it may run before it is overdue.
+    pub time_limit: Duration,
+    /// It runs longer than its operation usually does.
+    #[serde(default)]
+    pub slow: bool,
     /// What it is doing now, in a few words ("Test 3 of 8: GPU").
     pub progress: Option<String>,
     /// Number of the last line of output that was stored.
@@ -296,7 +301,8 @@ impl Command {
         match self.state {
             State::Sent => gone.or(self.deadline),
             State::Overdue => gone,
-            State::Queued | State::Running | State::Stopping | State::Verifying => self.deadline,
+            State::Running => self.slow_at().or(self.deadline),
+            State::Queued | State::Stopping | State::Verifying => self.deadline,
             State::Succeeded
             | State::Failed
             | State::Unverified
@@ -308,6 +314,16 @@ impl Command {
             | State::Expired
             | State::Cancelled => None,
         }
+    }
+
+    /// When a running command should be pointed at as slow; `None` once it was.
+    fn slow_at(&self) -> Option<Timestamp> {
+        let warn_after = self.op.rules().warn_after;
+        let ahead = self.time_limit.checked_sub(warn_after)?;
+        let millis = i64::try_from(ahead.as_millis()).ok()?;
+        self.deadline
+            .filter(|_| !self.slow)
+            .map(|deadline| deadline.shifted(-millis))
     }
 
     /// A command that was just accepted for a connected host.
@@ -383,7 +399,7 @@ impl Machine {
             Event::Extend(by) => {
                 if matches!(state, Running | Overdue) {
                     let reason = format!("{by} gave it more time.");
-                    let deadline = self.now + self.command.op.rules().deadline;
+                    let deadline = self.now + self.command.time_limit;
                     self.enter(Running, Some(reason), Some(deadline));
                 }
             }
@@ -426,13 +442,13 @@ impl Machine {
     fn runs(&mut self) {
         self.command.missed = 0;
         if self.command.state == State::Sent {
-            let deadline = self.now + self.command.op.rules().deadline;
+            let deadline = self.now + self.command.time_limit;
             self.enter(State::Running, None, Some(deadline));
         }
     }
 
     fn found_again(&mut self) {
-        let deadline = self.now + self.command.op.rules().deadline;
+        let deadline = self.now + self.command.time_limit;
         self.enter(
             State::Running,
             Some("The agent still runs it.".to_owned()),
@@ -472,10 +488,10 @@ impl Machine {
     fn ended(&mut self, outcome: &Outcome) {
         use State::*;
         match self.command.state {
-            Queued | Sent | Running | Overdue | Stopping | Lost => {}
+            Sent | Running | Overdue | Stopping | Lost => {}
             // A 3.x agent that came back may deliver its outcome late.
             Verifying if self.command.exit_code.is_none() => {}
-            Verifying | Succeeded | Failed | Unverified | Rejected | Blocked | Stopped
+            Queued | Verifying | Succeeded | Failed | Unverified | Rejected | Blocked | Stopped
             | TimedOut | Expired | Cancelled => return,
         }
         self.command.exit_code = Some(outcome.exit_code);
@@ -563,6 +579,9 @@ impl Machine {
                     Some("The agent did not acknowledge the command.".into()),
                     None,
                 );
+            }
+            Running if self.command.deadline.is_some_and(|at| self.now < at) => {
+                self.command.slow = true;
             }
             Running => {
                 let reason = "It runs longer than expected: extend it, stop it, or let it be.";

@@ -87,6 +87,8 @@ pub struct SystemFacts {
     pub configuration_revision: Option<String>,
     /// When it was activated.
     pub activated_at: Option<Timestamp>,
+    /// Store path of the agent that it contains.
+    pub agent_path: Option<String>,
 }
 
 impl SystemFacts {
@@ -111,6 +113,9 @@ impl SystemFacts {
         if newer.configuration_revision.is_some() {
             self.configuration_revision
                 .clone_from(&newer.configuration_revision);
+        }
+        if newer.agent_path.is_some() {
+            self.agent_path.clone_from(&newer.agent_path);
         }
         if newer.activated_at.is_some() {
             self.activated_at = newer.activated_at;

@@ -1,6 +1,7 @@
 //! The table of operations, used by API, page, pipelines and validation alike.
 
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -177,6 +178,42 @@ impl fmt::Display for Operation {
     }
 }
 
+/// How long operations may take: the table's deadlines, and those that a user has set.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TimeLimits(BTreeMap<Operation, Duration>);
+
+impl TimeLimits {
+    /// Reads `switch=90m,pull=120s`; `None` if it is not that. Units are s, m and h; a limit
+    /// is from one second to a week.
+    pub fn parse(text: &str) -> Option<Self> {
+        let week = Duration::from_secs(7 * 24 * 3600);
+        let pairs = text.split(',').map(|pair| {
+            let (name, limit) = pair.trim().split_once('=')?;
+            let op = Operation::parse(name.trim())?;
+            let (number, unit) = limit
+                .trim()
+                .split_at_checked(limit.trim().len().checked_sub(1)?)?;
+            let seconds = match unit {
+                "s" => 1,
+                "m" => 60,
+                "h" => 3600,
+                _ => return None,
+            };
+            let limit = Duration::from_secs(number.parse::<u64>().ok()?.checked_mul(seconds)?);
+            (limit >= Duration::from_secs(1) && limit <= week).then_some((op, limit))
+        });
+        pairs.collect::<Option<_>>().map(Self)
+    }
+
+    /// When `op` becomes overdue, counted from its start.
+    pub fn of(&self, op: Operation) -> Duration {
+        self.0
+            .get(&op)
+            .copied()
+            .unwrap_or_else(|| op.rules().deadline)
+    }
+}
+
 /// What an operation is asked with.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -202,6 +239,27 @@ mod tests {
             }
         }
         assert_eq!(Operation::parse("rm -rf /"), None);
+    }
+
+    #[test]
+    fn time_limits_are_read_and_the_table_holds_for_the_rest() {
+        let limits = TimeLimits::parse("switch=90m, pull=20s").unwrap();
+        assert_eq!(limits.of(Operation::Switch), Duration::from_secs(5400));
+        assert_eq!(limits.of(Operation::Pull), Duration::from_secs(20));
+        assert_eq!(limits.of(Operation::Test), Operation::Test.rules().deadline);
+        for bad in [
+            "",
+            "switch",
+            "switch=",
+            "switch=m",
+            "switch=5",
+            "fly=5m",
+            "pull=0s",
+            "pull=9999h",
+            "pull=5é",
+        ] {
+            assert_eq!(TimeLimits::parse(bad), None, "{bad:?}");
+        }
     }
 
     #[test]

@@ -1,12 +1,18 @@
 //! Only home-manager: a profile in the user's home.
 
-use super::{Platform, flake, generations, rebuild};
+use super::{Platform, contained_agent, flake, generations, rebuild};
 use crate::agent::site::Site;
 use crate::domain::generation::Generation;
 use crate::protocol::SystemReport;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
+
+/// Where a home says how its agent is started, on Linux and on macOS.
+const UNITS: &[&str] = &[
+    "home-files/.config/systemd/user/nixfleet-agent.service",
+    "LaunchAgents/org.nix-community.home.nixfleet-agent.plist",
+];
 
 /// Home-manager by itself, on Linux or macOS.
 pub(super) struct HomeManager;
@@ -61,6 +67,7 @@ impl Platform for HomeManager {
             // Home-manager does not record the commit.
             configuration_revision: None,
             activated_at: generations::changed_at(&profile),
+            agent_path: contained_agent(&path, UNITS),
         }
     }
 

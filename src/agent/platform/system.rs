@@ -1,12 +1,18 @@
 //! NixOS and nix-darwin: a system profile, and `/run/current-system`.
 
-use super::{Platform, flake, generations, rebuild};
+use super::{Platform, contained_agent, flake, generations, rebuild};
 use crate::agent::site::Site;
 use crate::domain::generation::Generation;
 use crate::protocol::SystemReport;
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+
+/// Where a system says how its agent is started: NixOS, then nix-darwin.
+const UNITS: &[&str] = &[
+    "etc/systemd/system/nixfleet-agent.service",
+    "Library/LaunchDaemons/org.nixos.nixfleet-agent.plist",
+];
 
 /// The two differ only in the names of their programs.
 pub(super) struct System {
@@ -97,6 +103,7 @@ impl Platform for System {
             configuration_revision: self.revision(&path),
             store_path: Some(path.to_string_lossy().into_owned()),
             activated_at: generations::changed_at(&current(site)),
+            agent_path: contained_agent(&path, UNITS),
         }
     }
 

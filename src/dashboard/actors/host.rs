@@ -448,12 +448,11 @@ impl HostActor {
                     error.map(|line| line.text.as_str()),
                 );
                 let Some((id, first)) = place else {
-                    log::warn!(
-                        "{}: output of command {}, which is not its own",
-                        self.state.id,
+                    let what = format!(
+                        "Output of command {}, which is not this host's; ignored.",
                         batch.command_id
                     );
-                    return None;
+                    return Some(self.happen(HostEvent::Odd(what)));
                 };
                 return Some(self.store_lines(id, first, batch.lines, true));
             }
@@ -494,17 +493,18 @@ impl HostActor {
         }))
     }
 
-    /// The id of a command that a message names and the state does not hold.
+    /// The id of a command that a message names and the state does not hold. What is over
+    /// is known only to SQLite.
     fn stranger(&self, message: &AgentMessage) -> Option<CommandId> {
         let id = match message {
             AgentMessage::OutputBatch(m) => Some(m.command_id),
             AgentMessage::Status(m) => m.command_id,
             AgentMessage::CommandAccepted(m) => Some(m.command_id),
-            AgentMessage::CommandRejected(m) => m.command_id,
+            AgentMessage::CommandRejected(m) => m.current_command_id.or(m.command_id),
+            AgentMessage::Heartbeat(m) => m.command_id,
             AgentMessage::TestProgress(m) => m.command_id,
             AgentMessage::TestResult(m) => Some(m.command_id),
             AgentMessage::Register(_)
-            | AgentMessage::Heartbeat(_)
             | AgentMessage::Output(_)
             | AgentMessage::CommandComplete(_)
             | AgentMessage::OperationProgress(_) => None,

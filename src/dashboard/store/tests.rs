@@ -44,6 +44,8 @@ fn command(host: &str, state: State) -> Command {
         exit_code: None,
         reason: None,
         stop_by: None,
+        time_limit: std::time::Duration::from_secs(60),
+        slow: false,
         progress: None,
         output_lines: 0,
         baseline: Baseline::default(),

@@ -180,10 +180,37 @@ pub enum HostEvent {
     },
     /// The host's commit differs from the fleet's majority, or no longer does.
     Drift(bool),
+    /// The agent said something that makes no sense; in words.
+    Odd(String),
     /// Time has passed.
     Tick,
     /// The clock was set by so many milliseconds.
     ClockJumped(i64),
+}
+
+impl HostEvent {
+    /// Whether it came on an agent's link, after `register`.
+    pub(super) fn is_said_by_agent(&self) -> bool {
+        match self {
+            Self::Heartbeat { .. }
+            | Self::Accepted(_)
+            | Self::Rejected { .. }
+            | Self::Ended { .. }
+            | Self::Progress { .. }
+            | Self::TestEnded { .. }
+            | Self::Odd(_) => true,
+            Self::Connected { .. }
+            | Self::Disconnected
+            | Self::Requested { .. }
+            | Self::StopRequested { .. }
+            | Self::ExtendRequested { .. }
+            | Self::DesiredChanged(_)
+            | Self::Compared { .. }
+            | Self::Drift(_)
+            | Self::Tick
+            | Self::ClockJumped(_) => false,
+        }
+    }
 }
 
 /// What must be done, in this order.

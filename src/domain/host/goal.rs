@@ -33,7 +33,7 @@ impl Turn<'_, '_> {
 impl HostState {
     /// The goal of `command` against the facts as they are now (spec: lifecycle,
     /// "Operations", the column "goal checked after exit 0").
-    fn goal(&self, command: &Command) -> Goal {
+    pub(super) fn goal(&self, command: &Command) -> Goal {
         match command.op {
             Operation::Pull => self.pulled(command),
             Operation::Switch => self.switched(command),
@@ -94,7 +94,14 @@ impl HostState {
                 checkout.short()
             ));
         }
-        if is_stale(&command.baseline.agent, &self.facts.agent.binary) {
+        let runs = &self.facts.agent.binary;
+        if let (Some(new), Some(now)) = (&self.facts.system.agent_path, &runs.store_path)
+            && new != now
+        {
+            // It may be about to be restarted.
+            return Goal::Missing(STALE_AGENT.into());
+        }
+        if is_stale(&command.baseline.agent, runs) {
             return Goal::Missed(STALE_AGENT.into());
         }
         Goal::Met

@@ -8,20 +8,23 @@ mod goal;
 mod needs;
 mod outcome;
 mod reconcile;
+#[cfg(test)]
+mod tests;
 
 pub use event::{About, HostEffect, HostEvent, Job, Registration, Report, TestSetup, Work};
 
-use super::command::{self, Baseline, Command, Event, State};
+use super::command::{self, Baseline, Command, Event, Goal, State};
 use super::compartment::{self, DASHBOARD_VERSION};
 use super::desired::Desired;
 use super::facts::HostFacts;
 use super::generation::Generation;
 use super::ids::{CommandId, Commit, HostId};
-use super::operation::{Args, Operation};
+use super::operation::{Args, Operation, TimeLimits};
 use super::snapshot::{HostSnapshot, Metrics, Pulse};
 use super::test_report::TestResult;
 use super::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// Name, looks and place of a host: nothing that a compartment is decided by.
@@ -92,13 +95,18 @@ pub struct HostState {
     attached: Vec<Command>,
     /// The command that ended last.
     last: Option<Command>,
+    /// Ids of the commands that ended since the dashboard started, the last few of them.
+    over: VecDeque<CommandId>,
     /// Results of the test run that is going on.
     results: Vec<TestResult>,
     /// The last line on stderr of what runs: all a 3.x agent says about a failure.
     last_error_line: Option<String>,
     desired: Arc<Desired>,
+    limits: Arc<TimeLimits>,
     drift: bool,
     comparing: Option<(Commit, Commit)>,
+    /// How many messages of this link made no sense.
+    odd: u32,
 }
 
 /// What a host is restored from.
@@ -157,11 +165,14 @@ impl HostState {
             others: Vec::new(),
             attached: Vec::new(),
             last: from.last,
+            over: VecDeque::new(),
             results: from.results,
             last_error_line: None,
             desired,
+            limits: Arc::default(),
             drift: false,
             comparing: None,
+            odd: 0,
         };
         for mut command in from.live {
             // Links are counted from the dashboard's start; after a restart of the
@@ -169,7 +180,7 @@ impl HostState {
             command.baseline.links = 0;
             if command.state != State::Queued {
                 command.offline_since = Some(now);
-                let longest = now + command.op.rules().deadline.max(command::VERIFYING_FOR);
+                let longest = now + command.time_limit.max(command::VERIFYING_FOR);
                 command.deadline = command.deadline.map(|d| d.min(longest));
             }
             let exclusive = command.op.rules().exclusive && command.state.is_active();
@@ -180,6 +191,13 @@ impl HostState {
             }
         }
         state
+    }
+
+    /// The same host with other time limits than those of the table.
+    #[must_use]
+    pub fn with_limits(mut self, limits: Arc<TimeLimits>) -> Self {
+        self.limits = limits;
+        self
     }
 
     /// The exclusive command, if one is active.
@@ -293,6 +311,9 @@ impl HostState {
     pub fn attach(&mut self, command: Command) {
         if self.find(command.id).is_none() && command.host == self.id {
             self.attached.push(command);
+            if self.attached.len() > ATTACHED {
+                self.attached.remove(0);
+            }
         }
     }
 
@@ -322,6 +343,13 @@ impl HostState {
     }
 }
 
+/// So many commands that are over are kept for what the agent still says about them.
+const ATTACHED: usize = 32;
+/// So many ids of commands that are over are kept: no agent runs one of them again.
+const OVER: usize = 16;
+/// So many messages of one link that make no sense are recorded.
+const ODD_MESSAGES: u32 = 20;
+
 /// One event being applied.
 struct Turn<'a, 'b> {
     state: &'a mut HostState,
@@ -332,6 +360,10 @@ struct Turn<'a, 'b> {
 
 impl Turn<'_, '_> {
     fn handle(&mut self, event: HostEvent) {
+        if event.is_said_by_agent() && !self.state.online {
+            // Its link is gone; what it still has to say it says on the next one.
+            return;
+        }
         match event {
             HostEvent::Connected {
                 registration,
@@ -370,6 +402,7 @@ impl Turn<'_, '_> {
                 relation,
             } => self.compared(host, head, relation),
             HostEvent::Drift(drift) => self.state.drift = drift,
+            HostEvent::Odd(what) => self.odd(what),
             HostEvent::Tick => self.step_all(&Event::Tick),
             HostEvent::ClockJumped(millis) => self.step_all(&Event::ClockJumped(millis)),
         }
@@ -387,6 +420,20 @@ impl Turn<'_, '_> {
         });
     }
 
+    /// Records a message of the agent that makes no sense and changes nothing. An agent that
+    /// sends many fills no audit log.
+    fn odd(&mut self, what: String) {
+        self.state.odd = self.state.odd.saturating_add(1);
+        match self.state.odd {
+            ..ODD_MESSAGES => self.record("protocol", what),
+            ODD_MESSAGES => {
+                let more = "Further such messages are not recorded until it reconnects.";
+                self.record("protocol", format!("{what} {more}"));
+            }
+            _ => {}
+        }
+    }
+
     /// Steps every live command.
     fn step_all(&mut self, event: &Event) {
         let ids: Vec<CommandId> = self.state.live().map(|c| c.id).collect();
@@ -401,7 +448,25 @@ impl Turn<'_, '_> {
         let Some(before) = self.take(id) else {
             return false;
         };
-        let (after, effects) = command::step(&before, event, self.now);
+        let late = before.state == State::Lost
+            && before.op.rules().exclusive
+            && self.state.command.is_some();
+        if late && *event == Event::Runs {
+            // Only one runs at a time; which one is for the next heartbeat to say.
+            self.put(before);
+            return false;
+        }
+        let (mut after, mut effects) = command::step(&before, event, self.now);
+        if late && after.state == State::Verifying {
+            // Its place is taken, so nobody waits for facts that would prove it.
+            let goal = match self.state.goal(&after) {
+                Goal::Missing(what) => Goal::Missed(what),
+                goal @ (Goal::Met | Goal::Missed(_)) => goal,
+            };
+            let (verified, _) = command::step(&after, &Event::Goal(goal), self.now);
+            after = verified;
+            effects = vec![command::Effect::Journal];
+        }
         for effect in effects {
             match effect {
                 command::Effect::Send => self.effects.push(HostEffect::Run {
@@ -444,10 +509,16 @@ impl Turn<'_, '_> {
     fn put(&mut self, command: Command) {
         let state = &mut *self.state;
         if command.state.is_terminal() {
+            if !state.over.contains(&command.id) {
+                state.over.push_back(command.id);
+                if state.over.len() > OVER {
+                    state.over.pop_front();
+                }
+            }
             // Only a lost one can still change: the agent may come back with the truth.
             if command.state == State::Lost && !state.attached.iter().any(|c| c.id == command.id) {
                 state.attached.push(command.clone());
-                if state.attached.len() > 16 {
+                if state.attached.len() > ATTACHED {
                     state.attached.remove(0);
                 }
             }

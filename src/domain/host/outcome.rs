@@ -15,7 +15,7 @@ impl Turn<'_, '_> {
             if !self.repeats(about) {
                 let message =
                     format!("The agent reported the end of {about} which does not run; ignored.");
-                self.record("protocol", message);
+                self.odd(message);
             }
             return;
         };
@@ -24,14 +24,26 @@ impl Turn<'_, '_> {
                 "Exit code {} of {about} is out of range; ignored.",
                 outcome.exit_code
             );
-            self.record("protocol", message);
+            self.odd(message);
+            return;
+        }
+        if self
+            .state
+            .find(id)
+            .is_some_and(|c| c.state == State::Queued)
+        {
+            self.odd(format!(
+                "The agent reported the end of {about}, which was never sent; ignored."
+            ));
             return;
         }
         let mut outcome = outcome.clone();
         if outcome.message.as_ref().is_none_or(|m| m.trim().is_empty()) {
             outcome.message = self.state.last_error_line.clone();
         }
-        if self.state.command.as_ref().is_some_and(|c| c.id == id) {
+        let ends_now =
+            |c: &Command| c.id == id && (c.state != State::Verifying || c.exit_code.is_none());
+        if self.state.command.as_ref().is_some_and(ends_now) {
             // Facts of a job that is over for long say nothing about now.
             self.merge(report);
         }
@@ -48,10 +60,9 @@ impl Turn<'_, '_> {
     pub(super) fn test_ended(&mut self, about: &About, result: TestResult) {
         self.seen();
         let Some(id) = self.resolve(about) else {
-            self.record(
-                "protocol",
-                format!("A test result of {about}, which does not run; ignored."),
-            );
+            self.odd(format!(
+                "A test result of {about}, which does not run; ignored."
+            ));
             return;
         };
         let current = self.state.command.as_ref().is_some_and(|c| c.id == id);

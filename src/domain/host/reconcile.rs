@@ -8,6 +8,8 @@ use crate::domain::ids::CommandId;
 use crate::domain::operation::{Args, Operation};
 use std::time::Duration;
 
+/// The clocks of a host and of the dashboard may differ by so much.
+const AHEAD_AT_MOST: Duration = Duration::from_secs(24 * 3600);
 /// A 3.x agent repeats an outcome within so long.
 const REPEATS_WITHIN: Duration = Duration::from_secs(60);
 
@@ -16,6 +18,7 @@ impl Turn<'_, '_> {
         self.state.online = true;
         self.state.links += 1;
         self.state.comparing = None;
+        self.state.odd = 0;
         self.seen();
         self.introduce(&registration);
         self.merge(&registration.report);
@@ -125,6 +128,14 @@ impl Turn<'_, '_> {
             None => last_lost.filter(|c| op == Some(c.op)).map(|c| c.id),
         };
         if let Some(id) = lost {
+            let over = self.state.find(id).map(|c| c.state);
+            if let Some(over) = over.filter(|s| s.is_terminal() && *s != State::Lost) {
+                self.odd(format!(
+                    "The agent says that it runs command {id}, which is {}; ignored.",
+                    over.name()
+                ));
+                return;
+            }
             self.step_id(id, &Event::Runs);
         } else if let Some(op) = op {
             self.adopt(work.id, op);
@@ -133,12 +144,21 @@ impl Turn<'_, '_> {
 
     /// The agent runs something that the dashboard does not know: it is shown as what it is.
     fn adopt(&mut self, id: Option<CommandId>, op: Operation) {
-        if !op.rules().exclusive || self.state.last.as_ref().is_some_and(|c| Some(c.id) == id) {
+        if !op.rules().exclusive {
+            return;
+        }
+        if let Some(id) = id
+            && (self.state.over.contains(&id)
+                || self.state.last.as_ref().is_some_and(|c| c.id == id))
+        {
+            self.odd(format!(
+                "The agent says that it runs command {id}, which is over; ignored."
+            ));
             return;
         }
         let mut command = self.new_command(id, op, Args::default(), "agent".to_owned());
         command.state = State::Running;
-        command.deadline = Some(self.now + op.rules().deadline);
+        command.deadline = Some(self.now + command.time_limit);
         command.reason = Some("The agent ran it when it connected.".to_owned());
         self.record(
             "command",
@@ -149,10 +169,7 @@ impl Turn<'_, '_> {
 
     fn adopt_finished(&mut self, id: CommandId, op: Option<Operation>) {
         let Some(op) = op else {
-            self.record(
-                "protocol",
-                format!("The agent has a job {id} of an unknown operation."),
-            );
+            self.odd(format!("The agent has a job {id} of an unknown operation."));
             return;
         };
         let mut command = self.new_command(Some(id), op, Args::default(), "agent".to_owned());
@@ -168,6 +185,13 @@ impl Turn<'_, '_> {
 
     pub(super) fn rejected(&mut self, about: &About, reason: &str, work: Option<Work>) {
         self.seen();
+        if let (About::Id(id), Some(work)) = (about, &work)
+            && work.id == Some(*id)
+        {
+            // Refused because it runs already: it runs.
+            self.works(work);
+            return;
+        }
         let reason = if reason.trim().is_empty() {
             "The agent gave no reason."
         } else {
@@ -186,10 +210,9 @@ impl Turn<'_, '_> {
             Some(id) => {
                 self.step_id(id, &Event::Rejected(reason));
             }
-            None => self.record(
-                "protocol",
-                format!("The agent refused {about}, which was not sent; ignored."),
-            ),
+            None => self.odd(format!(
+                "The agent refused {about}, which was not sent; ignored."
+            )),
         }
         if let Some(work) = work {
             self.works(&work);
@@ -197,10 +220,19 @@ impl Turn<'_, '_> {
     }
 
     pub(super) fn requested(&mut self, op: Operation, args: Args, queue: bool, by: String) {
-        let refusal = self.state.allows(op, &args).err();
+        let mut refusal = self.state.allows(op, &args).err();
         let wait = refusal.as_ref().is_some_and(|r| r.code == "host_offline") && queue;
+        let waits = |c: &Command| c.state == State::Queued && c.op == op;
+        let twice = wait && self.state.others.iter().any(waits);
+        if twice {
+            let name = &self.state.profile.hostname;
+            refusal = Some(Refusal {
+                code: "host_busy",
+                message: format!("{} waits for {name} already.", op.label()),
+            });
+        }
         if let Some(refusal) = refusal
-            && !wait
+            && (!wait || twice)
         {
             self.effects.push(HostEffect::Record {
                 category: "command",
@@ -260,6 +292,8 @@ impl Turn<'_, '_> {
             exit_code: None,
             reason: None,
             stop_by: None,
+            time_limit: self.state.limits.of(op),
+            slow: false,
             progress: None,
             output_lines: 0,
             baseline: self.state.baseline(),
@@ -374,7 +408,17 @@ impl Turn<'_, '_> {
         if let Some(version) = &report.nixpkgs_version {
             state.profile.nixpkgs_version.clone_from(version);
         }
-        if let Some(system) = &report.system {
+        let future = self.now + AHEAD_AT_MOST;
+        let mut system = report.system.clone();
+        if let Some(system) = &mut system
+            && system.activated_at.is_some_and(|at| at > future)
+        {
+            system.activated_at = None;
+            self.odd("The agent says its system was activated in the future; ignored.".to_owned());
+        }
+        let state = &mut *self.state;
+        let facts = &mut state.facts;
+        if let Some(system) = &system {
             let (old, new) = (&facts.system.store_path, &system.store_path);
             if old.is_some() && new.is_some() && old != new {
                 // By a switch of ours or by somebody else's: what runs is another.
@@ -436,8 +480,13 @@ impl Turn<'_, '_> {
         if new.heartbeat_interval > 0.0 {
             profile.heartbeat_interval = new.heartbeat_interval;
         }
-        if new.boot_time.is_some() {
-            profile.boot_time = new.boot_time;
+        let future = self.now + AHEAD_AT_MOST;
+        match new.boot_time {
+            Some(at) if at > future => {
+                self.odd("The agent says its host was booted in the future; ignored.".to_owned());
+            }
+            Some(at) => profile.boot_time = Some(at),
+            None => {}
         }
     }
 }

@@ -1,0 +1,172 @@
+//! Exit 0 is not success: the goal is checked against fresh facts.
+
+use super::*;
+
+fn after(lab: &mut Lab, op: Operation, report: Report) -> Command {
+    let id = lab.starts(op);
+    lab.ends(id, exited(0), report);
+    lab.waits(100);
+    lab.last().clone()
+}
+
+#[test]
+fn a_pull_that_left_another_commit_than_the_heads_is_unverified_and_says_which() {
+    let mut lab = Lab::green();
+    lab.remote(2, 1);
+    let pull = after(&mut lab, Operation::Pull, Report::default());
+    assert_eq!(pull.state, State::Unverified);
+    assert_eq!(
+        pull.reason.as_deref(),
+        Some("The checkout is 1111111, the remote's head is 2222222.")
+    );
+}
+
+#[test]
+fn a_pull_that_reached_the_head_of_its_start_succeeds_though_the_head_moved_on() {
+    let mut lab = Lab::green();
+    lab.remote(2, 1);
+    let id = lab.starts(Operation::Pull);
+    lab.remote(3, 1);
+    let report = Report {
+        checkout: Some(commit(2)),
+        ..Report::default()
+    };
+    lab.ends(id, exited(0), report);
+    assert_eq!(lab.last().state, State::Succeeded);
+    assert_eq!(lab.row(), "ok out ok out out");
+}
+
+#[test]
+fn a_switch_that_left_another_commit_running_is_unverified_and_system_is_yellow() {
+    let mut lab = Lab::green();
+    lab.remote(2, 1);
+    lab.pulls(2, 1);
+    let report = Report {
+        system: Some(system(1, 1)),
+        ..Report::default()
+    };
+    let switch = after(&mut lab, Operation::Switch, report);
+    assert_eq!(switch.state, State::Unverified);
+    assert!(lab.row().starts_with("ok ok ok out"), "{}", lab.row());
+}
+
+#[test]
+fn a_switch_is_verified_by_facts_that_come_with_a_later_heartbeat() {
+    let mut lab = Lab::green();
+    lab.remote(2, 1);
+    lab.pulls(2, 1);
+    let id = lab.starts(Operation::Switch);
+    lab.ends(id, exited(0), Report::default());
+    assert_eq!(lab.state.command().map(|c| c.state), Some(State::Verifying));
+    lab.beat(
+        Report {
+            system: Some(system(2, 2)),
+            ..Report::default()
+        },
+        None,
+    );
+    assert_eq!(lab.last().state, State::Succeeded);
+    assert_eq!(lab.row(), "ok ok ok ok out");
+}
+
+#[test]
+fn an_agent_that_is_not_the_one_of_the_new_system_is_stale() {
+    let mut lab = Lab::green();
+    let mut registration = lab.registration(DASHBOARD_VERSION);
+    registration.report.binary.store_path = Some("/nix/store/old-nixfleet".into());
+    lab.connects(registration.clone());
+    let mut new = system(2, 1);
+    new.agent_path = Some("/nix/store/new-nixfleet".into());
+    let report = Report {
+        system: Some(new),
+        ..Report::default()
+    };
+    let switch = after(&mut lab, Operation::Switch, report);
+    assert_eq!(switch.state, State::Unverified);
+    assert_eq!(switch.reason.as_deref(), Some("stale agent binary"));
+    assert!(lab.row().starts_with("err ok ok ok"), "{}", lab.row());
+    // The agent of the new system mends it.
+    registration.report.binary.store_path = Some("/nix/store/new-nixfleet".into());
+    lab.connects(registration);
+    assert!(lab.row().starts_with("ok ok ok ok"), "{}", lab.row());
+}
+
+#[test]
+fn an_agent_that_is_restarted_late_by_the_switch_is_fresh() {
+    let mut lab = Lab::green();
+    let mut registration = lab.registration(DASHBOARD_VERSION);
+    registration.report.binary.store_path = Some("/nix/store/old-nixfleet".into());
+    lab.connects(registration.clone());
+    let mut new = system(2, 1);
+    new.agent_path = Some("/nix/store/new-nixfleet".into());
+    let id = lab.starts(Operation::Switch);
+    lab.ends(
+        id,
+        exited(0),
+        Report {
+            system: Some(new),
+            ..Report::default()
+        },
+    );
+    assert_eq!(lab.state.command().map(|c| c.state), Some(State::Verifying));
+    registration.report.binary.store_path = Some("/nix/store/new-nixfleet".into());
+    lab.connects(registration);
+    assert_eq!(lab.last().state, State::Succeeded);
+}
+
+#[test]
+fn a_run_that_ended_well_but_reported_too_few_tests_is_unverified() {
+    let mut lab = Lab::green();
+    let id = lab.starts(Operation::Test);
+    let result = TestResult {
+        index: 1,
+        total: 8,
+        name: "First".into(),
+        outcome: TestCaseOutcome::Passed,
+        duration_ms: 1,
+        output: String::new(),
+    };
+    lab.apply(HostEvent::TestEnded {
+        about: About::Id(id),
+        result,
+    });
+    lab.ends(id, exited(0), Report::default());
+    assert_eq!(lab.last().state, State::Unverified);
+    assert_eq!(
+        lab.last().reason.as_deref(),
+        Some("Only 1 of 8 tests were reported.")
+    );
+}
+
+#[test]
+fn a_reboot_ends_when_the_host_is_back_with_a_later_boot_time() {
+    let mut lab = Lab::green();
+    let boot = |lab: &mut Lab, at: i64| {
+        let mut registration = lab.registration(DASHBOARD_VERSION);
+        registration.profile.boot_time = Some(Timestamp::from_secs(at));
+        lab.connects(registration);
+    };
+    boot(&mut lab, 1000);
+    let id = lab.starts(Operation::Reboot);
+    // A mere reconnect is no reboot.
+    boot(&mut lab, 1000);
+    assert!(
+        lab.state
+            .find(id)
+            .is_some_and(|c| c.state == State::Verifying)
+    );
+    boot(&mut lab, 2000);
+    assert_eq!(lab.last().state, State::Succeeded);
+}
+
+#[test]
+fn a_rollback_that_left_the_same_generation_running_is_unverified() {
+    let mut lab = Lab::green();
+    let report = Report {
+        system: Some(system(1, 1)),
+        ..Report::default()
+    };
+    let rollback = after(&mut lab, Operation::Rollback, report);
+    assert_eq!(rollback.state, State::Unverified);
+    assert_eq!(rollback.reason.as_deref(), Some("Generation 1 still runs."));
+}

@@ -1,0 +1,285 @@
+//! A host without a network: events go in, the row comes out.
+
+mod goals;
+mod reconcile;
+mod rows;
+mod sequences;
+
+use super::*;
+use crate::domain::command::{Outcome, OutcomeKind};
+use crate::domain::compartment::Status;
+use crate::domain::desired::Remote;
+use crate::domain::facts::{AgentBinary, LockState, Relation, SystemFacts};
+use crate::domain::ids::LockHash;
+use crate::domain::test_report::TestCaseOutcome;
+use uuid::Uuid;
+
+/// Commit number `n`, 1 to 15.
+fn commit(n: u32) -> Commit {
+    Commit::parse(&format!("{n:x}").repeat(40)).unwrap()
+}
+
+/// flake.lock number `n`, 1 to 15.
+fn lock(n: u32) -> LockState {
+    LockState::Hash(LockHash::parse(&format!("{n:x}").repeat(64)).unwrap())
+}
+
+/// Generation `n`, built from commit `from`.
+fn system(n: u64, from: u32) -> SystemFacts {
+    SystemFacts {
+        generation: Some(n),
+        store_path: Some(format!("/nix/store/{n}-system")),
+        configuration_revision: Some(commit(from).as_str().to_owned()),
+        activated_at: None,
+        agent_path: None,
+    }
+}
+
+fn exited(exit_code: i32) -> Outcome {
+    let kind = if exit_code == 0 {
+        OutcomeKind::Exited
+    } else {
+        OutcomeKind::Failed
+    };
+    Outcome {
+        kind,
+        exit_code,
+        message: None,
+    }
+}
+
+/// One host, its clock, and what came out of its last event.
+#[derive(Clone)]
+struct Lab {
+    state: HostState,
+    now: Timestamp,
+    ids: u128,
+    effects: Vec<HostEffect>,
+}
+
+impl Lab {
+    /// A host that reported nothing, while the remote's head is commit 1 with lock 1.
+    fn new() -> Self {
+        let desired = Arc::new(Desired::NotYetFetched);
+        let state = HostState::new(HostId::parse("web").unwrap(), "web", desired);
+        let mut lab = Self {
+            state,
+            now: Timestamp::from_secs(1_000_000),
+            ids: 0,
+            effects: Vec::new(),
+        };
+        lab.remote(1, 1);
+        lab
+    }
+
+    /// A host on which everything is current and was tested.
+    fn green() -> Self {
+        let mut lab = Self::new();
+        lab.joins(1, 1);
+        lab.switches(system(1, 1));
+        lab.tests(true);
+        lab
+    }
+
+    fn apply(&mut self, event: HostEvent) -> &mut Self {
+        self.now = self.now.shifted(10);
+        let mut ids = self.ids;
+        let mut new_id = || {
+            ids += 1;
+            CommandId(Uuid::from_u128(ids))
+        };
+        self.effects = self.state.apply(event, self.now, &mut new_id);
+        self.ids = ids;
+        self
+    }
+
+    fn row(&self) -> String {
+        let short = |status: Status| match status {
+            Status::Ok => "ok",
+            Status::Outdated => "out",
+            Status::Error => "err",
+            Status::Working => "wrk",
+            Status::Unknown => "unk",
+        };
+        self.state
+            .snapshot()
+            .row
+            .map(|verdict| short(verdict.status))
+            .join(" ")
+    }
+
+    /// What a compartment says; 0 is Agent.
+    fn says(&self, compartment: usize) -> String {
+        self.state.snapshot().row[compartment].message.to_string()
+    }
+
+    fn remote(&mut self, head: u32, with: u32) {
+        let remote = Remote {
+            branch: "main".into(),
+            commit: commit(head),
+            lock: lock(with),
+            subject: "subject".into(),
+            committed_at: self.now,
+            fetched_at: self.now,
+            pending_pr: None,
+        };
+        self.apply(HostEvent::DesiredChanged(Arc::new(Desired::Known(remote))));
+    }
+
+    fn remote_fails(&mut self) {
+        let last_known = self.state.desired.known().cloned();
+        let desired = Desired::Unavailable {
+            since: self.now,
+            reason: "HTTP 403".into(),
+            last_known,
+        };
+        self.apply(HostEvent::DesiredChanged(Arc::new(desired)));
+    }
+
+    fn registration(&self, version: &str) -> Registration {
+        Registration {
+            profile: HostProfile {
+                hostname: "web".into(),
+                ..HostProfile::default()
+            },
+            version: Some(version.into()),
+            protocol: Some(4),
+            jobs: Some(Vec::new()),
+            ..Registration::default()
+        }
+    }
+
+    fn connects(&mut self, registration: Registration) {
+        let registration = Box::new(registration);
+        self.apply(HostEvent::Connected {
+            registration,
+            known: Vec::new(),
+        });
+    }
+
+    /// An agent of our version connects; its checkout is commit `at`, its lock is `with`.
+    fn joins(&mut self, at: u32, with: u32) {
+        let mut registration = self.registration(DASHBOARD_VERSION);
+        registration.report.checkout = Some(commit(at));
+        registration.report.lock = Some(lock(with));
+        registration.profile.tests_auto_run = Some(false);
+        registration.report.tests = Some(TestSetup {
+            enabled: true,
+            auto_run: false,
+            count: Some(8),
+        });
+        self.connects(registration);
+    }
+
+    fn beat(&mut self, report: Report, work: Option<Work>) {
+        self.apply(HostEvent::Heartbeat {
+            report: Box::new(report),
+            work,
+        });
+    }
+
+    /// A click that is accepted and started; answers the command's id.
+    fn starts(&mut self, op: Operation) -> CommandId {
+        let id = self.asks(op, false).expect("it may start").id;
+        self.apply(HostEvent::Accepted(id));
+        id
+    }
+
+    fn asks(&mut self, op: Operation, queue: bool) -> Result<Command, Refusal> {
+        let args = Args {
+            confirmed: Some(true),
+            ..Args::default()
+        };
+        self.apply(HostEvent::Requested {
+            op,
+            args,
+            queue,
+            by: "admin".into(),
+        });
+        let answer = self.effects.iter().find_map(|effect| match effect {
+            HostEffect::Answer(answer) => Some((**answer).clone()),
+            _ => None,
+        });
+        answer.expect("a request is answered")
+    }
+
+    fn ends(&mut self, id: CommandId, outcome: Outcome, report: Report) {
+        self.apply(HostEvent::Ended {
+            about: About::Id(id),
+            outcome,
+            report: Box::new(report),
+        });
+    }
+
+    fn pulls(&mut self, at: u32, with: u32) {
+        let id = self.starts(Operation::Pull);
+        let report = Report {
+            checkout: Some(commit(at)),
+            lock: Some(lock(with)),
+            ..Report::default()
+        };
+        self.ends(id, exited(0), report);
+    }
+
+    fn deploys(&mut self, op: Operation, outcome: Outcome, after: SystemFacts) {
+        let id = self.starts(op);
+        self.ends(
+            id,
+            outcome,
+            Report {
+                system: Some(after),
+                ..Report::default()
+            },
+        );
+    }
+
+    fn switches(&mut self, after: SystemFacts) {
+        self.deploys(Operation::Switch, exited(0), after);
+    }
+
+    /// A run of eight tests; the third fails, if not all pass.
+    fn tests(&mut self, pass: bool) {
+        let id = self.starts(Operation::Test);
+        for index in 1..=8 {
+            let outcome = if pass || index != 3 {
+                TestCaseOutcome::Passed
+            } else {
+                TestCaseOutcome::Failed
+            };
+            let result = TestResult {
+                index,
+                total: 8,
+                name: if index == 3 {
+                    "GPU acceleration".into()
+                } else {
+                    format!("Test {index}")
+                },
+                outcome,
+                duration_ms: 5,
+                output: String::new(),
+            };
+            self.apply(HostEvent::TestEnded {
+                about: About::Id(id),
+                result,
+            });
+        }
+        self.ends(id, exited(i32::from(!pass)), Report::default());
+    }
+
+    fn waits(&mut self, seconds: u64) {
+        self.now = self.now + std::time::Duration::from_secs(seconds);
+        self.apply(HostEvent::Tick);
+    }
+
+    fn last(&self) -> &Command {
+        self.state.last.as_ref().expect("a command has ended")
+    }
+
+    fn recorded(&self) -> Vec<&str> {
+        let messages = self.effects.iter().filter_map(|effect| match effect {
+            HostEffect::Record { message, .. } => Some(message.as_str()),
+            _ => None,
+        });
+        messages.collect()
+    }
+}

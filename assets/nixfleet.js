@@ -172,8 +172,10 @@ function toast(text) {
 async function act(button) {
   button.setAttribute("aria-busy", "true");
   try {
-    const path = "/api" + new URL(button.formAction).pathname;
-    const body = button.name === "op" ? JSON.stringify({ op: button.value }) : "{}";
+    const address = new URL(button.formAction);
+    const path = "/api" + address.pathname;
+    const queue = address.searchParams.has("queue");
+    const body = button.name === "op" ? JSON.stringify({ op: button.value, queue }) : "{}";
     const answer = await fetch(path, {
       method: "POST",
       headers: { "Content-Type": "application/json", "X-CSRF-Token": csrf },

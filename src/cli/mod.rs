@@ -4,6 +4,7 @@ mod parse;
 
 pub use parse::{CliError, environment, parse};
 
+use crate::domain::operation::TimeLimits;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -80,6 +81,8 @@ pub struct DashboardConfig {
     pub command_retention: Duration,
     /// How long events are kept.
     pub event_retention: Duration,
+    /// How long operations may take before they are overdue.
+    pub time_limits: TimeLimits,
     /// How often browsers are told the version.
     pub sync_interval: Duration,
 }

@@ -4,6 +4,7 @@
 //! never flags. A bad setting names itself and what was expected.
 
 use super::{AgentConfig, DashboardConfig, Platform, Role, Secret, SourceSetting};
+use crate::domain::operation::TimeLimits;
 use clap::{ArgGroup, CommandFactory, FromArgMatches, Parser};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -67,6 +68,9 @@ struct Cli {
     /// Days for which the audit log is kept.
     #[arg(long, value_name = "DAYS", help_heading = "Dashboard")]
     event_retention_days: Option<String>,
+    /// How long operations may take before they are overdue: switch=90m,pull=2m.
+    #[arg(long, value_name = "LIMITS", help_heading = "Dashboard")]
+    time_limits: Option<String>,
     /// Seconds between version messages to browsers.
     #[arg(long, value_name = "SECONDS", help_heading = "Dashboard")]
     sync_interval: Option<String>,
@@ -284,6 +288,10 @@ impl Settings<'_> {
             days,
         )?;
         let sync = self.get(cli.sync_interval.as_ref(), "sync-interval", seconds)?;
+        let limits = self.get(cli.time_limits.as_ref(), "time-limits", |text| {
+            let expected = "operations with limits from 1s to 168h, such as switch=90m,pull=2m";
+            TimeLimits::parse(text).ok_or_else(|| expected.to_owned())
+        })?;
         let ttl = self.get(cli.fetch_ttl.as_ref(), "fetch-ttl", seconds)?;
         let api = self.get(cli.github_api.as_ref(), "github-api", web_url)?;
         let proxies = self.get(cli.trusted_proxies.as_ref(), "trusted-proxies", addresses)?;
@@ -307,6 +315,7 @@ impl Settings<'_> {
             trusted_proxies: proxies.unwrap_or_default(),
             command_retention: commands.unwrap_or(day * 30),
             event_retention: events.unwrap_or(day * 90),
+            time_limits: limits.unwrap_or_default(),
             sync_interval: sync.unwrap_or(Duration::from_secs(30)),
         })
     }

@@ -115,7 +115,14 @@ async fn serve(config: DashboardConfig) -> Result<(), DashboardError> {
     let stored = store.read_blocking(StoredFleet::load)?;
 
     let broadcaster = Broadcaster::new(config.sync_interval).start();
-    let fleet = FleetActor::new(store.clone(), clock, broadcaster.clone(), stored).start();
+    let fleet = FleetActor::new(
+        store.clone(),
+        clock,
+        broadcaster.clone(),
+        config.time_limits.clone(),
+        stored,
+    )
+    .start();
     let fetcher = VersionFetcher::new(version_fetcher::Settings {
         source: config.source.clone(),
         branch: config.branch.clone(),

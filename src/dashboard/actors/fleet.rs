@@ -18,9 +18,12 @@ use crate::domain::desired::Desired;
 use crate::domain::generation;
 use crate::domain::host::{HostEvent, HostState, Restored};
 use crate::domain::ids::{CommandId, Commit, HostId};
+use crate::domain::operation::TimeLimits;
+use crate::domain::timestamp::Timestamp;
 use actix::prelude::*;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// What the fleet is restored from.
 pub struct StoredFleet {
@@ -61,7 +64,18 @@ impl StoredFleet {
             .collect::<Result<Vec<_>, StoreError>>()?;
         Ok(Self { hosts })
     }
+
+    /// Reads one host.
+    fn load_one(conn: &rusqlite::Connection, id: &HostId) -> Result<Option<Restored>, StoreError> {
+        let fleet = Self::load(conn)?;
+        Ok(fleet.hosts.into_iter().find(|host| host.id == *id))
+    }
 }
+
+/// How often clocks and actors are looked at.
+const LOOK_AFTER_EVERY: Duration = Duration::from_secs(1);
+/// A clock that is off by so much within that time was set.
+const CLOCK_JUMP: Duration = Duration::from_secs(5);
 
 /// The actor of the fleet.
 pub struct FleetActor {
@@ -73,12 +87,21 @@ pub struct FleetActor {
     checkouts: BTreeMap<HostId, Commit>,
     drifting: BTreeMap<HostId, bool>,
     desired: Arc<Desired>,
+    limits: Arc<TimeLimits>,
     fetcher: Option<Addr<VersionFetcher>>,
+    /// When both clocks were last read: that of the machine and one that nobody sets.
+    clocks: (Timestamp, Instant),
 }
 
 impl FleetActor {
     /// A fleet as it was stored.
-    pub fn new(store: Store, clock: Clock, broadcaster: Broadcast, stored: StoredFleet) -> Self {
+    pub fn new(
+        store: Store,
+        clock: Clock,
+        broadcaster: Broadcast,
+        limits: TimeLimits,
+        stored: StoredFleet,
+    ) -> Self {
         Self {
             store,
             clock,
@@ -88,7 +111,9 @@ impl FleetActor {
             checkouts: BTreeMap::new(),
             drifting: BTreeMap::new(),
             desired: Arc::new(Desired::NotYetFetched),
+            limits: Arc::new(limits),
             fetcher: None,
+            clocks: (clock.now(), Instant::now()),
         }
     }
 
@@ -100,6 +125,7 @@ impl FleetActor {
             broadcaster: self.broadcaster.clone(),
             fleet: ctx.address(),
         };
+        let state = state.with_limits(Arc::clone(&self.limits));
         let host = HostActor::new(state, around).start();
         self.hosts.insert(id, host.clone());
         host
@@ -108,6 +134,72 @@ impl FleetActor {
     fn new_host(&mut self, id: HostId, hostname: &str, ctx: &mut Context<Self>) -> Addr<HostActor> {
         let state = HostState::new(id, hostname, Arc::clone(&self.desired));
         self.start_host(state, ctx)
+    }
+
+    /// Deadlines are instants of the machine's clock. When somebody sets that, they move
+    /// with it: a day that did not pass makes nothing overdue.
+    fn look_at_clocks(&mut self) {
+        let (now, at) = (self.clock.now(), Instant::now());
+        let (then, then_at) = std::mem::replace(&mut self.clocks, (now, at));
+        let passed = i64::try_from((at - then_at).as_millis()).unwrap_or(i64::MAX);
+        let jumped = now.as_millis() - then.as_millis() - passed;
+        if jumped.unsigned_abs() < CLOCK_JUMP.as_millis().try_into().unwrap_or(u64::MAX) {
+            return;
+        }
+        log::warn!("the clock was set by {jumped} ms; deadlines move with it");
+        for host in self.hosts.values() {
+            host.do_send(News::ClockJumped(jumped));
+        }
+    }
+
+    /// An actor that panicked is gone. Its host is not: it starts again from SQLite.
+    fn look_after_hosts(&mut self, ctx: &mut Context<Self>) {
+        let gone: Vec<HostId> = self
+            .hosts
+            .iter()
+            .filter(|(_, host)| !host.connected())
+            .map(|(id, _)| id.clone())
+            .collect();
+        for id in gone {
+            self.hosts.remove(&id);
+            log::error!("{id}: its actor failed; it starts again from what is stored");
+            let wanted = id.clone();
+            let read = self
+                .store
+                .read(move |conn| StoredFleet::load_one(conn, &wanted));
+            ctx.wait(
+                read.into_actor(self)
+                    .map(move |restored, act, ctx| match restored {
+                        Ok(Some(restored)) => {
+                            let desired = Arc::clone(&act.desired);
+                            let state = HostState::restore(restored, desired, act.clock.now());
+                            act.start_host(state, ctx);
+                            act.record_failure(id);
+                        }
+                        Ok(None) => log::error!("{id}: it is not stored any more"),
+                        Err(error) => log::error!("{id}: not read: {error}"),
+                    }),
+            );
+        }
+    }
+
+    fn record_failure(&self, id: HostId) {
+        let event = store::events::EventRecord {
+            id: 0,
+            at: self.clock.now(),
+            host: Some(id),
+            category: "dashboard".to_owned(),
+            message: "Its part of the dashboard failed and was started again.".to_owned(),
+            by: None,
+        };
+        let write = self
+            .store
+            .write(move |conn| store::events::append(conn, &event));
+        actix_rt::spawn(async move {
+            if let Err(error) = write.await {
+                log::error!("an event was not stored: {error}");
+            }
+        });
     }
 
     fn find(&self, id: &HostId) -> Result<Addr<HostActor>, RequestError> {
@@ -189,6 +281,10 @@ impl Actor for FleetActor {
             self.start_host(state, ctx);
         }
         self.broadcaster.do_send(DesiredChanged(desired));
+        ctx.run_interval(LOOK_AFTER_EVERY, |act, ctx| {
+            act.look_at_clocks();
+            act.look_after_hosts(ctx);
+        });
     }
 }
 
@@ -467,7 +563,7 @@ impl FleetActor {
 
 #[derive(Message)]
 #[rtype(result = "Result<Addr<HostActor>, RequestError>")]
-struct FindHost(HostId);
+pub(super) struct FindHost(pub(super) HostId);
 
 impl Handler<FindHost> for FleetActor {
     type Result = Result<Addr<HostActor>, RequestError>;

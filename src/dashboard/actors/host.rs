@@ -137,6 +137,8 @@ pub enum News {
     },
     /// The host's commit differs from the fleet's majority, or no longer does.
     Drift(bool),
+    /// The clock was set by so many milliseconds.
+    ClockJumped(i64),
     /// The dashboard stops: the agent should come back at once.
     Restarting,
     /// The host was removed.
@@ -726,6 +728,7 @@ impl Handler<News> for HostActor {
                 relation,
             },
             News::Drift(drift) => HostEvent::Drift(drift),
+            News::ClockJumped(millis) => HostEvent::ClockJumped(millis),
             News::Restarting => {
                 if let Some(link) = self.link.take() {
                     link.close(CloseLink::Restarting);
@@ -741,5 +744,20 @@ impl Handler<News> for HostActor {
             }
         };
         AtomicResponse::new(self.happen(event))
+    }
+}
+
+/// Makes the actor panic, as a bug in it would.
+#[cfg(test)]
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Panic;
+
+#[cfg(test)]
+impl Handler<Panic> for HostActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Panic, _: &mut Self::Context) {
+        panic!("a bug");
     }
 }

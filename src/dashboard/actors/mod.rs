@@ -5,4 +5,6 @@ pub mod broadcaster;
 pub mod fleet;
 pub mod host;
 mod journal;
+#[cfg(test)]
+mod tests;
 pub mod version_fetcher;

@@ -295,10 +295,17 @@ struct CommandForm {
     op: String,
 }
 
+#[derive(Deserialize)]
+struct QueueQuery {
+    #[serde(default)]
+    queue: bool,
+}
+
 async fn command(
     request: HttpRequest,
     app: web::Data<App>,
     id: web::Path<String>,
+    query: web::Query<QueueQuery>,
     form: web::Form<CommandForm>,
 ) -> Result<HttpResponse, PageError> {
     acting(&app, &request, &form.csrf_token).await?;
@@ -309,7 +316,7 @@ async fn command(
             host,
             op,
             args: Args::default(),
-            queue: false,
+            queue: query.queue,
             by,
         })
         .await??;

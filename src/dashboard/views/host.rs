@@ -179,7 +179,13 @@ fn activity(host: &HostSnapshot) -> Markup {
         div.activity {
             @for command in host.command.iter().chain(&host.waiting) {
                 p data-command=(command.id) data-state=(command.state.name()) {
-                    b { (command.op.label()) } " " (state_word(command.state)) " "
+                    b { (command.op.label()) } " "
+                    @if command.slow && command.state == State::Running {
+                        "running longer than usual"
+                    } @else {
+                        (state_word(command.state))
+                    }
+                    " "
                     (time(command.sent_at.unwrap_or(command.created_at)))
                     @if let Some(progress) = &command.progress { " · " (progress) }
                     (command_buttons(command))
@@ -211,9 +217,14 @@ fn controls(host: &HostSnapshot) -> Markup {
         div.controls {
             @for op in BUTTONS {
                 @let refused = host.allowed.iter().find(|(o, _)| *o == op).and_then(|(_, r)| r.as_ref().err());
+                // A host that is gone can still be asked: the command waits for it.
+                @let waits = !host.online && !host.waiting.iter().any(|c| c.op == op);
+                @let later = format!("{} is offline: this runs when it is back.", host.profile.hostname);
+                @let why = refused.map(|r| if waits { later.as_str() } else { r.message.as_str() });
                 button type="submit" form="act" name="op" value=(op.name())
-                    formaction={ "/hosts/" (host.id) "/commands" } data-op=(op.name())
-                    disabled[refused.is_some()] title=[refused.map(|r| r.message.as_str())] {
+                    formaction={ "/hosts/" (host.id) "/commands" @if waits { "?queue=true" } }
+                    data-op=(op.name()) data-queue[waits]
+                    disabled[refused.is_some() && !waits] title=[why] {
                     (op.label())
                 }
             }

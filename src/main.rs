@@ -11,9 +11,7 @@ const BAD_SETTING: u8 = 2;
 
 fn main() -> ExitCode {
     let filter = env_logger::Env::new().filter_or("NIXFLEET_LOG", "info");
-    env_logger::Builder::from_env(filter)
-        .format_target(false)
-        .init();
+    env_logger::Builder::from_env(filter).format_target(false).init();
     let role = match cli::parse(std::env::args_os(), &cli::environment()) {
         Ok(role) => role,
         Err(CliError::Clap(error)) => error.exit(),
@@ -36,11 +34,7 @@ fn main() -> ExitCode {
                 Some(DashboardError::Setting(_)) => true,
                 _ => matches!(error.downcast_ref(), Some(AgentError::StateDir { .. })),
             };
-            if setting {
-                BAD_SETTING.into()
-            } else {
-                ExitCode::FAILURE
-            }
+            if setting { BAD_SETTING.into() } else { ExitCode::FAILURE }
         }
     }
 }

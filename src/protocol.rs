@@ -554,10 +554,7 @@ mod tests {
 
     #[test]
     fn unknown_types_and_fields_are_ignored() {
-        assert_eq!(
-            AgentMessage::parse(r#"{"type":"news","payload":[1]}"#).unwrap(),
-            None
-        );
+        assert_eq!(AgentMessage::parse(r#"{"type":"news","payload":[1]}"#).unwrap(), None);
         let known =
             AgentMessage::parse(r#"{"type":"heartbeat","payload":{"x":1,"generation":"abc"}}"#);
         let Some(AgentMessage::Heartbeat(heartbeat)) = known.unwrap() else {
@@ -568,20 +565,9 @@ mod tests {
 
     #[test]
     fn what_is_no_frame_is_told_apart_from_a_bad_payload() {
-        for text in [
-            "",
-            "1",
-            "[]",
-            "null",
-            r#"{"payload":{}}"#,
-            r#"{"type":1}"#,
-            "\u{0}",
-        ] {
+        for text in ["", "1", "[]", "null", r#"{"payload":{}}"#, r#"{"type":1}"#, "\u{0}"] {
             let error = AgentMessage::parse(text).unwrap_err();
-            assert!(
-                matches!(error, FrameError::NotAFrame(_)),
-                "{text:?}: {error}"
-            );
+            assert!(matches!(error, FrameError::NotAFrame(_)), "{text:?}: {error}");
         }
         let error =
             AgentMessage::parse(r#"{"type":"status","payload":{"status":"fine"}}"#).unwrap_err();
@@ -590,10 +576,7 @@ mod tests {
 
     #[test]
     fn a_message_survives_its_own_frame() {
-        let ack = DashboardMessage::Ack(Ack {
-            command_id: CommandId(uuid::Uuid::nil()),
-            seq: 7,
-        });
+        let ack = DashboardMessage::Ack(Ack { command_id: CommandId(uuid::Uuid::nil()), seq: 7 });
         assert_eq!(DashboardMessage::parse(&ack.to_frame()).unwrap(), Some(ack));
     }
 }

@@ -218,11 +218,7 @@ impl Connection {
         // A job that nobody follows yet may have lost its supervisor: this finds out.
         let running = self.jobs.running()?;
         // Until its outcome is told, a command runs as far as the dashboard can know.
-        let open = self
-            .followers
-            .values()
-            .find(|f| f.is_open())
-            .map(|f| (f.job.id, f.op()));
+        let open = self.followers.values().find(|f| f.is_open()).map(|f| (f.job.id, f.op()));
         let work = running.or(open);
         let generations = self.facts.generations();
         let changed = generations != self.told_generations;
@@ -335,8 +331,7 @@ impl Connection {
                 self.jobs.acknowledge(&job)?;
                 continue;
             }
-            self.followers
-                .insert(job.id, Follower::new(job, order.op, stored));
+            self.followers.insert(job.id, Follower::new(job, order.op, stored));
         }
         Ok(())
     }
@@ -357,27 +352,16 @@ impl Connection {
             current_command_id: None,
         };
         let answer = match (Operation::parse(&command.command), command.command_id) {
-            (None, _) => Err(rejected(format!(
-                "This agent does not know `{}`.",
-                command.command
-            ))),
+            (None, _) => Err(rejected(format!("This agent does not know `{}`.", command.command))),
             (_, None) => Err(rejected("A command needs a command_id.".to_owned())),
             (Some(Operation::RestartAgent), Some(command_id)) => {
                 log::info!("told to restart");
                 self.restart = true;
-                Ok(CommandAccepted {
-                    command_id,
-                    pid: None,
-                })
+                Ok(CommandAccepted { command_id, pid: None })
             }
             (Some(op), Some(command_id)) => {
                 let args = command.args.clone().unwrap_or_default();
-                let order = Order {
-                    command_id,
-                    op,
-                    args,
-                    site: self.site.clone(),
-                };
+                let order = Order { command_id, op, args, site: self.site.clone() };
                 log::info!("{op} {command_id}");
                 self.jobs.start(&order).map_or_else(
                     |refused| {
@@ -387,12 +371,7 @@ impl Connection {
                         answer.current_command_id = refused.current.map(|(id, _)| id);
                         Err(answer)
                     },
-                    |pid| {
-                        Ok(CommandAccepted {
-                            command_id,
-                            pid: Some(pid),
-                        })
-                    },
+                    |pid| Ok(CommandAccepted { command_id, pid: Some(pid) }),
                 )
             }
         };
@@ -402,8 +381,7 @@ impl Connection {
                 let jobs = if known { Vec::new() } else { self.jobs.list()? };
                 for job in jobs.into_iter().filter(|job| job.id == accepted.command_id) {
                     if let Some(order) = job.order()? {
-                        self.followers
-                            .insert(job.id, Follower::new(job, order.op, 0));
+                        self.followers.insert(job.id, Follower::new(job, order.op, 0));
                     }
                 }
                 send(socket, &AgentMessage::CommandAccepted(accepted)).await

@@ -19,16 +19,11 @@ pub fn tests(site: &Site) -> Vec<PathBuf> {
         return Vec::new();
     };
     let is_test = |path: &PathBuf| {
-        let name = path
-            .file_name()
-            .and_then(|name| name.to_str())
-            .unwrap_or_default();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         name.starts_with('T') && name.ends_with(".sh")
     };
-    let mut scripts: Vec<PathBuf> = entries
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(is_test)
-        .collect();
+    let mut scripts: Vec<PathBuf> =
+        entries.filter_map(|entry| Some(entry.ok()?.path())).filter(is_test).collect();
     scripts.sort();
     scripts
 }
@@ -68,12 +63,7 @@ type FileStamp = (u128, u64);
 
 fn stamp(path: &Path) -> Option<FileStamp> {
     let data = fs::metadata(path).ok()?;
-    let changed = data
-        .modified()
-        .ok()?
-        .duration_since(UNIX_EPOCH)
-        .ok()?
-        .as_nanos();
+    let changed = data.modified().ok()?.duration_since(UNIX_EPOCH).ok()?.as_nanos();
     Some((changed, data.len()))
 }
 
@@ -81,12 +71,7 @@ impl Facts {
     /// Facts of this machine.
     pub fn new(site: Site) -> Self {
         let platform = platform::of(&site);
-        Self {
-            site,
-            platform,
-            lock: None,
-            system: None,
-        }
+        Self { site, platform, lock: None, system: None }
     }
 
     /// The checkout's commit; the empty string if there is none.
@@ -129,9 +114,7 @@ impl Facts {
     fn generation_of(&self, path: &Path) -> Option<u64> {
         let path = path.to_string_lossy();
         let list = self.platform.generations(&self.site);
-        list.iter()
-            .find(|g| g.store_path.as_deref() == Some(&*path))
-            .map(|g| g.generation)
+        list.iter().find(|g| g.store_path.as_deref() == Some(&*path)).map(|g| g.generation)
     }
 
     /// The last ten generations.
@@ -166,9 +149,7 @@ pub fn own_store_path() -> Option<String> {
     let mut parts = program.ancestors().collect::<Vec<_>>();
     parts.reverse();
     let store = parts.iter().position(|path| path.ends_with("nix/store"))?;
-    parts
-        .get(store + 1)
-        .map(|path| path.to_string_lossy().into_owned())
+    parts.get(store + 1).map(|path| path.to_string_lossy().into_owned())
 }
 
 /// When this machine was booted.

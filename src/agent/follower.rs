@@ -81,14 +81,9 @@ impl Follower {
             };
             let bytes = lines.iter().map(|line| line.text.len() + 32).sum();
             self.unacked += bytes;
-            self.on_the_wire
-                .push_back((first_seq + lines.len() as u64 - 1, bytes));
+            self.on_the_wire.push_back((first_seq + lines.len() as u64 - 1, bytes));
             let command_id = self.job.id;
-            messages.push(AgentMessage::OutputBatch(OutputBatch {
-                command_id,
-                first_seq,
-                lines,
-            }));
+            messages.push(AgentMessage::OutputBatch(OutputBatch { command_id, first_seq, lines }));
         }
         Ok(messages)
     }

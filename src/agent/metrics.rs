@@ -14,9 +14,7 @@ impl Meter {
         let what = RefreshKind::nothing()
             .with_cpu(CpuRefreshKind::nothing().with_usage())
             .with_memory(MemoryRefreshKind::nothing().with_ram().with_swap());
-        Self {
-            system: System::new_with_specifics(what).ok(),
-        }
+        Self { system: System::new_with_specifics(what).ok() }
     }
 
     /// Load since the last call; `None` where the system does not tell.
@@ -25,11 +23,7 @@ impl Meter {
         system.refresh_cpu_usage();
         system.refresh_memory();
         let percent = |used: u64, total: u64| {
-            if total == 0 {
-                0.0
-            } else {
-                round(used as f64 * 100.0 / total as f64)
-            }
+            if total == 0 { 0.0 } else { round(used as f64 * 100.0 / total as f64) }
         };
         Some(Metrics {
             cpu: round(f64::from(system.global_cpu_usage())),

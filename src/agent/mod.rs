@@ -46,15 +46,8 @@ pub enum AgentError {
 /// Runs the agent until it is ended by a signal. Jobs go on without it.
 pub fn run(config: AgentConfig) -> Result<(), AgentError> {
     let path = config.state_dir.clone();
-    let state_dir = |source| AgentError::StateDir {
-        path: path.clone(),
-        source,
-    };
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(&path)
-        .map_err(state_dir)?;
+    let state_dir = |source| AgentError::StateDir { path: path.clone(), source };
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(state_dir)?;
     let lock = std::fs::OpenOptions::new()
         .create(true)
         .append(true)
@@ -89,9 +82,7 @@ pub fn run(config: AgentConfig) -> Result<(), AgentError> {
 fn start_again() -> io::Error {
     use std::os::unix::process::CommandExt;
     match std::env::current_exe() {
-        Ok(program) => std::process::Command::new(program)
-            .args(std::env::args_os().skip(1))
-            .exec(),
+        Ok(program) => std::process::Command::new(program).args(std::env::args_os().skip(1)).exec(),
         Err(error) => error,
     }
 }
@@ -117,20 +108,14 @@ fn clone_in_the_background(site: Site) {
             repository::checkout(&site).unwrap_or_default()
         );
     };
-    if let Err(error) = std::thread::Builder::new()
-        .name("clone".to_owned())
-        .spawn(work)
-    {
+    if let Err(error) = std::thread::Builder::new().name("clone".to_owned()).spawn(work) {
         log::error!("no thread to clone the config repository: {error}");
     }
 }
 
 async fn ended() {
     use actix_rt::signal::unix::{SignalKind, signal};
-    let signals = (
-        signal(SignalKind::interrupt()),
-        signal(SignalKind::terminate()),
-    );
+    let signals = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
     let (Ok(mut interrupt), Ok(mut terminate)) = signals else {
         return std::future::pending().await;
     };

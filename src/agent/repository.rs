@@ -26,9 +26,7 @@ pub fn checkout(site: &Site) -> Option<String> {
 
 fn packed(git: &Path, name: &str) -> Option<String> {
     let packed = fs::read_to_string(git.join("packed-refs")).ok()?;
-    let line = packed
-        .lines()
-        .find(|line| line.ends_with(&format!(" {name}")))?;
+    let line = packed.lines().find(|line| line.ends_with(&format!(" {name}")))?;
     line.split(' ').next().map(str::to_owned)
 }
 
@@ -37,12 +35,7 @@ fn packed(git: &Path, name: &str) -> Option<String> {
 pub fn lock_hash(site: &Site) -> Option<String> {
     checkout(site)?;
     match fs::read(site.repo_dir.join("flake.lock")) {
-        Ok(bytes) => Some(
-            Sha256::digest(bytes)
-                .iter()
-                .map(|b| format!("{b:02x}"))
-                .collect(),
-        ),
+        Ok(bytes) => Some(Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Some(String::new()),
         Err(_) => None,
     }
@@ -64,12 +57,7 @@ fn git(site: &Site) -> Command {
         .arg("-C")
         .arg(&site.repo_dir)
         .args(["-c", "core.hooksPath=/dev/null", "-c", "safe.directory=*"])
-        .args([
-            "-c",
-            "protocol.ext.allow=never",
-            "-c",
-            "advice.detachedHead=false",
-        ])
+        .args(["-c", "protocol.ext.allow=never", "-c", "advice.detachedHead=false"])
         .env("GIT_TERMINAL_PROMPT", "0")
         .env("GIT_ASKPASS", "true")
         .env("SSH_ASKPASS", "true")
@@ -105,11 +93,7 @@ pub fn pull(site: &Site) -> io::Result<Vec<Command>> {
     let remote = format!("refs/remotes/origin/{}", site.branch);
     let refspec = format!("+refs/heads/{}:{remote}", site.branch);
     step(&["fetch", "--no-tags", "--prune", "origin", &refspec]);
-    step(&[
-        "symbolic-ref",
-        "HEAD",
-        &format!("refs/heads/{}", site.branch),
-    ]);
+    step(&["symbolic-ref", "HEAD", &format!("refs/heads/{}", site.branch)]);
     step(&["reset", "--hard", &remote]);
     step(&["clean", "-ffdx"]);
     Ok(steps)
@@ -122,15 +106,11 @@ pub fn make(site: &Site) -> Result<(), String> {
         return Ok(());
     }
     for mut step in pull(site).map_err(|error| error.to_string())? {
-        let output = step
-            .output()
-            .map_err(|error| format!("git could not be started: {error}"))?;
+        let output = step.output().map_err(|error| format!("git could not be started: {error}"))?;
         if !output.status.success() {
             let said = String::from_utf8_lossy(&output.stderr);
             let line = said.lines().rfind(|line| line.starts_with("fatal: "));
-            let line = line
-                .or_else(|| said.lines().last())
-                .unwrap_or("git failed without a word");
+            let line = line.or_else(|| said.lines().last()).unwrap_or("git failed without a word");
             return Err(line.trim_start_matches("fatal: ").to_owned());
         }
     }

@@ -47,9 +47,6 @@ impl Site {
 
     /// Where this host's tests are.
     pub fn tests_dir(&self) -> PathBuf {
-        self.repo_dir
-            .join("hosts")
-            .join(&self.hostname)
-            .join("tests")
+        self.repo_dir.join("hosts").join(&self.hostname).join("tests")
     }
 }

@@ -159,9 +159,7 @@ pub fn parse(
     environment: &Environment,
 ) -> Result<Role, CliError> {
     let clap = |error: clap::Error| CliError::Clap(Box::new(error));
-    let matches = Cli::command()
-        .try_get_matches_from(arguments)
-        .map_err(clap)?;
+    let matches = Cli::command().try_get_matches_from(arguments).map_err(clap)?;
     let cli = Cli::from_arg_matches(&matches).map_err(clap)?;
     let settings = Settings { environment };
     match &cli.internal {
@@ -195,16 +193,11 @@ impl Settings<'_> {
     ) -> Result<Option<T>, CliError> {
         let variable = variable(flag);
         let value = flag_value.or_else(|| self.environment.get(&variable));
-        let Some(value) = value
-            .map(|value| value.trim())
-            .filter(|value| !value.is_empty())
-        else {
+        let Some(value) = value.map(|value| value.trim()).filter(|value| !value.is_empty()) else {
             return Ok(None);
         };
         parse(value).map(Some).map_err(|expected| {
-            CliError::Setting(format!(
-                "--{flag} / {variable}: expected {expected}, got {value:?}"
-            ))
+            CliError::Setting(format!("--{flag} / {variable}: expected {expected}, got {value:?}"))
         })
     }
 
@@ -248,9 +241,7 @@ impl Settings<'_> {
     }
 
     fn home(&self) -> PathBuf {
-        self.environment
-            .get("HOME")
-            .map_or_else(|| PathBuf::from("/"), PathBuf::from)
+        self.environment.get("HOME").map_or_else(|| PathBuf::from("/"), PathBuf::from)
     }
 
     /// Where a role keeps its state when nothing else is said.
@@ -266,9 +257,7 @@ impl Settings<'_> {
             return self.home().join("Library/Application Support").join(name);
         }
         let state = self.environment.get("XDG_STATE_HOME").map(PathBuf::from);
-        state
-            .unwrap_or_else(|| self.home().join(".local/state"))
-            .join(name)
+        state.unwrap_or_else(|| self.home().join(".local/state")).join(name)
     }
 
     fn dashboard(&self, cli: &Cli) -> Result<DashboardConfig, CliError> {
@@ -277,16 +266,9 @@ impl Settings<'_> {
         let seconds = |text: &str| {
             number(text, 1, 86_400, "a number of seconds").map(|n| Duration::from_secs(n.into()))
         };
-        let commands = self.get(
-            cli.command_retention_days.as_ref(),
-            "command-retention-days",
-            days,
-        )?;
-        let events = self.get(
-            cli.event_retention_days.as_ref(),
-            "event-retention-days",
-            days,
-        )?;
+        let commands =
+            self.get(cli.command_retention_days.as_ref(), "command-retention-days", days)?;
+        let events = self.get(cli.event_retention_days.as_ref(), "event-retention-days", days)?;
         let sync = self.get(cli.sync_interval.as_ref(), "sync-interval", seconds)?;
         let limits = self.get(cli.time_limits.as_ref(), "time-limits", |text| {
             let expected = "operations with limits from 1s to 168h, such as switch=90m,pull=2m";
@@ -333,13 +315,8 @@ impl Settings<'_> {
             ))
         };
         let seconds = |text: &str| {
-            let parsed = text
-                .parse::<f64>()
-                .ok()
-                .filter(|s| (0.1..=3600.0).contains(s));
-            parsed
-                .map(Duration::from_secs_f64)
-                .ok_or("0.1 to 3600 seconds".to_owned())
+            let parsed = text.parse::<f64>().ok().filter(|s| (0.1..=3600.0).contains(s));
+            parsed.map(Duration::from_secs_f64).ok_or("0.1 to 3600 seconds".to_owned())
         };
         let url = self.get(cli.url.as_ref(), "url", socket_url)?;
         let url = url.ok_or_else(|| missing("url", "the dashboard's address"))?;
@@ -381,9 +358,7 @@ impl Settings<'_> {
                 .get(cli.theme_color.as_ref(), "theme-color", colour)?
                 .unwrap_or_default(),
             location: self
-                .get(cli.location.as_ref(), "location", |t| {
-                    one_of(t, &["home", "work", "cloud"])
-                })?
+                .get(cli.location.as_ref(), "location", |t| one_of(t, &["home", "work", "cloud"]))?
                 .unwrap_or_default(),
             device_type: self
                 .get(cli.device_type.as_ref(), "device-type", |t| {
@@ -398,9 +373,7 @@ impl Settings<'_> {
             tests_auto_run: bool_of(cli.tests_auto_run.as_ref(), "tests-auto-run")?.unwrap_or(true),
             test_timeout: timeout.unwrap_or(Duration::from_secs(60)),
             rebuild: self.path(cli.rebuild.as_ref(), "rebuild")?,
-            root: self
-                .path(cli.root.as_ref(), "root")?
-                .unwrap_or_else(|| PathBuf::from("/")),
+            root: self.path(cli.root.as_ref(), "root")?.unwrap_or_else(|| PathBuf::from("/")),
             home: self.home(),
             managed: self.environment.contains_key("INVOCATION_ID")
                 || self.environment.contains_key("XPC_SERVICE_NAME"),
@@ -409,10 +382,7 @@ impl Settings<'_> {
 }
 
 fn number(text: &str, least: u32, most: u32, what: &str) -> Parsed<u32> {
-    let parsed = text
-        .parse::<u32>()
-        .ok()
-        .filter(|n| (least..=most).contains(n));
+    let parsed = text.parse::<u32>().ok().filter(|n| (least..=most).contains(n));
     parsed.ok_or_else(|| format!("{what} from {least} to {most}"))
 }
 
@@ -436,9 +406,7 @@ fn boolean(text: &str) -> Parsed<bool> {
 
 fn one_of(text: &str, known: &[&str]) -> Parsed<String> {
     let found = known.contains(&text);
-    found
-        .then(|| text.to_owned())
-        .ok_or_else(|| format!("one of {}", known.join(", ")))
+    found.then(|| text.to_owned()).ok_or_else(|| format!("one of {}", known.join(", ")))
 }
 
 fn platform(text: &str) -> Parsed<Platform> {
@@ -463,9 +431,7 @@ fn detected_platform() -> Platform {
 fn colour(text: &str) -> Parsed<String> {
     let hex = text.strip_prefix('#').unwrap_or_default();
     let valid = hex.len() == 6 && hex.bytes().all(|b| b.is_ascii_hexdigit());
-    valid
-        .then(|| text.to_owned())
-        .ok_or_else(|| "a colour such as #7aa2f7".to_owned())
+    valid.then(|| text.to_owned()).ok_or_else(|| "a colour such as #7aa2f7".to_owned())
 }
 
 fn hostname(text: &str) -> Parsed<String> {
@@ -487,14 +453,8 @@ fn branch_name(text: &str) -> Parsed<String> {
         || text.ends_with(['/', '.'])
         || text.contains("..")
         || text.contains("//")
-        || text
-            .chars()
-            .any(|c| c.is_whitespace() || c.is_control() || "~^:?*[\\".contains(c));
-    if bad {
-        Err("the name of a git branch".to_owned())
-    } else {
-        Ok(text.to_owned())
-    }
+        || text.chars().any(|c| c.is_whitespace() || c.is_control() || "~^:?*[\\".contains(c));
+    if bad { Err("the name of a git branch".to_owned()) } else { Ok(text.to_owned()) }
 }
 
 fn addresses(text: &str) -> Parsed<Vec<IpAddr>> {
@@ -507,9 +467,7 @@ fn web_url(text: &str) -> Parsed<String> {
     let expected = || "an address such as https://fleet.example.org".to_owned();
     let (scheme, rest) = text.split_once("://").ok_or_else(expected)?;
     let authority = rest.split('/').next().unwrap_or_default();
-    let plain = text
-        .chars()
-        .all(|c| !c.is_whitespace() && !c.is_control() && c != '#');
+    let plain = text.chars().all(|c| !c.is_whitespace() && !c.is_control() && c != '#');
     if !matches!(scheme, "http" | "https")
         || authority.is_empty()
         || authority.contains('@')
@@ -530,36 +488,25 @@ fn socket_url(text: &str) -> Parsed<String> {
     };
     let web = web_url(&web)?;
     let socket = web.replacen("http", "ws", 1);
-    let has_path = socket
-        .split_once("://")
-        .is_some_and(|(_, rest)| rest.contains('/'));
-    Ok(if has_path {
-        socket
-    } else {
-        format!("{socket}/ws")
-    })
+    let has_path = socket.split_once("://").is_some_and(|(_, rest)| rest.contains('/'));
+    Ok(if has_path { socket } else { format!("{socket}/ws") })
 }
 
 fn is_local(url: &str) -> bool {
     let authority = url.split_once("://").map_or(url, |(_, rest)| rest);
-    ["127.", "localhost", "[::1]"]
-        .iter()
-        .any(|local| authority.starts_with(local))
+    ["127.", "localhost", "[::1]"].iter().any(|local| authority.starts_with(local))
 }
 
 fn source(text: &str) -> Parsed<SourceSetting> {
     let expected = "github:owner/repo, a git URL or path, or the URL of a version.json";
     if let Some(name) = text.strip_prefix("github:") {
         let word = |w: &str| {
-            !w.is_empty()
-                && w.chars()
-                    .all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+            !w.is_empty() && w.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
         };
         return match name.split_once('/') {
-            Some((owner, repo)) if word(owner) && word(repo) => Ok(SourceSetting::GitHub {
-                owner: owner.to_owned(),
-                repo: repo.to_owned(),
-            }),
+            Some((owner, repo)) if word(owner) && word(repo) => {
+                Ok(SourceSetting::GitHub { owner: owner.to_owned(), repo: repo.to_owned() })
+            }
             _ => Err(expected.to_owned()),
         };
     }
@@ -567,12 +514,7 @@ fn source(text: &str) -> Parsed<SourceSetting> {
         return Err(expected.to_owned());
     }
     let web = text.starts_with("http://") || text.starts_with("https://");
-    if web
-        && text
-            .split(['?', '#'])
-            .next()
-            .is_some_and(|path| path.ends_with(".json"))
-    {
+    if web && text.split(['?', '#']).next().is_some_and(|path| path.ends_with(".json")) {
         return Ok(SourceSetting::VersionJson(text.to_owned()));
     }
     Ok(SourceSetting::Git(text.to_owned()))
@@ -585,9 +527,7 @@ mod tests {
 
     fn read(arguments: &[&str], variables: &[(&str, &str)]) -> Result<Role, CliError> {
         let arguments = std::iter::once("nixfleet").chain(arguments.iter().copied());
-        let variables = variables
-            .iter()
-            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+        let variables = variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
         parse(arguments.map(OsString::from), &variables.collect())
     }
 
@@ -615,13 +555,9 @@ mod tests {
 
     #[test]
     fn a_flag_wins_over_its_variable() {
-        let role = read(
-            &["--dashboard", "--listen", "[::1]:9"],
-            &[("NIXFLEET_LISTEN", "0.0.0.0:1")],
-        );
-        let Ok(Role::Dashboard(config)) = role else {
-            panic!("no dashboard")
-        };
+        let role =
+            read(&["--dashboard", "--listen", "[::1]:9"], &[("NIXFLEET_LISTEN", "0.0.0.0:1")]);
+        let Ok(Role::Dashboard(config)) = role else { panic!("no dashboard") };
         assert_eq!(config.listen.to_string(), "[::1]:9");
     }
 
@@ -676,42 +612,27 @@ mod tests {
         ] {
             assert_eq!(socket_url(given), Ok(used.to_owned()));
         }
-        for bad in [
-            "a:1",
-            "ftp://a",
-            "http://",
-            "http://u:p@a",
-            "http://a b",
-            "http://a#b",
-        ] {
+        for bad in ["a:1", "ftp://a", "http://", "http://u:p@a", "http://a b", "http://a#b"] {
             assert!(socket_url(bad).is_err(), "{bad}");
         }
     }
 
     #[test]
     fn a_secret_comes_from_one_place_only() {
-        let both = [
-            ("NIXFLEET_AGENT_TOKEN", "a"),
-            ("NIXFLEET_AGENT_TOKEN_FILE", "/x"),
-        ];
+        let both = [("NIXFLEET_AGENT_TOKEN", "a"), ("NIXFLEET_AGENT_TOKEN_FILE", "/x")];
         assert!(complaint(read(&["--dashboard"], &both)).contains("got both"));
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), "secret\n").unwrap();
         let path = file.path().to_str().unwrap();
         let role = read(&["--dashboard"], &[("NIXFLEET_AGENT_TOKEN_FILE", path)]);
-        let Ok(Role::Dashboard(config)) = role else {
-            panic!("no dashboard")
-        };
+        let Ok(Role::Dashboard(config)) = role else { panic!("no dashboard") };
         assert_eq!(config.agent_token, Some(Secret::new("secret")));
     }
 
     #[test]
     fn exactly_one_role_is_asked_for() {
         for arguments in [&[][..], &["--dashboard", "--agent"], &["--demo", "--agent"]] {
-            assert!(
-                matches!(read(arguments, &[]), Err(CliError::Clap(_))),
-                "{arguments:?}"
-            );
+            assert!(matches!(read(arguments, &[]), Err(CliError::Clap(_))), "{arguments:?}");
         }
     }
 

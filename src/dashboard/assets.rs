@@ -14,11 +14,7 @@ struct Asset {
 
 static ASSETS: LazyLock<Vec<Asset>> = LazyLock::new(|| {
     let files: [(&str, &str, &[u8]); 4] = [
-        (
-            "nixfleet.css",
-            "text/css; charset=utf-8",
-            include_bytes!("../../assets/nixfleet.css"),
-        ),
+        ("nixfleet.css", "text/css; charset=utf-8", include_bytes!("../../assets/nixfleet.css")),
         (
             "nixfleet.js",
             "text/javascript; charset=utf-8",
@@ -29,33 +25,21 @@ static ASSETS: LazyLock<Vec<Asset>> = LazyLock::new(|| {
             "text/javascript; charset=utf-8",
             include_bytes!("../../assets/vendor/idiomorph-0.8.0.min.js"),
         ),
-        (
-            "icon.svg",
-            "image/svg+xml",
-            include_bytes!("../../assets/icon.svg"),
-        ),
+        ("icon.svg", "image/svg+xml", include_bytes!("../../assets/icon.svg")),
     ];
     files
         .into_iter()
         .map(|(name, kind, bytes)| {
             let hash = super::auth::hex(&Sha256::digest(bytes)[..4]);
             let (stem, ending) = name.rsplit_once('.').unwrap_or((name, ""));
-            Asset {
-                name,
-                url: format!("/assets/{stem}.{hash}.{ending}"),
-                kind,
-                bytes,
-            }
+            Asset { name, url: format!("/assets/{stem}.{hash}.{ending}"), kind, bytes }
         })
         .collect()
 });
 
 /// The address of an asset; the empty string if there is none of that name.
 pub fn url(name: &str) -> &'static str {
-    ASSETS
-        .iter()
-        .find(|asset| asset.name == name)
-        .map_or("", |asset| asset.url.as_str())
+    ASSETS.iter().find(|asset| asset.name == name).map_or("", |asset| asset.url.as_str())
 }
 
 /// `GET /assets/{name}`
@@ -83,10 +67,8 @@ mod tests {
         let rows = list.lines().filter(|line| line.starts_with("| `"));
         let mut count = 0;
         for row in rows {
-            let cells: Vec<&str> = row
-                .split('|')
-                .map(|cell| cell.trim().trim_matches('`'))
-                .collect();
+            let cells: Vec<&str> =
+                row.split('|').map(|cell| cell.trim().trim_matches('`')).collect();
             let (file, sum) = (cells[1], cells[5]);
             let bytes = std::fs::read(dir.join(file)).unwrap();
             assert_eq!(hex(&Sha256::digest(bytes)), sum, "{file}");

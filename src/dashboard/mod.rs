@@ -90,9 +90,7 @@ pub fn run(config: DashboardConfig) -> Result<(), DashboardError> {
 fn lock(config: &DashboardConfig) -> Result<nix::fcntl::Flock<std::fs::File>, DashboardError> {
     let setting = |what: std::io::Error| {
         let dir = config.data_dir.display();
-        DashboardError::Setting(format!(
-            "--data-dir / NIXFLEET_DATA_DIR: cannot use {dir}: {what}"
-        ))
+        DashboardError::Setting(format!("--data-dir / NIXFLEET_DATA_DIR: cannot use {dir}: {what}"))
     };
     std::fs::create_dir_all(&config.data_dir).map_err(setting)?;
     let file = std::fs::OpenOptions::new()
@@ -138,10 +136,7 @@ async fn serve(config: DashboardConfig) -> Result<(), DashboardError> {
     let door = AgentDoor {
         fleet: fleet.clone(),
         store: store.clone(),
-        enrolment: config
-            .agent_token
-            .as_ref()
-            .map(|token| auth::token_hash(token.expose())),
+        enrolment: config.agent_token.as_ref().map(|token| auth::token_hash(token.expose())),
     };
     let listen = config.listen;
     let app = App {
@@ -169,10 +164,7 @@ async fn serve(config: DashboardConfig) -> Result<(), DashboardError> {
     .shutdown_timeout(5)
     .disable_signals()
     .bind(listen)
-    .map_err(|source| DashboardError::Listen {
-        address: listen,
-        source,
-    })?;
+    .map_err(|source| DashboardError::Listen { address: listen, source })?;
     let bound = server.addrs().first().copied().unwrap_or(listen);
     greet(&app, bound, first_start.password.as_deref());
     let server = server.run();
@@ -221,10 +213,7 @@ fn greet(app: &App, bound: std::net::SocketAddr, password: Option<&str>) {
 
 async fn ended() {
     use actix_rt::signal::unix::{SignalKind, signal};
-    let signals = (
-        signal(SignalKind::interrupt()),
-        signal(SignalKind::terminate()),
-    );
+    let signals = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
     let (Ok(mut interrupt), Ok(mut terminate)) = signals else {
         log::error!("signals cannot be caught; only SIGKILL ends the dashboard");
         return std::future::pending().await;

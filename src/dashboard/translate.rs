@@ -21,10 +21,7 @@ use crate::protocol::{
 const MAX_TEXT: usize = 300;
 
 fn text(from: &str) -> String {
-    from.chars()
-        .filter(|c| !c.is_control())
-        .take(MAX_TEXT)
-        .collect()
+    from.chars().filter(|c| !c.is_control()).take(MAX_TEXT).collect()
 }
 
 fn some_text(from: Option<&String>) -> Option<String> {
@@ -52,32 +49,15 @@ fn system(report: &SystemReport) -> SystemFacts {
 }
 
 fn tests(settings: TestSettings) -> TestSetup {
-    TestSetup {
-        enabled: settings.enabled,
-        auto_run: settings.auto_run,
-        count: settings.count,
-    }
+    TestSetup { enabled: settings.enabled, auto_run: settings.auto_run, count: settings.count }
 }
 
 fn metrics(from: protocol::Metrics) -> Metrics {
     let percent = |v: f64| {
-        if v.is_finite() {
-            v.clamp(0.0, 100.0)
-        } else {
-            0.0
-        }
+        if v.is_finite() { v.clamp(0.0, 100.0) } else { 0.0 }
     };
-    let load = if from.load.is_finite() {
-        from.load.clamp(0.0, 100_000.0)
-    } else {
-        0.0
-    };
-    Metrics {
-        cpu: percent(from.cpu),
-        ram: percent(from.ram),
-        swap: percent(from.swap),
-        load,
-    }
+    let load = if from.load.is_finite() { from.load.clamp(0.0, 100_000.0) } else { 0.0 };
+    Metrics { cpu: percent(from.cpu), ram: percent(from.ram), swap: percent(from.swap), load }
 }
 
 fn binary(
@@ -95,19 +75,12 @@ fn binary(
 fn theme_color(text: &str) -> String {
     let hex = text.strip_prefix('#').unwrap_or_default();
     let valid = hex.len() == 6 && hex.chars().all(|c| c.is_ascii_hexdigit());
-    if valid {
-        text.to_ascii_lowercase()
-    } else {
-        String::new()
-    }
+    if valid { text.to_ascii_lowercase() } else { String::new() }
 }
 
 /// The platform, from protocol 4's `platform` or protocol 3's `host_type`.
 fn platform(register: &Register) -> String {
-    let name = register
-        .platform
-        .as_deref()
-        .unwrap_or(register.host_type.as_str());
+    let name = register.platform.as_deref().unwrap_or(register.host_type.as_str());
     match name {
         "nixos" => "nixos".to_owned(),
         "macos" | "darwin" => "darwin".to_owned(),
@@ -176,10 +149,7 @@ pub fn registration(register: &Register) -> Registration {
 
 /// What a `heartbeat` says.
 pub fn heartbeat(beat: &Heartbeat, protocol: u32) -> HostEvent {
-    let pending = beat
-        .pending_command
-        .as_deref()
-        .filter(|name| !name.is_empty());
+    let pending = beat.pending_command.as_deref().filter(|name| !name.is_empty());
     let mut generations = beat.generations.clone();
     if let Some(list) = &mut generations {
         list.truncate(10);
@@ -199,10 +169,7 @@ pub fn heartbeat(beat: &Heartbeat, protocol: u32) -> HostEvent {
             generations,
             metrics: beat.metrics.map(metrics),
         }),
-        work: pending.map(|name| Work {
-            id: beat.command_id,
-            name: text(name),
-        }),
+        work: pending.map(|name| Work { id: beat.command_id, name: text(name) }),
     }
 }
 
@@ -259,17 +226,11 @@ pub fn complete(complete: &CommandComplete) -> HostEvent {
 
 /// What a `command_rejected` says.
 pub fn rejected(rejected: &CommandRejected) -> HostEvent {
-    let current = rejected
-        .current_command
-        .as_deref()
-        .filter(|name| !name.is_empty());
+    let current = rejected.current_command.as_deref().filter(|name| !name.is_empty());
     HostEvent::Rejected {
         about: about(rejected.command_id, ""),
         reason: text(&rejected.reason),
-        work: current.map(|name| Work {
-            id: rejected.current_command_id,
-            name: text(name),
-        }),
+        work: current.map(|name| Work { id: rejected.current_command_id, name: text(name) }),
     }
 }
 

@@ -49,78 +49,32 @@ const LOCK: &str = r#"{
 
 /// Host, script, name, what it does.
 const TESTS: [(&str, &str, &str, &str); 9] = [
-    (
-        "atlas",
-        "T00-network.sh",
-        "Network connectivity",
-        "echo 'default via 192.0.2.1'; sleep 0.4",
-    ),
-    (
-        "atlas",
-        "T10-ssh.sh",
-        "SSH service",
-        "echo 'sshd.service: active'; sleep 0.6",
-    ),
-    (
-        "atlas",
-        "T20-backup.sh",
-        "Last backup",
-        "echo 'newest snapshot: 3 h old'; sleep 0.5",
-    ),
-    (
-        "gpc0",
-        "T00-network.sh",
-        "Network connectivity",
-        "echo 'default via 192.0.2.1'; sleep 0.4",
-    ),
-    (
-        "gpc0",
-        "T10-display.sh",
-        "X11 display",
-        "echo 'DISPLAY :0 answers'; sleep 0.7",
-    ),
+    ("atlas", "T00-network.sh", "Network connectivity", "echo 'default via 192.0.2.1'; sleep 0.4"),
+    ("atlas", "T10-ssh.sh", "SSH service", "echo 'sshd.service: active'; sleep 0.6"),
+    ("atlas", "T20-backup.sh", "Last backup", "echo 'newest snapshot: 3 h old'; sleep 0.5"),
+    ("gpc0", "T00-network.sh", "Network connectivity", "echo 'default via 192.0.2.1'; sleep 0.4"),
+    ("gpc0", "T10-display.sh", "X11 display", "echo 'DISPLAY :0 answers'; sleep 0.7"),
     (
         "gpc0",
         "T20-gpu.sh",
         "GPU acceleration",
         "sleep 0.6; echo 'Error: nvidia-smi not found' >&2; exit 1",
     ),
-    (
-        "gpc0",
-        "T30-home.sh",
-        "Home directory permissions",
-        "echo 'drwx------'; sleep 0.3",
-    ),
-    (
-        "mba",
-        "T00-network.sh",
-        "Network connectivity",
-        "echo 'en0: active'; sleep 0.4",
-    ),
-    (
-        "mba",
-        "T10-store.sh",
-        "Nix store integrity",
-        "echo 'checked 1200 paths'; sleep 0.8",
-    ),
+    ("gpc0", "T30-home.sh", "Home directory permissions", "echo 'drwx------'; sleep 0.3"),
+    ("mba", "T00-network.sh", "Network connectivity", "echo 'en0: active'; sleep 0.4"),
+    ("mba", "T10-store.sh", "Nix store integrity", "echo 'checked 1200 paths'; sleep 0.8"),
 ];
 
 /// Makes the repository, its clone, and the program that pushes a change.
 pub(super) fn make(dir: &Path) -> Result<(), DemoError> {
     let config = dir.join("config");
-    git(
-        dir,
-        &["init", "--quiet", "--bare", "-b", "main", "remote.git"],
-    )?;
+    git(dir, &["init", "--quiet", "--bare", "-b", "main", "remote.git"])?;
     git(dir, &["init", "--quiet", "-b", "main", "config"])?;
     write(&config.join("flake.nix"), FLAKE)?;
     write(&config.join("flake.lock"), LOCK)?;
     for host in ["atlas", "gpc0", "mba"] {
         let text = format!("{{ ... }}: {{\n  networking.hostName = \"{host}\";\n}}\n");
-        write(
-            &config.join("hosts").join(host).join("configuration.nix"),
-            &text,
-        )?;
+        write(&config.join("hosts").join(host).join("configuration.nix"), &text)?;
     }
     for (host, script, name, body) in TESTS {
         let path = config.join("hosts").join(host).join("tests").join(script);
@@ -137,15 +91,7 @@ pub(super) fn make(dir: &Path) -> Result<(), DemoError> {
     }
     git(&config, &["remote", "add", "origin", "../remote.git"])?;
     git(&config, &["add", "-A"])?;
-    git(
-        &config,
-        &[
-            "commit",
-            "--quiet",
-            "-m",
-            "feat: the first configuration of the fleet",
-        ],
-    )?;
+    git(&config, &["commit", "--quiet", "-m", "feat: the first configuration of the fleet"])?;
     git(&config, &["push", "--quiet", "-u", "origin", "main"])?;
     write(&dir.join("push-change"), PUSH)
 }
@@ -187,8 +133,5 @@ fn git(dir: &Path, arguments: &[&str]) -> Result<(), DemoError> {
         return Ok(());
     }
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    Err(DemoError::Program(format!(
-        "git {}: {said}",
-        arguments.join(" ")
-    )))
+    Err(DemoError::Program(format!("git {}: {said}", arguments.join(" "))))
 }

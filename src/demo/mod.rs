@@ -45,20 +45,8 @@ const HOSTS: [Host; 3] = [
         device: "server",
         colour: "#7aa2f7",
     },
-    Host {
-        name: "gpc0",
-        platform: "nixos",
-        location: "home",
-        device: "gaming",
-        colour: "#9ece6a",
-    },
-    Host {
-        name: "mba",
-        platform: "darwin",
-        location: "work",
-        device: "laptop",
-        colour: "#e0af68",
-    },
+    Host { name: "gpc0", platform: "nixos", location: "home", device: "gaming", colour: "#9ece6a" },
+    Host { name: "mba", platform: "darwin", location: "work", device: "laptop", colour: "#e0af68" },
 ];
 
 /// Why the demo did not run.
@@ -92,15 +80,11 @@ pub fn run(listen: Option<SocketAddr>) -> Result<(), DemoError> {
         .prefix("nixfleet-demo-")
         .tempdir()
         .map_err(io_error("cannot make a temporary directory"))?;
-    let mut demo = Demo {
-        dir: dir.path().to_owned(),
-        children: Vec::new(),
-    };
+    let mut demo = Demo { dir: dir.path().to_owned(), children: Vec::new() };
     let ran = demo.start(listen).and_then(|()| demo.watch(&stop));
     process::say("ending the demo");
     demo.end();
-    dir.close()
-        .map_err(io_error("cannot remove the temporary directory"))?;
+    dir.close().map_err(io_error("cannot remove the temporary directory"))?;
     process::say("nothing is left behind");
     ran
 }
@@ -166,9 +150,7 @@ Ctrl-C ends everything and leaves nothing behind."
             return Ok(());
         }
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        Err(DemoError::Program(format!(
-            "the stand-in rebuild program failed: {said}"
-        )))
+        Err(DemoError::Program(format!("the stand-in rebuild program failed: {said}")))
     }
 
     fn own_program(&self, log: &str) -> Result<Command, DemoError> {
@@ -211,11 +193,7 @@ Ctrl-C ends everything and leaves nothing behind."
         let stdout = child.stdout.take();
         self.children.push(("dashboard", child));
         let (mut url, mut password) = (None, None);
-        for line in stdout
-            .map(BufReader::new)
-            .into_iter()
-            .flat_map(BufReader::lines)
-        {
+        for line in stdout.map(BufReader::new).into_iter().flat_map(BufReader::lines) {
             let line = line.map_err(io_error("the dashboard"))?;
             if let Some((_, rest)) = line.split_once(" dashboard: ") {
                 url = Some(rest.to_owned());
@@ -227,9 +205,7 @@ Ctrl-C ends everything and leaves nothing behind."
             }
         }
         let log = fs::read_to_string(self.dir.join("dashboard.log")).unwrap_or_default();
-        Err(DemoError::Program(format!(
-            "the dashboard did not start: {log}"
-        )))
+        Err(DemoError::Program(format!("the dashboard did not start: {log}")))
     }
 
     fn start_agent(
@@ -243,14 +219,7 @@ Ctrl-C ends everything and leaves nothing behind."
         let child = self
             .own_program(&format!("agent-{}.log", host.name))?
             .arg("--agent")
-            .args([
-                "--url",
-                url,
-                "--hostname",
-                host.name,
-                "--platform",
-                host.platform,
-            ])
+            .args(["--url", url, "--hostname", host.name, "--platform", host.platform])
             .args(["--location", host.location, "--device-type", host.device])
             .args(["--theme-color", host.colour, "--interval", "2"])
             .arg("--repo-url")
@@ -273,9 +242,7 @@ Ctrl-C ends everything and leaves nothing behind."
         while !stop.load(Ordering::Relaxed) {
             for (name, child) in &mut self.children {
                 if let Some(status) = child.try_wait().map_err(io_error(*name))? {
-                    return Err(DemoError::Program(format!(
-                        "{name} ended by itself: {status}"
-                    )));
+                    return Err(DemoError::Program(format!("{name} ended by itself: {status}")));
                 }
             }
             thread::sleep(POLL);

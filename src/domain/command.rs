@@ -321,9 +321,7 @@ impl Command {
         let warn_after = self.op.rules().warn_after;
         let ahead = self.time_limit.checked_sub(warn_after)?;
         let millis = i64::try_from(ahead.as_millis()).ok()?;
-        self.deadline
-            .filter(|_| !self.slow)
-            .map(|deadline| deadline.shifted(-millis))
+        self.deadline.filter(|_| !self.slow).map(|deadline| deadline.shifted(-millis))
     }
 
     /// A command that was just accepted for a connected host.
@@ -339,11 +337,7 @@ impl Command {
 /// command still runs, or how it ended. The same event twice changes nothing the second
 /// time.
 pub fn step(command: &Command, event: &Event, now: Timestamp) -> (Command, Vec<Effect>) {
-    let mut machine = Machine {
-        command: command.clone(),
-        effects: Vec::new(),
-        now,
-    };
+    let mut machine = Machine { command: command.clone(), effects: Vec::new(), now };
     machine.handle(event);
     (machine.command, machine.effects)
 }
@@ -449,11 +443,7 @@ impl Machine {
 
     fn found_again(&mut self) {
         let deadline = self.now + self.command.time_limit;
-        self.enter(
-            State::Running,
-            Some("The agent still runs it.".to_owned()),
-            Some(deadline),
-        );
+        self.enter(State::Running, Some("The agent still runs it.".to_owned()), Some(deadline));
         self.command.finished_at = None;
     }
 
@@ -473,11 +463,7 @@ impl Machine {
         if active && self.command.op.rules().deploys {
             // A 3.x agent is replaced by the switch it runs: this is how a switch ends.
             let deadline = self.now + VERIFYING_FOR;
-            self.enter(
-                State::Verifying,
-                Some("The agent came back.".to_owned()),
-                Some(deadline),
-            );
+            self.enter(State::Verifying, Some("The agent came back.".to_owned()), Some(deadline));
         } else if self.command.state == State::Stopping {
             let reason = self.stopped_by();
             self.command.exit_code.get_or_insert(130);
@@ -495,10 +481,7 @@ impl Machine {
             | TimedOut | Expired | Cancelled => return,
         }
         self.command.exit_code = Some(outcome.exit_code);
-        let message = outcome
-            .message
-            .clone()
-            .filter(|text| !text.trim().is_empty());
+        let message = outcome.message.clone().filter(|text| !text.trim().is_empty());
         match outcome.kind {
             OutcomeKind::Stopped => {
                 let reason = self.stopped_by();
@@ -545,11 +528,7 @@ impl Machine {
             Sent | Running | Overdue => {
                 self.command.stop_by = Some(by.to_owned());
                 let deadline = self.now + STOPPING_FOR;
-                self.enter(
-                    Stopping,
-                    Some(format!("{by} asked it to stop.")),
-                    Some(deadline),
-                );
+                self.enter(Stopping, Some(format!("{by} asked it to stop.")), Some(deadline));
                 self.effects.push(Effect::SendStop);
             }
             Stopping | Verifying | Succeeded | Failed | Unverified | Rejected | Blocked
@@ -564,21 +543,13 @@ impl Machine {
         }
         let gone = self.command.offline_since.is_some();
         match self.command.state {
-            Queued => self.enter(
-                Expired,
-                Some("The host did not come back in time.".into()),
-                None,
-            ),
+            Queued => self.enter(Expired, Some("The host did not come back in time.".into()), None),
             Sent if gone => {
                 let reason = "The host went away before it acknowledged the command.";
                 self.enter(Lost, Some(reason.into()), None);
             }
             Sent => {
-                self.enter(
-                    Lost,
-                    Some("The agent did not acknowledge the command.".into()),
-                    None,
-                );
+                self.enter(Lost, Some("The agent did not acknowledge the command.".into()), None);
             }
             Running if self.command.deadline.is_some_and(|at| self.now < at) => {
                 self.command.slow = true;

@@ -59,13 +59,7 @@ pub enum Compartment {
 
 impl Compartment {
     /// All five, in the order of the row.
-    pub const ALL: [Self; 5] = [
-        Self::Agent,
-        Self::Git,
-        Self::Lock,
-        Self::System,
-        Self::Tests,
-    ];
+    pub const ALL: [Self; 5] = [Self::Agent, Self::Git, Self::Lock, Self::System, Self::Tests];
 
     /// The name in the API and in `data-compartment`.
     pub const fn name(self) -> &'static str {
@@ -133,11 +127,7 @@ pub const PROTOCOLS: std::ops::RangeInclusive<u32> = 3..=4;
 
 impl Verdict {
     fn new(status: Status, message: impl Into<Message>) -> Self {
-        Self {
-            status,
-            message: message.into(),
-            action: None,
-        }
+        Self { status, message: message.into(), action: None }
     }
 
     fn offering(mut self, action: Action) -> Self {
@@ -149,11 +139,7 @@ impl Verdict {
 /// The row of a host: a pure function of what it reported, what runs on it by our order
 /// (`live`: commands that are not over), and what the remote says.
 pub fn evaluate(facts: &HostFacts, live: &[&Command], desired: &Desired) -> Row {
-    let rules = Rules {
-        facts,
-        live,
-        desired,
-    };
+    let rules = Rules { facts, live, desired };
     // System and Tests go by the comparison itself: a pull that runs hides it from the
     // row, but makes nothing current.
     let git = rules.git();
@@ -174,20 +160,13 @@ struct Rules<'a> {
 
 /// "1 commit", "3 commits".
 fn commits(n: u32) -> String {
-    if n == 1 {
-        "1 commit".to_owned()
-    } else {
-        format!("{n} commits")
-    }
+    if n == 1 { "1 commit".to_owned() } else { format!("{n} commits") }
 }
 
 impl Rules<'_> {
     /// The live command that makes a compartment blue, if `concerns` says so of it.
     fn running(&self, concerns: impl Fn(Operation) -> bool) -> Option<&Command> {
-        self.live
-            .iter()
-            .copied()
-            .find(|c| c.state.is_active() && concerns(c.op))
+        self.live.iter().copied().find(|c| c.state.is_active() && concerns(c.op))
     }
 
     fn working(command: &Command) -> Verdict {
@@ -212,10 +191,7 @@ impl Rules<'_> {
         }
         let agent = &self.facts.agent;
         let Some(version) = &agent.version else {
-            return Verdict::new(
-                Status::Unknown,
-                "The agent has not reported its version yet.",
-            );
+            return Verdict::new(Status::Unknown, "The agent has not reported its version yet.");
         };
         let protocol = agent.protocol.unwrap_or(3);
         if !PROTOCOLS.contains(&protocol) {
@@ -244,19 +220,14 @@ impl Rules<'_> {
     fn remote(&self) -> Result<&Remote, Verdict> {
         match self.desired {
             Desired::Known(remote) => Ok(remote),
-            Desired::NotYetFetched => Err(Verdict::new(
-                Status::Unknown,
-                "Waiting for the first answer of the remote.",
-            )),
+            Desired::NotYetFetched => {
+                Err(Verdict::new(Status::Unknown, "Waiting for the first answer of the remote."))
+            }
             Desired::NotConfigured { setting } => Err(Verdict::new(
                 Status::Error,
                 format!("No remote to compare with: set {setting} on the dashboard."),
             )),
-            Desired::Unavailable {
-                since,
-                reason,
-                last_known: _,
-            } => Err(Verdict::new(
+            Desired::Unavailable { since, reason, last_known: _ } => Err(Verdict::new(
                 Status::Error,
                 Message::from(format!("Cannot fetch the remote: {reason} (since "))
                     .time(*since)
@@ -284,10 +255,7 @@ impl Rules<'_> {
         let head = &remote.commit;
         let branch = format!("origin/{}", remote.branch);
         if host == head {
-            return Verdict::new(
-                Status::Ok,
-                format!("{} is the head of {branch}.", host.short()),
-            );
+            return Verdict::new(Status::Ok, format!("{} is the head of {branch}.", host.short()));
         }
         let pair = format!("(host {}, latest {})", host.short(), head.short());
         let message = match self.relation(remote) {
@@ -303,10 +271,7 @@ impl Rules<'_> {
 
     fn lock(&self) -> Verdict {
         let Some(host) = &self.facts.lock else {
-            return Verdict::new(
-                Status::Unknown,
-                "The host has not reported its flake.lock yet.",
-            );
+            return Verdict::new(Status::Unknown, "The host has not reported its flake.lock yet.");
         };
         let remote = match self.remote() {
             Ok(remote) => remote,
@@ -323,16 +288,12 @@ impl Rules<'_> {
                 format!("no flake.lock on {branch} (host {})", host.short()),
             )
             .offering(Action::RetryFetch),
-            (LockState::Hash(host), LockState::Hash(latest)) if host == latest => Verdict::new(
-                Status::Ok,
-                format!("flake.lock is current ({}).", host.short()),
-            ),
+            (LockState::Hash(host), LockState::Hash(latest)) if host == latest => {
+                Verdict::new(Status::Ok, format!("flake.lock is current ({}).", host.short()))
+            }
             (host, LockState::Hash(latest)) => {
                 let by = match self.relation(remote) {
-                    Some(Relation::Behind {
-                        lock_commits: n @ 1..,
-                        ..
-                    }) => {
+                    Some(Relation::Behind { lock_commits: n @ 1.., .. }) => {
                         format!(" by {}", commits(n))
                     }
                     Some(Relation::Behind { .. } | Relation::Ahead | Relation::NotOnBranch)
@@ -353,27 +314,19 @@ impl Rules<'_> {
             }
         };
         if let Some(pr) = &remote.pending_pr {
-            verdict.message = verdict
-                .message
-                .text(format!(" Merge PR #{} to update.", pr.number));
+            verdict.message = verdict.message.text(format!(" Merge PR #{} to update.", pr.number));
         }
         verdict
     }
 
     /// The verdict of System and Tests while Git or Lock cannot be told.
     fn cannot_verify(git: &Verdict, lock: &Verdict) -> Option<Verdict> {
-        let failed = [git, lock]
-            .into_iter()
-            .find(|v| v.status == Status::Error)?;
+        let failed = [git, lock].into_iter().find(|v| v.status == Status::Error)?;
         let reason = Message::from("Cannot verify against the remote: ");
-        let message = failed
-            .message
-            .parts()
-            .iter()
-            .fold(reason, |message, part| match part {
-                super::message::Part::Text(text) => message.text(text.clone()),
-                super::message::Part::Time(instant) => message.time(*instant),
-            });
+        let message = failed.message.parts().iter().fold(reason, |message, part| match part {
+            super::message::Part::Text(text) => message.text(text.clone()),
+            super::message::Part::Time(instant) => message.time(*instant),
+        });
         Some(Verdict::new(Status::Outdated, message))
     }
 
@@ -401,10 +354,7 @@ impl Rules<'_> {
             return Verdict::new(Status::Outdated, "Remote is ahead: pull, then switch");
         }
         if lock.status == Status::Outdated {
-            return Verdict::new(
-                Status::Outdated,
-                "Dependencies are ahead: pull, then switch",
-            );
+            return Verdict::new(Status::Outdated, "Dependencies are ahead: pull, then switch");
         }
         let Some(checkout) = &facts.checkout else {
             return Verdict::new(Status::Unknown, "No deployment seen yet");
@@ -515,11 +465,7 @@ impl Rules<'_> {
         if let Some(command) = self.running(|op| op == Operation::Test) {
             return Self::working(command);
         }
-        let run = self
-            .facts
-            .last_tests
-            .as_ref()
-            .filter(|run| self.counts(run));
+        let run = self.facts.last_tests.as_ref().filter(|run| self.counts(run));
         // 3
         if let Some(run) = run
             && run.outcome != TestOutcome::Passed
@@ -540,9 +486,8 @@ impl Rules<'_> {
                 .offering(Action::RunTests);
         };
         // 7
-        let passed = run
-            .counts
-            .map_or_else(String::new, |c| format!(" ({}/{})", c.passed, c.total));
+        let passed =
+            run.counts.map_or_else(String::new, |c| format!(" ({}/{})", c.passed, c.total));
         let why_not = [git, lock].into_iter().find_map(|v| match v.status {
             Status::Ok => None,
             Status::Outdated => Some("the remote is ahead"),
@@ -558,10 +503,7 @@ impl Rules<'_> {
             || " (passed)".to_owned(),
             |c| format!(" ({}/{} passed)", c.passed, c.total),
         );
-        Verdict::new(
-            Status::Ok,
-            Message::from("Last test: ").time(run.ended_at).text(counts),
-        )
+        Verdict::new(Status::Ok, Message::from("Last test: ").time(run.ended_at).text(counts))
     }
 }
 
@@ -581,10 +523,7 @@ fn failed_run(run: &TestRun) -> String {
         Some(c) => format!("{} of {} passed", c.passed, c.total),
         None => format!("exit code {}", run.exit_code.unwrap_or(1)),
     };
-    let name = run
-        .first_failed
-        .as_ref()
-        .map_or_else(String::new, |name| format!(": {name}"));
+    let name = run.first_failed.as_ref().map_or_else(String::new, |name| format!(": {name}"));
     match run.outcome {
         TestOutcome::Stopped => format!("The run was stopped: {counts}{name}"),
         TestOutcome::TimedOut => format!("The run took too long: {counts}{name}"),

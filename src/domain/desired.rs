@@ -60,10 +60,7 @@ pub struct Remote {
 impl Remote {
     /// Whether both say the same about the remote, whenever they were read.
     pub fn same_state(&self, other: &Remote) -> bool {
-        Self {
-            fetched_at: other.fetched_at,
-            ..self.clone()
-        } == *other
+        Self { fetched_at: other.fetched_at, ..self.clone() } == *other
     }
 }
 
@@ -95,28 +92,17 @@ impl Desired {
 pub fn learn(before: &Desired, answer: Result<Remote, String>, now: Timestamp) -> (Desired, bool) {
     match answer {
         Ok(remote) => {
-            let news = before
-                .known()
-                .is_none_or(|known| !known.same_state(&remote));
+            let news = before.known().is_none_or(|known| !known.same_state(&remote));
             (Desired::Known(remote), news)
         }
         Err(reason) => {
             let (since, last_known) = match before {
-                Desired::Unavailable {
-                    since, last_known, ..
-                } => (*since, last_known.clone()),
+                Desired::Unavailable { since, last_known, .. } => (*since, last_known.clone()),
                 Desired::Known(remote) => (now, Some(remote.clone())),
                 Desired::NotConfigured { .. } | Desired::NotYetFetched => (now, None),
             };
             let news = before.failure() != Some(reason.as_str());
-            (
-                Desired::Unavailable {
-                    since,
-                    reason,
-                    last_known,
-                },
-                news,
-            )
+            (Desired::Unavailable { since, reason, last_known }, news)
         }
     }
 }

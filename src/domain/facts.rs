@@ -94,9 +94,7 @@ pub struct SystemFacts {
 impl SystemFacts {
     /// The configuration revision, where it is a commit (`dirty` and free text are not).
     pub fn revision(&self) -> Option<Commit> {
-        self.configuration_revision
-            .as_deref()
-            .and_then(Commit::parse)
+        self.configuration_revision.as_deref().and_then(Commit::parse)
     }
 
     /// Takes over each field that `newer` has, keeps the rest.
@@ -111,8 +109,7 @@ impl SystemFacts {
             self.generation = newer.generation;
         }
         if newer.configuration_revision.is_some() {
-            self.configuration_revision
-                .clone_from(&newer.configuration_revision);
+            self.configuration_revision.clone_from(&newer.configuration_revision);
         }
         if newer.agent_path.is_some() {
             self.agent_path.clone_from(&newer.agent_path);

@@ -37,9 +37,7 @@ pub fn drifting(checkouts: &BTreeMap<HostId, Commit>) -> BTreeSet<HostId> {
     let (Some((majority, _)), None) = (leading.next(), leading.next()) else {
         return BTreeSet::new();
     };
-    let differs = checkouts
-        .iter()
-        .filter(|(_, commit)| commit.short() != *majority);
+    let differs = checkouts.iter().filter(|(_, commit)| commit.short() != *majority);
     differs.map(|(id, _)| id.clone()).collect()
 }
 
@@ -59,10 +57,6 @@ mod tests {
         .into();
         assert_eq!(drifting(&fleet), [host("c")].into());
         fleet.remove(&host("a"));
-        assert_eq!(
-            drifting(&fleet),
-            [].into(),
-            "one against one is no majority"
-        );
+        assert_eq!(drifting(&fleet), [].into(), "one against one is no majority");
     }
 }

@@ -14,9 +14,8 @@ impl HostId {
     /// starting with a letter or digit. The error says what was expected.
     pub fn parse(hostname: &str) -> Result<Self, InvalidHostname> {
         let starts_well = hostname.starts_with(|c: char| c.is_ascii_alphanumeric());
-        let all_well = hostname
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'));
+        let all_well =
+            hostname.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'));
         if hostname.len() <= 253 && starts_well && all_well {
             Ok(Self(hostname.to_ascii_lowercase()))
         } else {
@@ -153,10 +152,7 @@ mod tests {
     #[test]
     fn hostnames_are_checked_and_compared_without_case() {
         for good in ["a", "0", "Web-1.example.org", "a_b"] {
-            assert_eq!(
-                HostId::parse(good).unwrap().as_str(),
-                good.to_ascii_lowercase()
-            );
+            assert_eq!(HostId::parse(good).unwrap().as_str(), good.to_ascii_lowercase());
         }
         assert!(HostId::parse(&"a".repeat(253)).is_ok());
         for bad in ["", "-a", ".a", "a b", "a/b", "<b>", "é", "a\n"] {

@@ -109,9 +109,7 @@ impl Operation {
 
     /// Reads either protocol's name; `None` if there is no such operation.
     pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|op| op.name() == name || op.v3_name() == Some(name))
+        Self::ALL.into_iter().find(|op| op.name() == name || op.v3_name() == Some(name))
     }
 
     /// The operation's row in the table (spec: lifecycle, "Operations").
@@ -127,33 +125,16 @@ impl Operation {
             deadline: minutes(60),
         };
         match self {
-            Self::Pull => Rules {
-                pulls: true,
-                warn_after: minutes(1),
-                deadline: minutes(5),
-                ..base
-            },
-            Self::Switch => Rules {
-                deploys: true,
-                needs_git: true,
-                ..base
-            },
-            Self::PullSwitch => Rules {
-                deploys: true,
-                pulls: true,
-                ..base
-            },
+            Self::Pull => {
+                Rules { pulls: true, warn_after: minutes(1), deadline: minutes(5), ..base }
+            }
+            Self::Switch => Rules { deploys: true, needs_git: true, ..base },
+            Self::PullSwitch => Rules { deploys: true, pulls: true, ..base },
             // The agent bounds each test; this bounds the run as a whole.
-            Self::Test => Rules {
-                needs_tests: true,
-                ..base
-            },
-            Self::Rollback => Rules {
-                deploys: true,
-                warn_after: minutes(5),
-                deadline: minutes(15),
-                ..base
-            },
+            Self::Test => Rules { needs_tests: true, ..base },
+            Self::Rollback => {
+                Rules { deploys: true, warn_after: minutes(5), deadline: minutes(15), ..base }
+            }
             Self::DryRun => base,
             Self::RestartAgent => Rules {
                 exclusive: false,
@@ -190,9 +171,8 @@ impl TimeLimits {
         let pairs = text.split(',').map(|pair| {
             let (name, limit) = pair.trim().split_once('=')?;
             let op = Operation::parse(name.trim())?;
-            let (number, unit) = limit
-                .trim()
-                .split_at_checked(limit.trim().len().checked_sub(1)?)?;
+            let (number, unit) =
+                limit.trim().split_at_checked(limit.trim().len().checked_sub(1)?)?;
             let seconds = match unit {
                 "s" => 1,
                 "m" => 60,
@@ -207,10 +187,7 @@ impl TimeLimits {
 
     /// When `op` becomes overdue, counted from its start.
     pub fn of(&self, op: Operation) -> Duration {
-        self.0
-            .get(&op)
-            .copied()
-            .unwrap_or_else(|| op.rules().deadline)
+        self.0.get(&op).copied().unwrap_or_else(|| op.rules().deadline)
     }
 }
 

@@ -45,16 +45,8 @@ pub enum TestCaseOutcome {
 
 /// The counts of a list of results.
 pub fn count(results: &[TestResult]) -> TestCounts {
-    let passed = results
-        .iter()
-        .filter(|r| r.outcome == TestCaseOutcome::Passed)
-        .count();
-    let total = results
-        .iter()
-        .map(|r| r.total as usize)
-        .max()
-        .unwrap_or(0)
-        .max(results.len());
+    let passed = results.iter().filter(|r| r.outcome == TestCaseOutcome::Passed).count();
+    let total = results.iter().map(|r| r.total as usize).max().unwrap_or(0).max(results.len());
     let as_u32 = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
     TestCounts {
         passed: as_u32(passed),

@@ -94,13 +94,7 @@ mod tests {
 
     #[test]
     fn absurd_instants_still_have_a_text() {
-        assert_eq!(
-            Timestamp::from_millis(i64::MAX).to_string(),
-            "9999-12-31T23:59:59.999Z"
-        );
-        assert_eq!(
-            Timestamp::from_millis(i64::MIN).to_string(),
-            "0000-01-01T00:00:00Z"
-        );
+        assert_eq!(Timestamp::from_millis(i64::MAX).to_string(), "9999-12-31T23:59:59.999Z");
+        assert_eq!(Timestamp::from_millis(i64::MIN).to_string(), "0000-01-01T00:00:00Z");
     }
 }

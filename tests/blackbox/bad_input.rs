@@ -50,11 +50,7 @@ fn a_hostname_that_is_none_is_refused_with_1008_and_an_event() {
     assert_eq!(user.get("/api/hosts").json(), json!([]));
     wait_until("the refusal is in the audit log", || {
         let events = user.get("/api/events").text;
-        if events.contains("../etc") {
-            Ok(())
-        } else {
-            Err(events)
-        }
+        if events.contains("../etc") { Ok(()) } else { Err(events) }
     });
 }
 
@@ -81,17 +77,10 @@ fn a_frame_larger_than_1_mib_closes_with_1009() {
 fn unknown_types_and_fields_are_ignored() {
     let (_dashboard, user, mut agent) = with_old_agent("web");
     agent.send("song", &json!({ "title": "la" }));
-    agent.send(
-        "heartbeat",
-        &json!({ "generation": "def5678", "mood": "fine" }),
-    );
+    agent.send("heartbeat", &json!({ "generation": "def5678", "mood": "fine" }));
     wait_until("the heartbeat counts", || {
         let host = user.host("web");
-        if host["generation"] == "def5678" {
-            Ok(())
-        } else {
-            Err(host)
-        }
+        if host["generation"] == "def5678" { Ok(()) } else { Err(host) }
     });
 }
 
@@ -104,11 +93,7 @@ fn an_unknown_host_is_404() {
         user.post("/api/hosts/nobody/commands", &json!({ "op": "pull" })),
         user.post("/api/hosts/..%2fetc/commands", &json!({ "op": "pull" })),
     ] {
-        assert_eq!(
-            (answer.status, answer.code().as_str()),
-            (404, "no_such_host"),
-            "{answer:?}"
-        );
+        assert_eq!((answer.status, answer.code().as_str()), (404, "no_such_host"), "{answer:?}");
     }
     assert_eq!(user.get("/hosts/nobody").status, 404);
 }
@@ -128,17 +113,10 @@ fn a_body_that_is_not_what_was_expected_is_400_and_says_what_is_missing() {
     let (_dashboard, user, _agent) = with_old_agent("web");
     for body in ["", "{", "[]", "{\"operation\":\"pull\"}", "{\"op\":7}"] {
         let answer = user.post_text("/api/hosts/web/commands", body);
-        assert_eq!(
-            (answer.status, answer.code().as_str()),
-            (400, "bad_input"),
-            "{body:?}"
-        );
+        assert_eq!((answer.status, answer.code().as_str()), (400, "bad_input"), "{body:?}");
     }
     let large = format!("{{\"op\":\"{}\"}}", "x".repeat(70_000));
-    assert_eq!(
-        user.post_text("/api/hosts/web/commands", &large).status,
-        413
-    );
+    assert_eq!(user.post_text("/api/hosts/web/commands", &large).status, 413);
 }
 
 #[test]
@@ -149,10 +127,7 @@ fn a_busy_host_is_409_and_goes_on_with_what_it_does() {
     let answer = user.post("/api/hosts/web/commands", &json!({ "op": "test" }));
     assert_eq!((answer.status, answer.code().as_str()), (409, "host_busy"));
     assert!(answer.message().contains("pull"), "{answer:?}");
-    assert_eq!(
-        user.host("web")["pending_command"]["command_id"],
-        pull.as_str()
-    );
+    assert_eq!(user.host("web")["pending_command"]["command_id"], pull.as_str());
 }
 
 #[test]
@@ -161,10 +136,7 @@ fn an_offline_host_is_409_and_says_that_the_command_may_be_queued() {
     drop(agent);
     user.wait_for_offline("web");
     let answer = user.post("/api/hosts/web/commands", &json!({ "op": "pull" }));
-    assert_eq!(
-        (answer.status, answer.code().as_str()),
-        (409, "host_offline")
-    );
+    assert_eq!((answer.status, answer.code().as_str()), (409, "host_offline"));
     assert!(answer.message().contains("queue"), "{answer:?}");
 }
 
@@ -172,10 +144,7 @@ fn an_offline_host_is_409_and_says_that_the_command_may_be_queued() {
 fn a_switch_without_a_remote_to_verify_against_is_409_with_the_reason() {
     let (_dashboard, user, _agent) = with_old_agent("web");
     let answer = user.post("/api/hosts/web/commands", &json!({ "op": "switch" }));
-    assert_eq!(
-        (answer.status, answer.code().as_str()),
-        (409, "remote_unavailable")
-    );
+    assert_eq!((answer.status, answer.code().as_str()), (409, "remote_unavailable"));
     assert!(answer.message().contains("NIXFLEET_SOURCE"), "{answer:?}");
 }
 
@@ -242,10 +211,7 @@ fn a_test_script_that_is_not_executable_fails_and_says_how_to_mend_it() {
     user.wait_for_row("web", "ok ok ok unk unk");
     let run = user.run("web", "test", "failed");
     let output = run["test_results"][0]["output"].as_str().unwrap();
-    assert!(
-        output.contains("chmod +x hosts/web/tests/T01-first.sh"),
-        "{output}"
-    );
+    assert!(output.contains("chmod +x hosts/web/tests/T01-first.sh"), "{output}");
     user.wait_for_row("web", "ok ok ok unk err");
 }
 

@@ -20,18 +20,11 @@ impl Page {
         user.wait_for_row("web", "ok ok ok unk unk");
         let browser = Browser::start();
         browser.login(&dashboard.url, &dashboard.password);
-        Self {
-            repo,
-            dashboard,
-            agent,
-            user,
-            browser,
-        }
+        Self { repo, dashboard, agent, user, browser }
     }
 
     fn click(&self, op: &str) {
-        self.browser
-            .click(&format!("#host-web button[data-op={op}]"));
+        self.browser.click(&format!("#host-web button[data-op={op}]"));
     }
 }
 
@@ -67,15 +60,12 @@ fn a_running_switch_is_stopped_by_a_click_and_the_row_says_so() {
     let page = Page::open();
     page.agent.set("gate");
     page.click("switch");
-    page.browser
-        .wait_for_text("#log-panel", "waiting at the gate");
+    page.browser.wait_for_text("#log-panel", "waiting at the gate");
     page.click("stop");
     page.browser.wait_for_row("web", "ok ok ok error outdated");
     page.browser.wait_for_text("#log-outcome", "stopped");
-    page.browser
-        .click("#host-web [data-compartment=system] summary");
-    page.browser
-        .wait_for_text("#host-web [data-compartment=system]", "Stopped by admin.");
+    page.browser.click("#host-web [data-compartment=system] summary");
+    page.browser.wait_for_text("#host-web [data-compartment=system]", "Stopped by admin.");
 }
 
 #[test]
@@ -87,8 +77,7 @@ fn the_page_is_right_again_by_itself_after_the_dashboard_was_killed_and_started(
     page.repo.push_change("while nobody looked");
     page.dashboard.start_again();
     page.browser.wait_for_text("#link", "live");
-    page.browser
-        .wait_for_row("web", "ok outdated ok outdated unknown");
+    page.browser.wait_for_row("web", "ok outdated ok outdated unknown");
     assert_eq!(page.browser.run("return window.neverReloaded"), true);
 }
 
@@ -130,11 +119,7 @@ fn the_hosts_page_tells_the_story_of_its_commands() {
     page.browser.click("header nav a[href='/events']");
     wait_until("the audit log is shown", || {
         let text = page.browser.text("main");
-        if text.contains("Switch was started.") {
-            Ok(())
-        } else {
-            Err(text)
-        }
+        if text.contains("Switch was started.") { Ok(()) } else { Err(text) }
     });
     page.browser.pictures("events");
     assert_eq!(page.browser.complaints(), [""; 0]);

@@ -22,12 +22,7 @@ impl Day {
         user.run("web", "switch", "succeeded");
         user.run("web", "test", "succeeded");
         user.wait_for_row("web", "ok ok ok ok ok");
-        Self {
-            repo,
-            dashboard,
-            agent,
-            user,
-        }
+        Self { repo, dashboard, agent, user }
     }
 }
 
@@ -44,10 +39,7 @@ fn from_a_fresh_start_over_a_push_to_a_row_that_is_green_again() {
     user.run("web", "pull", "succeeded");
     user.wait_for_row("web", "ok ok ok out ok");
     assert_eq!(user.host("web")["generation"], pushed.as_str());
-    assert!(
-        user.says("web", "system")
-            .starts_with("Pulled, not switched")
-    );
+    assert!(user.says("web", "system").starts_with("Pulled, not switched"));
 
     let switch = user.run("web", "switch", "succeeded");
     assert_eq!(switch["exit_code"], 0);
@@ -70,28 +62,18 @@ fn a_failing_test_turns_tests_red_and_is_named() {
     day.user.run("web", "switch", "succeeded");
     let run = day.user.run("web", "test", "failed");
     day.user.wait_for_row("web", "ok ok ok ok err");
-    assert_eq!(
-        day.user.says("web", "tests"),
-        "1 of 2 failed: Disk is mounted"
-    );
+    assert_eq!(day.user.says("web", "tests"), "1 of 2 failed: Disk is mounted");
     assert_eq!(run["exit_code"], 1);
     let results = run["test_results"].as_array().unwrap();
-    let outcomes: Vec<_> = results
-        .iter()
-        .map(|r| (&r["name"], &r["outcome"]))
-        .collect();
-    assert_eq!(
-        json!(outcomes),
-        json!([["First", "passed"], ["Disk is mounted", "failed"]])
-    );
+    let outcomes: Vec<_> = results.iter().map(|r| (&r["name"], &r["outcome"])).collect();
+    assert_eq!(json!(outcomes), json!([["First", "passed"], ["Disk is mounted", "failed"]]));
     assert!(results[1]["output"].as_str().unwrap().contains("no disk"));
 }
 
 #[test]
 fn a_change_of_flake_lock_turns_lock_yellow_too() {
     let day = Day::begin();
-    day.repo
-        .write("flake.lock", "{ \"version\": 7, \"nodes\": {} }\n");
+    day.repo.write("flake.lock", "{ \"version\": 7, \"nodes\": {} }\n");
     day.repo.push("flake.lock: update");
     day.user.wait_for_row("web", "ok out out out out");
     day.user.run("web", "pull", "succeeded");
@@ -106,10 +88,7 @@ fn a_switch_that_fails_to_build_is_red_with_its_last_error_line_until_one_succee
     assert_eq!(failed["exit_code"], 1);
     day.user.wait_for_row("web", "ok ok ok err ok");
     let says = day.user.says("web", "system");
-    assert_eq!(
-        says,
-        "Switch failed: error: builder failed with exit code 7"
-    );
+    assert_eq!(says, "Switch failed: error: builder failed with exit code 7");
 
     day.agent.unset("fail-build");
     day.user.run("web", "switch", "succeeded");
@@ -129,11 +108,7 @@ fn a_remote_that_cannot_be_fetched_is_red_with_its_reason_and_recovers_by_itself
     let (here, away) = (day.repo.remote(), day.repo.remote().with_extension("away"));
     std::fs::rename(&here, &away).unwrap();
     day.user.wait_for_row("web", "ok err err out out");
-    assert!(
-        day.user
-            .says("web", "system")
-            .starts_with("Cannot verify against the remote: ")
-    );
+    assert!(day.user.says("web", "system").starts_with("Cannot verify against the remote: "));
     std::fs::rename(&away, &here).unwrap();
     day.user.wait_for_row("web", "ok ok ok ok ok");
 }
@@ -149,11 +124,7 @@ fn a_rollback_is_yellow_on_purpose_and_needs_tests_again() {
     day.user.wait_for_row("web", "ok ok ok ok ok");
     day.user.run("web", "rollback", "succeeded");
     day.user.wait_for_row("web", "ok ok ok out out");
-    assert!(
-        day.user
-            .says("web", "system")
-            .starts_with("Rolled back to generation 1")
-    );
+    assert!(day.user.says("web", "system").starts_with("Rolled back to generation 1"));
 }
 
 #[test]
@@ -179,13 +150,7 @@ fn host_state_survives_a_restart_of_the_dashboard() {
     user.wait_for_row("web", "ok ok ok ok ok");
     let after = user.host("web");
     assert_eq!(after["online"], false);
-    for field in [
-        "generation",
-        "lock_hash",
-        "system",
-        "agent_version",
-        "platform",
-    ] {
+    for field in ["generation", "lock_hash", "system", "agent_version", "platform"] {
         assert_eq!(after[field], before[field], "{field}");
     }
 }
@@ -196,9 +161,7 @@ fn a_stop_ends_the_running_switch_and_says_who_asked() {
     day.agent.set("gate");
     let id = day.user.start("web", "switch");
     day.user.wait_for_line(&id, "waiting at the gate");
-    let answer = day
-        .user
-        .post(&format!("/api/commands/{id}/stop"), &json!({}));
+    let answer = day.user.post(&format!("/api/commands/{id}/stop"), &json!({}));
     assert_eq!(answer.status, 202, "{answer:?}");
     let stopped = day.user.wait_for_state(&id, "stopped");
     assert_eq!(stopped["reason"], "Stopped by admin.");
@@ -210,15 +173,8 @@ fn a_stop_ends_the_running_switch_and_says_who_asked() {
 fn the_whole_story_of_a_command_can_be_read() {
     let day = Day::begin();
     let switch = day.user.run("web", "switch", "succeeded");
-    let states: Vec<_> = switch["transitions"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|t| t["state"].clone())
-        .collect();
-    assert_eq!(
-        json!(states),
-        json!(["sent", "running", "verifying", "succeeded"])
-    );
+    let states: Vec<_> =
+        switch["transitions"].as_array().unwrap().iter().map(|t| t["state"].clone()).collect();
+    assert_eq!(json!(states), json!(["sent", "running", "verifying", "succeeded"]));
     assert_eq!(switch["requested_by"], "admin");
 }

@@ -22,10 +22,7 @@ impl Demo {
             .unwrap();
         let mut lines = Vec::new();
         let mut stdout = BufReader::new(child.stdout.take().unwrap()).lines();
-        while !lines
-            .last()
-            .is_some_and(|line: &String| line.starts_with("Ctrl-C"))
-        {
+        while !lines.last().is_some_and(|line: &String| line.starts_with("Ctrl-C")) {
             lines.push(stdout.next().expect("the demo says more").unwrap());
         }
         child.stdout = None;
@@ -34,12 +31,7 @@ impl Demo {
 
     fn value(&self, name: &str) -> String {
         let line = self.lines.iter().find(|line| line.trim().starts_with(name));
-        line.unwrap()
-            .trim()
-            .strip_prefix(name)
-            .unwrap()
-            .trim()
-            .to_owned()
+        line.unwrap().trim().strip_prefix(name).unwrap().trim().to_owned()
     }
 
     fn login(&self) -> Client {
@@ -77,14 +69,7 @@ fn the_demo_shows_three_hosts_and_its_own_commands_lead_to_a_tested_switch() {
     }
     user.wait_for_row("atlas", "ok ok ok ok unk");
     let push = demo.value("sh ");
-    assert!(
-        Command::new("sh")
-            .arg(push)
-            .stdout(Stdio::null())
-            .status()
-            .unwrap()
-            .success()
-    );
+    assert!(Command::new("sh").arg(push).stdout(Stdio::null()).status().unwrap().success());
     user.wait_for_row("atlas", "ok out ok out unk");
     user.run("atlas", "pull", "succeeded");
     user.run("atlas", "switch", "succeeded");
@@ -97,13 +82,7 @@ fn ctrl_c_ends_the_demo_and_leaves_nothing_behind() {
     demo.login().wait_for_online("atlas");
     assert!(demo.processes().len() > 1);
     let pid = demo.child.id().to_string();
-    assert!(
-        Command::new("kill")
-            .args(["-INT", &pid])
-            .status()
-            .unwrap()
-            .success()
-    );
+    assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
     assert!(demo.child.wait().unwrap().success());
     wait_until("no process is left", || {
         let left = demo.processes();

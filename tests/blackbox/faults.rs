@@ -23,14 +23,7 @@ impl Switch {
         agent.set("gate");
         let id = user.start("web", "switch");
         user.wait_for_line(&id, "waiting at the gate");
-        Self {
-            _repo: repo,
-            dashboard,
-            proxy,
-            agent,
-            user,
-            id,
-        }
+        Self { _repo: repo, dashboard, proxy, agent, user, id }
     }
 
     /// Lets it go on; it must end as if nothing had happened.
@@ -52,11 +45,7 @@ impl Switch {
             .iter()
             .filter(|l| l.starts_with("before") || l.starts_with("after") || l.contains("gate"))
             .collect();
-        assert_eq!(
-            stdout,
-            expected.iter().collect::<Vec<_>>(),
-            "all lines: {lines:#?}"
-        );
+        assert_eq!(stdout, expected.iter().collect::<Vec<_>>(), "all lines: {lines:#?}");
     }
 }
 
@@ -85,9 +74,7 @@ fn a_switch_that_ends_while_its_agent_is_dead_is_told_when_that_comes_back() {
 #[test]
 fn a_switch_that_kills_the_agent_it_was_started_by_succeeds() {
     let mut switch = Switch::at_the_gate();
-    switch
-        .agent
-        .on_switch(&format!("#!/bin/sh\nkill -9 {}\n", switch.agent.pid()));
+    switch.agent.on_switch(&format!("#!/bin/sh\nkill -9 {}\n", switch.agent.pid()));
     switch.agent.set("go");
     switch.agent.wait_for_death();
     switch.agent.start_again();

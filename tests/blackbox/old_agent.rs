@@ -22,12 +22,7 @@ impl Old {
         agent.lock_hash = Some(lock_hash(&repo));
         agent.heartbeat();
         user.wait_for_row("old", "out ok ok unk unk");
-        Self {
-            repo,
-            dashboard,
-            user,
-            agent,
-        }
+        Self { repo, dashboard, user, agent }
     }
 
     /// Switches as a 3.x agent does: it says so, exits, and comes back.
@@ -58,10 +53,7 @@ impl Old {
 
 fn lock_hash(repo: &ConfigRepo) -> String {
     let text = repo.git(&["show", "HEAD:flake.lock"]) + "\n";
-    Sha256::digest(text.as_bytes())
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[test]
@@ -84,10 +76,7 @@ fn an_old_agent_pulls_switches_and_tests_and_its_row_is_current() {
 
     let switch = old.switch(("source-2", "binary-2"));
     old.user.wait_for_state(&switch, "succeeded");
-    assert_eq!(
-        old.user.output(&switch),
-        ["building the system configuration..."]
-    );
+    assert_eq!(old.user.output(&switch), ["building the system configuration..."]);
 
     // Tests run by themselves after it.
     old.agent.expect_command("test");
@@ -149,8 +138,7 @@ fn an_old_agent_that_reports_its_stop_twice_is_stopped_once() {
     old.agent.pending = Some("pull".to_owned());
     old.agent.heartbeat();
     old.user.wait_for_state(&pull, "running");
-    old.user
-        .post(&format!("/api/commands/{pull}/stop"), &json!({}));
+    old.user.post(&format!("/api/commands/{pull}/stop"), &json!({}));
     old.agent.expect_command("stop");
     old.agent.status("stopped", "pull", 130);
     old.agent.status("stopped", "pull", 130);
@@ -171,11 +159,7 @@ fn an_old_agent_whose_heartbeat_lacks_the_lock_hash_loses_nothing() {
     old.agent.heartbeat();
     wait_until("the heartbeat was seen", || {
         let host = old.user.host("old");
-        if host["last_seen"] == seen {
-            Err(host)
-        } else {
-            Ok(())
-        }
+        if host["last_seen"] == seen { Err(host) } else { Ok(()) }
     });
     assert_eq!(old.user.host("old")["lock_hash"], known);
     assert_eq!(old.user.row("old"), "out ok ok unk unk");

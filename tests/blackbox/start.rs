@@ -24,10 +24,7 @@ fn stderr(output: &Output) -> String {
 fn a_first_start_makes_database_and_secrets_that_only_the_owner_can_read() {
     let dashboard = Dashboard::start(&[]);
     let mut names = Vec::new();
-    for entry in fs::read_dir(dashboard.dir.path())
-        .unwrap()
-        .map(Result::unwrap)
-    {
+    for entry in fs::read_dir(dashboard.dir.path()).unwrap().map(Result::unwrap) {
         let mode = entry.metadata().unwrap().permissions().mode();
         let name = entry.file_name().into_string().unwrap();
         assert_eq!(mode & 0o077, 0, "{name} has mode {mode:o}");
@@ -35,12 +32,8 @@ fn a_first_start_makes_database_and_secrets_that_only_the_owner_can_read() {
     }
     assert!(names.iter().any(|name| name == "nixfleet.db"), "{names:?}");
     let db = rusqlite::Connection::open(dashboard.dir.path().join("nixfleet.db")).unwrap();
-    let mode: String = db
-        .query_row("PRAGMA journal_mode", [], |row| row.get(0))
-        .unwrap();
-    let version: u32 = db
-        .query_row("PRAGMA user_version", [], |row| row.get(0))
-        .unwrap();
+    let mode: String = db.query_row("PRAGMA journal_mode", [], |row| row.get(0)).unwrap();
+    let version: u32 = db.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
     assert_eq!((mode.as_str(), version > 0), ("wal", true));
 }
 
@@ -51,8 +44,7 @@ fn the_password_is_printed_at_the_first_start_only_and_lets_in_after_a_restart()
     let (mut child, lines) = spawn(dashboard.dir.path(), "127.0.0.1:0", &[]);
     let url = expect(&lines, |line| {
         assert!(!line.contains("admin password"), "{line}");
-        line.split_once(" dashboard: ")
-            .map(|(_, url)| url.to_owned())
+        line.split_once(" dashboard: ").map(|(_, url)| url.to_owned())
     });
     crate::support::Client::login(&url, &dashboard.password);
     crate::support::kill_9(&mut child);
@@ -74,14 +66,9 @@ fn help_names_every_role_and_version_is_one_line() {
     let help = nixfleet().arg("--help").output().unwrap();
     let text = String::from_utf8(help.stdout).unwrap();
     assert!(help.status.success());
-    for word in [
-        "--dashboard",
-        "--agent",
-        "--demo",
-        "--listen",
-        "NIXFLEET_DATA_DIR",
-        "NIXFLEET_TOKEN",
-    ] {
+    for word in
+        ["--dashboard", "--agent", "--demo", "--listen", "NIXFLEET_DATA_DIR", "NIXFLEET_TOKEN"]
+    {
         assert!(text.contains(word), "{word} is missing in:\n{text}");
     }
     let version = nixfleet().arg("--version").output().unwrap();
@@ -100,18 +87,12 @@ fn a_bad_setting_names_itself_and_what_was_expected_with_exit_code_2() {
         ("NIXFLEET_BASE_URL", "nixfleet", "http"),
     ] {
         let mut command = nixfleet();
-        command
-            .args(["--dashboard", "--data-dir"])
-            .arg(dir.path())
-            .env(name, value);
+        command.args(["--dashboard", "--data-dir"]).arg(dir.path()).env(name, value);
         let output = command.output().unwrap();
         let text = stderr(&output);
         assert_eq!(output.status.code(), Some(2), "{name}: {text}");
         assert!(text.contains(name), "{name} is not named: {text}");
-        assert!(
-            text.contains(expected),
-            "{name}: {expected:?} is not in {text:?}"
-        );
+        assert!(text.contains(expected), "{name}: {expected:?} is not in {text:?}");
     }
 }
 
@@ -125,22 +106,11 @@ fn an_agent_without_its_settings_names_the_missing_one_with_exit_code_2() {
         ("NIXFLEET_REPO_URL", "/nowhere"),
     ];
     for missing in 0..all.len() {
-        let rest = all
-            .iter()
-            .enumerate()
-            .filter(|(n, _)| *n != missing)
-            .map(|(_, pair)| *pair);
-        let output = nixfleet()
-            .args(["--agent", "--state-dir", state])
-            .envs(rest)
-            .output()
-            .unwrap();
+        let rest = all.iter().enumerate().filter(|(n, _)| *n != missing).map(|(_, pair)| *pair);
+        let output =
+            nixfleet().args(["--agent", "--state-dir", state]).envs(rest).output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
-        assert!(
-            stderr(&output).contains(all[missing].0),
-            "{}",
-            stderr(&output)
-        );
+        assert!(stderr(&output).contains(all[missing].0), "{}", stderr(&output));
     }
 }
 
@@ -148,11 +118,7 @@ fn an_agent_without_its_settings_names_the_missing_one_with_exit_code_2() {
 fn no_role_is_an_error_that_says_which_roles_there_are() {
     let output = nixfleet().output().unwrap();
     assert_eq!(output.status.code(), Some(2));
-    assert!(
-        stderr(&output).contains("--dashboard"),
-        "{}",
-        stderr(&output)
-    );
+    assert!(stderr(&output).contains("--dashboard"), "{}", stderr(&output));
 }
 
 #[test]
@@ -160,11 +126,7 @@ fn a_second_dashboard_on_the_same_data_is_refused() {
     let first = Dashboard::start(&[]);
     let second = dashboard(first.dir.path(), &[]);
     assert!(!second.status.success());
-    assert!(
-        stderr(&second).contains("another dashboard"),
-        "{}",
-        stderr(&second)
-    );
+    assert!(stderr(&second).contains("another dashboard"), "{}", stderr(&second));
 }
 
 #[test]
@@ -173,9 +135,7 @@ fn a_port_in_use_is_named() {
     let address = first.url.strip_prefix("http://").unwrap();
     let dir = tempfile::tempdir().unwrap();
     let mut command = nixfleet();
-    command
-        .args(["--dashboard", "--listen", address, "--data-dir"])
-        .arg(dir.path());
+    command.args(["--dashboard", "--listen", address, "--data-dir"]).arg(dir.path());
     let output = command.output().unwrap();
     assert!(!output.status.success());
     assert!(stderr(&output).contains(address), "{}", stderr(&output));
@@ -186,8 +146,7 @@ fn a_database_of_a_newer_version_is_refused_and_left_as_it_is() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("nixfleet.db");
     let db = rusqlite::Connection::open(&path).unwrap();
-    db.execute_batch("CREATE TABLE future (x); PRAGMA user_version = 9999;")
-        .unwrap();
+    db.execute_batch("CREATE TABLE future (x); PRAGMA user_version = 9999;").unwrap();
     drop(db);
     let before = fs::read(&path).unwrap();
     let output = dashboard(dir.path(), &[]);
@@ -200,19 +159,12 @@ fn a_database_of_a_newer_version_is_refused_and_left_as_it_is() {
 fn a_corrupt_database_is_refused_and_left_as_it_is() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("nixfleet.db");
-    fs::write(
-        &path,
-        "this is no database, but it may be somebody's only copy of something",
-    )
-    .unwrap();
+    fs::write(&path, "this is no database, but it may be somebody's only copy of something")
+        .unwrap();
     let before = fs::read(&path).unwrap();
     let output = dashboard(dir.path(), &[]);
     assert!(!output.status.success());
-    assert!(
-        stderr(&output).contains("nixfleet.db"),
-        "{}",
-        stderr(&output)
-    );
+    assert!(stderr(&output).contains("nixfleet.db"), "{}", stderr(&output));
     assert_eq!(fs::read(&path).unwrap(), before);
 }
 
@@ -223,9 +175,5 @@ fn a_data_directory_that_cannot_be_made_is_named() {
     fs::write(&file, "").unwrap();
     let output = dashboard(&file.join("data"), &[]);
     assert!(!output.status.success());
-    assert!(
-        stderr(&output).contains(file.to_str().unwrap()),
-        "{}",
-        stderr(&output)
-    );
+    assert!(stderr(&output).contains(file.to_str().unwrap()), "{}", stderr(&output));
 }

@@ -66,22 +66,11 @@ pub fn run(
     timeout: Option<Duration>,
     alone: bool,
 ) -> io::Result<Ended> {
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .process_group(0);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
     // A supervisor that is killed must not leave a switch behind that nobody watches.
     process::die_with_parent(command);
     let child = command.spawn()?;
-    Watch {
-        child,
-        stop,
-        stopped: None,
-        timed_out: None,
-        killed: false,
-    }
-    .run(lines, timeout, alone)
+    Watch { child, stop, stopped: None, timed_out: None, killed: false }.run(lines, timeout, alone)
 }
 
 struct Watch<'a> {
@@ -114,10 +103,7 @@ impl Watch<'_> {
                 lines.pause()?;
             }
             if ended.is_none() {
-                ended = self
-                    .child
-                    .try_wait()?
-                    .map(|status| (status, Instant::now()));
+                ended = self.child.try_wait()?.map(|status| (status, Instant::now()));
             }
             match &ended {
                 None => self.keep_in_time(began, timeout),
@@ -135,14 +121,8 @@ impl Watch<'_> {
         let Some((status, _)) = ended else {
             return Err(io::Error::other("no exit status"));
         };
-        let code = status
-            .code()
-            .unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
-        Ok(Ended {
-            code,
-            stopped: self.stopped.is_some(),
-            timed_out: self.timed_out.is_some(),
-        })
+        let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
+        Ok(Ended { code, stopped: self.stopped.is_some(), timed_out: self.timed_out.is_some() })
     }
 
     fn keep_in_time(&mut self, began: Instant, timeout: Option<Duration>) {
@@ -157,10 +137,7 @@ impl Watch<'_> {
             }
             self.signal(Signal::SIGTERM);
         } else if !self.killed
-            && self
-                .stopped
-                .or(self.timed_out)
-                .is_some_and(|at| at.elapsed() >= KILL_AFTER)
+            && self.stopped.or(self.timed_out).is_some_and(|at| at.elapsed() >= KILL_AFTER)
         {
             self.killed = true;
             self.signal(Signal::SIGKILL);
@@ -186,11 +163,7 @@ struct Pipe {
 
 impl Pipe {
     fn new(stream: Stream, source: Box<dyn Source>) -> Self {
-        Self {
-            stream,
-            source,
-            partial: Vec::new(),
-        }
+        Self { stream, source, partial: Vec::new() }
     }
 
     /// Reads once; false at the end.
@@ -278,34 +251,16 @@ mod tests {
         let mut kept = Kept::default();
         let stop = AtomicBool::new(false);
         let mut command = Command::new("sh");
-        let ended = run(
-            command.args(["-c", script]),
-            &mut kept,
-            &stop,
-            timeout,
-            true,
-        )
-        .unwrap();
+        let ended = run(command.args(["-c", script]), &mut kept, &stop, timeout, true).unwrap();
         (ended, kept.0)
     }
 
     #[test]
     fn both_streams_are_kept_and_the_exit_code_is_true() {
         let (ended, lines) = sh("echo out; echo err >&2; printf 'no newline'; exit 7", None);
-        assert_eq!(
-            ended,
-            Ended {
-                code: 7,
-                stopped: false,
-                timed_out: false
-            }
-        );
+        assert_eq!(ended, Ended { code: 7, stopped: false, timed_out: false });
         let of = |wanted| {
-            lines
-                .iter()
-                .filter(|(s, _)| *s == wanted)
-                .map(|(_, t)| t.as_str())
-                .collect::<Vec<_>>()
+            lines.iter().filter(|(s, _)| *s == wanted).map(|(_, t)| t.as_str()).collect::<Vec<_>>()
         };
         assert_eq!(of(Stream::Stdout), ["out", "no newline"]);
         assert_eq!(of(Stream::Stderr), ["err"]);
@@ -316,10 +271,7 @@ mod tests {
         let script = "for n in 1 2 3 4 5; do echo o$n; sleep 0.06; echo e$n >&2; sleep 0.06; done";
         let (_, lines) = sh(script, None);
         let texts: Vec<&str> = lines.iter().map(|(_, t)| t.as_str()).collect();
-        assert_eq!(
-            texts,
-            ["o1", "e1", "o2", "e2", "o3", "e3", "o4", "e4", "o5", "e5"]
-        );
+        assert_eq!(texts, ["o1", "e1", "o2", "e2", "o3", "e3", "o4", "e4", "o5", "e5"]);
     }
 
     #[test]

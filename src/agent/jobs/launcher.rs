@@ -31,16 +31,11 @@ impl Launcher {
         let program = std::env::current_exe()?;
         let cgroup = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
         let systemd = fs::exists("/run/systemd/system").unwrap_or(false);
-        Ok(Self {
-            program,
-            by: by(systemd, &cgroup),
-            children: Vec::new(),
-        })
+        Ok(Self { program, by: by(systemd, &cgroup), children: Vec::new() })
     }
 
     pub(super) fn launch(&mut self, job: &Job) -> io::Result<()> {
-        self.children
-            .retain_mut(|child| matches!(child.try_wait(), Ok(None)));
+        self.children.retain_mut(|child| matches!(child.try_wait(), Ok(None)));
         let mut command = match self.by {
             By::Session => {
                 let mut command = Command::new(&self.program);
@@ -79,28 +74,17 @@ impl Launcher {
             .arg("--working-directory=/")
             .arg("--setenv=PATH")
             .arg("--setenv=HOME");
-        command
-            .arg("--")
-            .arg(&self.program)
-            .arg("job-run")
-            .arg(&job.dir);
+        command.arg("--").arg(&self.program).arg("job-run").arg(&job.dir);
         command
     }
 }
 
 /// Which way is right: a unit of systemd's needs a unit of its own for each job.
 fn by(systemd: bool, cgroup: &str) -> By {
-    let unit = cgroup
-        .lines()
-        .filter_map(|line| line.rsplit(':').next())
-        .map(str::trim);
+    let unit = cgroup.lines().filter_map(|line| line.rsplit(':').next()).map(str::trim);
     let service = unit.clone().any(|path| path.ends_with(".service"));
     let user = unit.clone().any(|path| path.contains("/user@"));
-    if systemd && service {
-        By::SystemdRun { user }
-    } else {
-        By::Session
-    }
+    if systemd && service { By::SystemdRun { user } } else { By::Session }
 }
 
 #[cfg(test)]
@@ -110,21 +94,13 @@ mod tests {
     #[test]
     fn an_agent_that_is_a_service_starts_jobs_in_units_of_their_own() {
         for (systemd, cgroup, expected) in [
-            (
-                true,
-                "0::/system.slice/nixfleet-agent.service\n",
-                By::SystemdRun { user: false },
-            ),
+            (true, "0::/system.slice/nixfleet-agent.service\n", By::SystemdRun { user: false }),
             (
                 true,
                 "0::/user.slice/user-1000.slice/user@1000.service/app.slice/nixfleet-agent.service\n",
                 By::SystemdRun { user: true },
             ),
-            (
-                true,
-                "0::/user.slice/user-1000.slice/session-3.scope\n",
-                By::Session,
-            ),
+            (true, "0::/user.slice/user-1000.slice/session-3.scope\n", By::Session),
             (false, "0::/system.slice/x.service\n", By::Session),
             (true, "", By::Session),
         ] {

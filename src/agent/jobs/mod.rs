@@ -100,12 +100,8 @@ fn write_whole(path: &Path, value: &impl Serialize) -> io::Result<()> {
     let mut whole = path.as_os_str().to_owned();
     whole.push(".new");
     let whole = PathBuf::from(whole);
-    let mut file = OpenOptions::new()
-        .create(true)
-        .write(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&whole)?;
+    let mut file =
+        OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&whole)?;
     file.write_all(&serde_json::to_vec(value)?)?;
     file.sync_all()?;
     fs::rename(whole, path)
@@ -153,27 +149,18 @@ impl Job {
         };
         // A last line that is not whole yet is read the next time.
         let lines = BufReader::new(file).lines();
-        Ok(lines
-            .map_while(|line| serde_json::from_str(&line.ok()?).ok())
-            .collect())
+        Ok(lines.map_while(|line| serde_json::from_str(&line.ok()?).ok()).collect())
     }
 
     /// The process that supervises it.
     pub fn pid(&self) -> Option<i32> {
-        fs::read_to_string(self.dir.join(PID))
-            .ok()?
-            .trim()
-            .parse()
-            .ok()
+        fs::read_to_string(self.dir.join(PID)).ok()?.trim().parse().ok()
     }
 
     /// Takes the supervisor's lock; `None` if somebody holds it.
     fn try_lock(&self) -> io::Result<Option<Flock<File>>> {
-        let file = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .mode(0o600)
-            .open(self.dir.join(LOCK))?;
+        let file =
+            OpenOptions::new().create(true).append(true).mode(0o600).open(self.dir.join(LOCK))?;
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(lock) => Ok(Some(lock)),
             Err((_, nix::errno::Errno::EWOULDBLOCK)) => Ok(None),
@@ -201,14 +188,8 @@ impl Jobs {
     /// Opens the directory of jobs below `state_dir`.
     pub fn open(state_dir: &Path) -> io::Result<Self> {
         let dir = state_dir.join("jobs");
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&dir)?;
-        Ok(Self {
-            dir,
-            launcher: Launcher::detect()?,
-        })
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
+        Ok(Self { dir, launcher: Launcher::detect()? })
     }
 
     /// Every job that is not acknowledged, oldest first.
@@ -227,10 +208,7 @@ impl Jobs {
     /// Starts a command as a job. Answers its supervisor's pid; a command that this agent
     /// has, or had, is not started again.
     pub fn start(&mut self, order: &Order) -> Result<i64, Rejection> {
-        let rejection = |reason: String| Rejection {
-            reason,
-            current: None,
-        };
+        let rejection = |reason: String| Rejection { reason, current: None };
         let failed = |error: io::Error| rejection(format!("The job could not be started: {error}"));
         let id = order.command_id;
         let known = self.list().map_err(failed)?;
@@ -246,14 +224,8 @@ impl Jobs {
                 current: Some((current, op)),
             });
         }
-        let job = Job {
-            id,
-            dir: self.dir.join(id.to_string()),
-        };
-        fs::DirBuilder::new()
-            .mode(0o700)
-            .create(&job.dir)
-            .map_err(failed)?;
+        let job = Job { id, dir: self.dir.join(id.to_string()) };
+        fs::DirBuilder::new().mode(0o700).create(&job.dir).map_err(failed)?;
         write_whole(&job.dir.join(ORDER), order).map_err(failed)?;
         if let Err(error) = self.launch(&job) {
             let _ = fs::remove_dir_all(&job.dir);
@@ -346,11 +318,7 @@ impl Jobs {
             reports.push(JobReport {
                 command_id: job.id,
                 op: order.op.name().to_owned(),
-                state: if running {
-                    JobState::Running
-                } else {
-                    JobState::Finished
-                },
+                state: if running { JobState::Running } else { JobState::Finished },
                 exit_code: outcome.as_ref().map(|outcome| outcome.exit_code),
                 last_seq: match outcome {
                     Some(outcome) => outcome.last_seq,
@@ -371,9 +339,6 @@ impl Jobs {
     }
 
     fn acknowledged(&self) -> Vec<String> {
-        read_whole(&self.dir.join(ACKNOWLEDGED))
-            .ok()
-            .flatten()
-            .unwrap_or_default()
+        read_whole(&self.dir.join(ACKNOWLEDGED)).ok().flatten().unwrap_or_default()
     }
 }

@@ -28,11 +28,7 @@ fn segments(dir: &Path) -> io::Result<Vec<u64>> {
     let mut firsts: Vec<u64> = fs::read_dir(dir)?
         .filter_map(|entry| {
             let name = entry.ok()?.file_name();
-            name.to_str()?
-                .strip_prefix("out-")?
-                .strip_suffix(".log")?
-                .parse()
-                .ok()
+            name.to_str()?.strip_prefix("out-")?.strip_suffix(".log")?.parse().ok()
         })
         .collect();
     firsts.sort_unstable();
@@ -55,13 +51,7 @@ impl SpoolWriter {
     }
 
     fn with_segments_of(dir: &Path, segment_limit: u64) -> Self {
-        Self {
-            dir: dir.to_owned(),
-            segment: None,
-            segment_bytes: 0,
-            last: 0,
-            segment_limit,
-        }
+        Self { dir: dir.to_owned(), segment: None, segment_bytes: 0, last: 0, segment_limit }
     }
 
     /// The number of the last line.
@@ -126,10 +116,7 @@ impl SpoolWriter {
 }
 
 fn dropped_bytes(dir: &Path) -> u64 {
-    fs::read_to_string(dir.join(DROPPED))
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(0)
+    fs::read_to_string(dir.join(DROPPED)).ok().and_then(|text| text.parse().ok()).unwrap_or(0)
 }
 
 /// Reads a spool, also while it is written.
@@ -149,11 +136,7 @@ struct Open {
 impl SpoolReader {
     /// Reads from the line after number `after`.
     pub fn after(dir: &Path, after: u64) -> Self {
-        Self {
-            dir: dir.to_owned(),
-            next: after + 1,
-            open: None,
-        }
+        Self { dir: dir.to_owned(), next: after + 1, open: None }
     }
 
     /// Up to about `max_bytes` of lines that follow each other, with the number of the
@@ -193,11 +176,7 @@ impl SpoolReader {
             if bytes.pop() != Some(b'\n') {
                 // Not whole yet, or the end: come back later.
                 open.file.seek(SeekFrom::Start(open.offset))?;
-                return if self.find_exactly()? {
-                    self.line()
-                } else {
-                    Ok(None)
-                };
+                return if self.find_exactly()? { self.line() } else { Ok(None) };
             }
             open.offset += read;
             open.at += 1;
@@ -207,11 +186,7 @@ impl SpoolReader {
             self.next = open.at;
             let (kind, text) = bytes.split_first().unwrap_or((&b'o', &[]));
             return Ok(Some(Line {
-                stream: if *kind == b'e' {
-                    Stream::Stderr
-                } else {
-                    Stream::Stdout
-                },
+                stream: if *kind == b'e' { Stream::Stderr } else { Stream::Stdout },
                 text: String::from_utf8_lossy(text).into_owned(),
             }));
         }
@@ -221,11 +196,7 @@ impl SpoolReader {
         match File::open(segment_path(&self.dir, first)) {
             Ok(file) => {
                 let file = BufReader::with_capacity(64 * 1024, file);
-                self.open = Some(Open {
-                    file,
-                    at: first,
-                    offset: 0,
-                });
+                self.open = Some(Open { file, at: first, offset: 0 });
                 Ok(true)
             }
             // Dropped in between.
@@ -244,10 +215,7 @@ impl SpoolReader {
 
     /// Goes on in the segment that begins with the next line, if there is one.
     fn find_exactly(&mut self) -> io::Result<bool> {
-        let here = self
-            .open
-            .as_ref()
-            .is_some_and(|open| open.at == self.next && open.offset == 0);
+        let here = self.open.as_ref().is_some_and(|open| open.at == self.next && open.offset == 0);
         Ok(!here && self.open_segment(self.next)?)
     }
 
@@ -267,13 +235,7 @@ impl SpoolReader {
         }
         let bytes = dropped_bytes(&self.dir);
         let text = format!("[{lines} lines, about {bytes} bytes, were dropped here]");
-        Ok(Jump::Told(
-            number,
-            Line {
-                stream: Stream::Stderr,
-                text,
-            },
-        ))
+        Ok(Jump::Told(number, Line { stream: Stream::Stderr, text }))
     }
 }
 
@@ -338,20 +300,14 @@ mod tests {
         assert_eq!(reader.read(100).unwrap(), None);
         writer.line(Stream::Stdout, "one").unwrap();
         writer.flush().unwrap();
-        let one = Line {
-            stream: Stream::Stdout,
-            text: "one".into(),
-        };
+        let one = Line { stream: Stream::Stdout, text: "one".into() };
         assert_eq!(reader.read(100).unwrap(), Some((1, vec![one])));
         let path = segment_path(dir.path(), 1);
         let mut file = OpenOptions::new().append(true).open(path).unwrap();
         file.write_all(b"etw").unwrap();
         assert_eq!(reader.read(100).unwrap(), None);
         file.write_all(b"o\n").unwrap();
-        let two = Line {
-            stream: Stream::Stderr,
-            text: "two".into(),
-        };
+        let two = Line { stream: Stream::Stderr, text: "two".into() };
         assert_eq!(reader.read(100).unwrap(), Some((2, vec![two])));
     }
 
@@ -364,13 +320,7 @@ mod tests {
         writer.flush().unwrap();
         let lines = all(dir.path(), 0);
         assert!(lines.len() > 1 && lines.iter().all(|(_, line)| line.text.len() <= MAX_LINE));
-        assert_eq!(
-            lines
-                .iter()
-                .map(|(_, line)| line.text.as_str())
-                .collect::<String>(),
-            text
-        );
+        assert_eq!(lines.iter().map(|(_, line)| line.text.as_str()).collect::<String>(), text);
     }
 
     #[test]
@@ -383,23 +333,14 @@ mod tests {
         writer.flush().unwrap();
         assert_eq!(segments(dir.path()).unwrap().len(), SEGMENTS);
         let lines = all(dir.path(), 0);
-        let told: Vec<_> = lines
-            .iter()
-            .filter(|(_, l)| l.text.contains("were dropped here"))
-            .collect();
+        let told: Vec<_> =
+            lines.iter().filter(|(_, l)| l.text.contains("were dropped here")).collect();
         assert_eq!(told.len(), 1);
-        assert_eq!(
-            lines.last().map(|(seq, l)| (*seq, l.text.as_str())),
-            Some((1000, "line 1000"))
-        );
+        assert_eq!(lines.last().map(|(seq, l)| (*seq, l.text.as_str())), Some((1000, "line 1000")));
         for (seq, line) in lines.iter().filter(|(_, l)| !l.text.contains("dropped")) {
             assert_eq!(line.text, format!("line {seq}"));
         }
         let marker = told[0].0;
-        assert!(
-            all(dir.path(), marker)
-                .iter()
-                .all(|(_, l)| !l.text.contains("were dropped"))
-        );
+        assert!(all(dir.path(), marker).iter().all(|(_, l)| !l.text.contains("were dropped")));
     }
 }

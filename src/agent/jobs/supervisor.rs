@@ -23,15 +23,9 @@ pub fn run(dir: &Path) -> io::Result<()> {
     // A session of its own: what ends the agent's session or group does not reach it.
     // It fails only for a process that leads a group already.
     let _ = nix::unistd::setsid();
-    let name = dir
-        .file_name()
-        .and_then(|name| name.to_str())
-        .unwrap_or_default();
+    let name = dir.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let id = CommandId::parse(name).ok_or_else(|| io::Error::other("not a job's directory"))?;
-    let job = Job {
-        id,
-        dir: dir.to_owned(),
-    };
+    let job = Job { id, dir: dir.to_owned() };
     let Some(_lock) = job.try_lock()? else {
         return Err(io::Error::other("the job has a supervisor already"));
     };
@@ -47,13 +41,8 @@ pub fn run(dir: &Path) -> io::Result<()> {
     }
     // From here on it can be stopped, so from here on it may be known.
     std::fs::write(dir.join(PID), std::process::id().to_string())?;
-    let mut work = Work {
-        dir,
-        spool: SpoolWriter::create(dir),
-        stop: &stop,
-        last_error: None,
-        passed: 0,
-    };
+    let mut work =
+        Work { dir, spool: SpoolWriter::create(dir), stop: &stop, last_error: None, passed: 0 };
     let result = operations::run(&order, &mut work);
     let outcome = work.outcome(&order, result);
     write_whole(&dir.join(OUTCOME), &outcome)
@@ -108,11 +97,7 @@ impl Work<'_> {
     /// Runs a program to its end; anything but exit 0 is a failure.
     pub fn run(&mut self, command: &mut Command) -> Result<(), Failure> {
         let ended = self.try_run(command, None, false)?;
-        if ended.ok() {
-            Ok(())
-        } else {
-            Err(Failure::Ended(ended))
-        }
+        if ended.ok() { Ok(()) } else { Err(Failure::Ended(ended)) }
     }
 
     /// Runs a program to its end, whatever that is.
@@ -124,19 +109,11 @@ impl Work<'_> {
     ) -> Result<Ended, Failure> {
         let stop = self.stop;
         if stop.load(Ordering::Relaxed) {
-            return Err(Failure::Ended(Ended {
-                code: 130,
-                stopped: true,
-                timed_out: false,
-            }));
+            return Err(Failure::Ended(Ended { code: 130, stopped: true, timed_out: false }));
         }
         child::run(command, self, stop, timeout, alone).map_err(|error| {
             let program = command.get_program().to_string_lossy().into_owned();
-            let code = if error.kind() == io::ErrorKind::NotFound {
-                127
-            } else {
-                126
-            };
+            let code = if error.kind() == io::ErrorKind::NotFound { 127 } else { 126 };
             Failure::Refused(code, format!("cannot run {program}: {error}"))
         })
     }
@@ -161,12 +138,7 @@ impl Work<'_> {
 
     /// A test begins.
     pub fn test_begins(&mut self, current: u32, total: u32, name: &str) -> io::Result<()> {
-        let progress = Progress {
-            current,
-            total,
-            passed: self.passed,
-            name: name.to_owned(),
-        };
+        let progress = Progress { current, total, passed: self.passed, name: name.to_owned() };
         write_whole(&self.dir.join(PROGRESS), &progress)
     }
 
@@ -176,11 +148,7 @@ impl Work<'_> {
             self.passed += 1;
         }
         let path = self.dir.join(RESULTS);
-        let mut file = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .mode(0o600)
-            .open(path)?;
+        let mut file = OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
         let mut line = serde_json::to_vec(result)?;
         line.push(b'\n');
         file.write_all(&line)
@@ -211,17 +179,13 @@ impl Work<'_> {
                 Failure::Refused(code, reason) => {
                     outcome.exit_code = code;
                     // The reason is part of the log, where a user looks first.
-                    let _ = self
-                        .spool
-                        .line(Stream::Stderr, &format!("nixfleet: {reason}"));
+                    let _ = self.spool.line(Stream::Stderr, &format!("nixfleet: {reason}"));
                     outcome.message = Some(reason);
                 }
                 Failure::Io(error) => {
                     outcome.exit_code = 125;
                     let reason = format!("the job's own files: {error}");
-                    let _ = self
-                        .spool
-                        .line(Stream::Stderr, &format!("nixfleet: {reason}"));
+                    let _ = self.spool.line(Stream::Stderr, &format!("nixfleet: {reason}"));
                     outcome.message = Some(reason);
                 }
             }
@@ -244,8 +208,7 @@ const MAX_TEST_OUTPUT: usize = 64 * 1024;
 impl child::Lines for Both<'_, '_> {
     fn line(&mut self, stream: Stream, text: &str) -> io::Result<()> {
         if self.keep.len() < MAX_TEST_OUTPUT {
-            self.keep
-                .push_str(&text[..text.floor_char_boundary(MAX_TEST_OUTPUT)]);
+            self.keep.push_str(&text[..text.floor_char_boundary(MAX_TEST_OUTPUT)]);
             self.keep.push('\n');
         }
         self.work.line(stream, text)

@@ -11,10 +11,7 @@ pub(super) fn switch(site: &Site, work: &mut Work<'_>) -> Result<(), Failure> {
     // A pull of somebody else must not move the checkout while it is built.
     let _lock = repository::lock(site)?;
     if repository::checkout(site).is_none() {
-        return Err(Failure::Refused(
-            1,
-            "there is no checkout yet: pull first".to_owned(),
-        ));
+        return Err(Failure::Refused(1, "there is no checkout yet: pull first".to_owned()));
     }
     run_all(platform::of(site).switch(site), work)
 }
@@ -37,9 +34,7 @@ pub(super) fn dry_run(site: &Site, work: &mut Work<'_>) -> Result<(), Failure> {
 
 fn run_all(steps: Vec<Command>, work: &mut Work<'_>) -> Result<(), Failure> {
     for mut step in steps {
-        let words = step
-            .get_args()
-            .map(|word| word.to_string_lossy().into_owned());
+        let words = step.get_args().map(|word| word.to_string_lossy().into_owned());
         let program = step.get_program().to_string_lossy().into_owned();
         let line: Vec<String> = std::iter::once(program).chain(words).collect();
         work.say(&format!("$ {}", line.join(" ")))?;

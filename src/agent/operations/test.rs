@@ -28,15 +28,13 @@ pub(super) fn run(site: &Site, work: &mut Work<'_>) -> Result<(), Failure> {
         let name = name_of(script);
         work.test_begins(index, total, &name)?;
         work.say(&format!("# Test {index} of {total}: {name}"))?;
-        let result = one(site, script, work, |outcome, duration_ms, output| {
-            TestResult {
-                index,
-                total,
-                name: name.clone(),
-                outcome,
-                duration_ms,
-                output,
-            }
+        let result = one(site, script, work, |outcome, duration_ms, output| TestResult {
+            index,
+            total,
+            name: name.clone(),
+            outcome,
+            duration_ms,
+            output,
         })?;
         if result.outcome != TestCaseOutcome::Passed {
             failed += 1;
@@ -47,10 +45,7 @@ pub(super) fn run(site: &Site, work: &mut Work<'_>) -> Result<(), Failure> {
     if failed == 0 {
         return Ok(());
     }
-    Err(Failure::Refused(
-        1,
-        format!("{failed} of {total} tests failed"),
-    ))
+    Err(Failure::Refused(1, format!("{failed} of {total} tests failed")))
 }
 
 /// Runs one test. A stop ends the whole run.
@@ -65,19 +60,14 @@ fn one(
     let executable = fs::metadata(script)
         .is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0);
     if !executable {
-        let shown = script
-            .strip_prefix(&site.repo_dir)
-            .unwrap_or(script)
-            .display();
+        let shown = script.strip_prefix(&site.repo_dir).unwrap_or(script).display();
         let why = format!("not executable: chmod +x {shown}");
         work.say(&why)?;
         return Ok(result(TestCaseOutcome::Failed, millis(), why));
     }
     let mut output = String::new();
     let mut command = Command::new(script);
-    command
-        .current_dir(&site.repo_dir)
-        .env("NIXFLEET_HOSTNAME", &site.hostname);
+    command.current_dir(&site.repo_dir).env("NIXFLEET_HOSTNAME", &site.hostname);
     let ended = match work.run_test(&mut command, site.test_timeout, &mut output) {
         Ok(ended) => ended,
         Err(Failure::Io(error)) => {
@@ -97,35 +87,20 @@ fn one(
 
 fn verdict(ended: Ended, timeout: u64) -> (TestCaseOutcome, String) {
     if ended.timed_out {
-        (
-            TestCaseOutcome::TimedOut,
-            format!("timed out after {timeout} s"),
-        )
+        (TestCaseOutcome::TimedOut, format!("timed out after {timeout} s"))
     } else if ended.code == 0 {
         (TestCaseOutcome::Passed, "passed".to_owned())
     } else {
-        (
-            TestCaseOutcome::Failed,
-            format!("failed with exit code {}", ended.code),
-        )
+        (TestCaseOutcome::Failed, format!("failed with exit code {}", ended.code))
     }
 }
 
 /// What the script calls itself in a line `# Name: …` near its beginning, else its file name.
 fn name_of(script: &Path) -> String {
-    let file = || {
-        script
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned()
-    };
+    let file = || script.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let text = fs::read(script).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
-    let named = text
-        .lines()
-        .take(NAME_WITHIN)
-        .find_map(|line| line.strip_prefix("# Name:"));
+    let named = text.lines().take(NAME_WITHIN).find_map(|line| line.strip_prefix("# Name:"));
     named
         .map(|name| name.trim().chars().take(200).collect())
         .filter(|n: &String| !n.is_empty())

@@ -17,11 +17,7 @@ pub(super) fn links(profiles: &Path, name: &str) -> Vec<(u64, PathBuf)> {
     let mut links: Vec<(u64, PathBuf)> = entries
         .filter_map(|entry| {
             let path = entry.ok()?.path();
-            let number = path
-                .file_name()?
-                .to_str()?
-                .strip_prefix(name)?
-                .strip_prefix('-')?;
+            let number = path.file_name()?.to_str()?.strip_prefix(name)?.strip_prefix('-')?;
             Some((number.strip_suffix("-link")?.parse().ok()?, path))
         })
         .collect();
@@ -53,7 +49,5 @@ pub(super) fn list(profiles: &Path, name: &str, current: Option<&Path>) -> Vec<G
 
 /// When a link was made.
 pub(super) fn changed_at(link: &Path) -> Option<Timestamp> {
-    fs::symlink_metadata(link)
-        .ok()
-        .map(|data| Timestamp::from_secs(data.mtime()))
+    fs::symlink_metadata(link).ok().map(|data| Timestamp::from_secs(data.mtime()))
 }

@@ -23,11 +23,7 @@ fn profiles(site: &Site) -> PathBuf {
 
 impl Platform for HomeManager {
     fn switch(&self, site: &Site) -> Vec<Command> {
-        vec![rebuild(
-            site,
-            "home-manager",
-            &["switch", "--flake", &flake(site)],
-        )]
+        vec![rebuild(site, "home-manager", &["switch", "--flake", &flake(site)])]
     }
 
     fn rollback(&self, site: &Site, generation: Option<u64>) -> Result<Vec<Command>, String> {
@@ -35,9 +31,7 @@ impl Platform for HomeManager {
         let runs = self.system(site).generation;
         let target = match generation {
             Some(number) => links.iter().find(|(n, _)| *n == number),
-            None => links
-                .iter()
-                .find(|(n, _)| runs.is_some_and(|runs| *n < runs)),
+            None => links.iter().find(|(n, _)| runs.is_some_and(|runs| *n < runs)),
         };
         let (_, link) = target.ok_or("there is no such generation")?;
         // Each generation brings its own program to activate it.
@@ -45,11 +39,7 @@ impl Platform for HomeManager {
     }
 
     fn dry_run(&self, site: &Site) -> Vec<Command> {
-        vec![rebuild(
-            site,
-            "home-manager",
-            &["build", "--no-out-link", "--flake", &flake(site)],
-        )]
+        vec![rebuild(site, "home-manager", &["build", "--no-out-link", "--flake", &flake(site)])]
     }
 
     fn system(&self, site: &Site) -> SystemReport {
@@ -58,9 +48,8 @@ impl Platform for HomeManager {
             return SystemReport::default();
         };
         let links = generations::links(&profiles(site), "home-manager");
-        let runs = links
-            .iter()
-            .find(|(_, link)| fs::canonicalize(link).ok().as_ref() == Some(&path));
+        let runs =
+            links.iter().find(|(_, link)| fs::canonicalize(link).ok().as_ref() == Some(&path));
         SystemReport {
             generation: runs.map(|(number, _)| *number),
             store_path: Some(path.to_string_lossy().into_owned()),

@@ -29,14 +29,10 @@ pub trait Platform {
 /// The machine's platform.
 pub fn of(site: &Site) -> Box<dyn Platform> {
     match site.platform {
-        Kind::NixOs => Box::new(system::System {
-            tool: "nixos-rebuild",
-            version: "nixos-version",
-        }),
-        Kind::Darwin => Box::new(system::System {
-            tool: "darwin-rebuild",
-            version: "darwin-version",
-        }),
+        Kind::NixOs => Box::new(system::System { tool: "nixos-rebuild", version: "nixos-version" }),
+        Kind::Darwin => {
+            Box::new(system::System { tool: "darwin-rebuild", version: "darwin-version" })
+        }
         Kind::HomeManager => Box::new(home_manager::HomeManager),
     }
 }
@@ -48,9 +44,7 @@ fn flake(site: &Site) -> String {
 
 /// Store path of the agent that a system contains, from the file that starts it.
 fn contained_agent(system: &Path, units: &[&str]) -> Option<String> {
-    let unit = units
-        .iter()
-        .find_map(|unit| fs::read_to_string(system.join(unit)).ok())?;
+    let unit = units.iter().find_map(|unit| fs::read_to_string(system.join(unit)).ok())?;
     started_agent(&unit)
 }
 

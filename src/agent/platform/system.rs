@@ -33,14 +33,8 @@ impl System {
     fn revision(&self, store_path: &std::path::Path) -> Option<String> {
         let program = store_path.join("sw/bin").join(self.version);
         let mut command = Command::new(program);
-        command
-            .arg("--configuration-revision")
-            .stdin(Stdio::null())
-            .stderr(Stdio::null());
-        let output = command
-            .output()
-            .ok()
-            .filter(|output| output.status.success())?;
+        command.arg("--configuration-revision").stdin(Stdio::null()).stderr(Stdio::null());
+        let output = command.output().ok().filter(|output| output.status.success())?;
         let text = String::from_utf8(output.stdout).ok()?.trim().to_owned();
         Some(text).filter(|text| !text.is_empty())
     }
@@ -48,11 +42,7 @@ impl System {
 
 impl Platform for System {
     fn switch(&self, site: &Site) -> Vec<Command> {
-        vec![rebuild(
-            site,
-            self.tool,
-            &["switch", "--flake", &flake(site)],
-        )]
+        vec![rebuild(site, self.tool, &["switch", "--flake", &flake(site)])]
     }
 
     fn rollback(&self, site: &Site, generation: Option<u64>) -> Result<Vec<Command>, String> {
@@ -65,10 +55,7 @@ impl Platform for System {
             return Err(format!("there is no generation {number} any more"));
         }
         let mut set = Command::new("nix-env");
-        set.arg("-p")
-            .arg(profile)
-            .arg("--switch-generation")
-            .arg(number.to_string());
+        set.arg("-p").arg(profile).arg("--switch-generation").arg(number.to_string());
         let activate = if self.tool == "darwin-rebuild" {
             Command::new(link.join("activate"))
         } else {
@@ -80,11 +67,7 @@ impl Platform for System {
     }
 
     fn dry_run(&self, site: &Site) -> Vec<Command> {
-        let action = if self.tool == "darwin-rebuild" {
-            "build"
-        } else {
-            "dry-activate"
-        };
+        let action = if self.tool == "darwin-rebuild" { "build" } else { "dry-activate" };
         vec![rebuild(site, self.tool, &[action, "--flake", &flake(site)])]
     }
 
@@ -95,9 +78,8 @@ impl Platform for System {
             return SystemReport::default();
         };
         let links = generations::links(&profiles(site), "system");
-        let runs = links
-            .iter()
-            .find(|(_, link)| fs::canonicalize(link).ok().as_ref() == Some(&path));
+        let runs =
+            links.iter().find(|(_, link)| fs::canonicalize(link).ok().as_ref() == Some(&path));
         SystemReport {
             generation: runs.map(|(number, _)| *number),
             configuration_revision: self.revision(&path),

@@ -189,11 +189,7 @@ impl Broadcaster {
 
     fn row_fragment(&self, id: &HostId) -> Option<Fragment> {
         let entry = self.hosts.get(id)?;
-        let before = self
-            .hosts
-            .range(..id)
-            .next_back()
-            .map(|(id, _)| views::host::row_id(id));
+        let before = self.hosts.range(..id).next_back().map(|(id, _)| views::host::row_id(id));
         Some(Fragment {
             id: views::host::row_id(id),
             html: views::host::row(entry).into_string(),
@@ -235,12 +231,8 @@ impl Broadcaster {
 
     /// Those that were too slow and have room again get everything.
     fn catch_up(&mut self) {
-        let behind: Vec<usize> = self
-            .watchers
-            .iter()
-            .filter(|(_, w)| w.behind)
-            .map(|(n, _)| *n)
-            .collect();
+        let behind: Vec<usize> =
+            self.watchers.iter().filter(|(_, w)| w.behind).map(|(n, _)| *n).collect();
         if behind.is_empty() {
             return;
         }
@@ -303,18 +295,8 @@ impl Handler<HostChanged> for Broadcaster {
 
     fn handle(&mut self, msg: HostChanged, _: &mut Self::Context) {
         let id = msg.0.id.clone();
-        let pulse = self
-            .hosts
-            .get(&id)
-            .map(|entry| entry.pulse)
-            .unwrap_or_default();
-        self.hosts.insert(
-            id.clone(),
-            HostEntry {
-                snapshot: msg.0,
-                pulse,
-            },
-        );
+        let pulse = self.hosts.get(&id).map(|entry| entry.pulse).unwrap_or_default();
+        self.hosts.insert(id.clone(), HostEntry { snapshot: msg.0, pulse });
         self.change("fragments", |act, frame| {
             frame.fragments = act.head_fragments();
             frame.fragments.extend(act.row_fragment(&id));
@@ -352,11 +334,7 @@ impl Handler<HostRemoved> for Broadcaster {
         self.change("fragments", |act, frame| {
             frame.fragments = act.head_fragments();
             let id = views::host::row_id(&msg.0);
-            frame.fragments.push(Fragment {
-                id,
-                html: String::new(),
-                after: None,
-            });
+            frame.fragments.push(Fragment { id, html: String::new(), after: None });
         });
     }
 }
@@ -366,9 +344,7 @@ impl Handler<DesiredChanged> for Broadcaster {
 
     fn handle(&mut self, msg: DesiredChanged, _: &mut Self::Context) {
         self.desired = msg.0;
-        self.change("fragments", |act, frame| {
-            frame.fragments = act.head_fragments()
-        });
+        self.change("fragments", |act, frame| frame.fragments = act.head_fragments());
     }
 }
 
@@ -428,13 +404,7 @@ impl Handler<Join> for Broadcaster {
         let number = self.next_watcher;
         self.next_watcher += 1;
         let behind = !send(&msg.0, Frame::new("init", self.version).text());
-        self.watchers.insert(
-            number,
-            Watcher {
-                browser: msg.0,
-                behind,
-            },
-        );
+        self.watchers.insert(number, Watcher { browser: msg.0, behind });
         number
     }
 }

@@ -164,22 +164,17 @@ impl FleetActor {
             self.hosts.remove(&id);
             log::error!("{id}: its actor failed; it starts again from what is stored");
             let wanted = id.clone();
-            let read = self
-                .store
-                .read(move |conn| StoredFleet::load_one(conn, &wanted));
-            ctx.wait(
-                read.into_actor(self)
-                    .map(move |restored, act, ctx| match restored {
-                        Ok(Some(restored)) => {
-                            let desired = Arc::clone(&act.desired);
-                            let state = HostState::restore(restored, desired, act.clock.now());
-                            act.start_host(state, ctx);
-                            act.record_failure(id);
-                        }
-                        Ok(None) => log::error!("{id}: it is not stored any more"),
-                        Err(error) => log::error!("{id}: not read: {error}"),
-                    }),
-            );
+            let read = self.store.read(move |conn| StoredFleet::load_one(conn, &wanted));
+            ctx.wait(read.into_actor(self).map(move |restored, act, ctx| match restored {
+                Ok(Some(restored)) => {
+                    let desired = Arc::clone(&act.desired);
+                    let state = HostState::restore(restored, desired, act.clock.now());
+                    act.start_host(state, ctx);
+                    act.record_failure(id);
+                }
+                Ok(None) => log::error!("{id}: it is not stored any more"),
+                Err(error) => log::error!("{id}: not read: {error}"),
+            }));
         }
     }
 
@@ -192,9 +187,7 @@ impl FleetActor {
             message: "Its part of the dashboard failed and was started again.".to_owned(),
             by: None,
         };
-        let write = self
-            .store
-            .write(move |conn| store::events::append(conn, &event));
+        let write = self.store.write(move |conn| store::events::append(conn, &event));
         actix_rt::spawn(async move {
             if let Err(error) = write.await {
                 log::error!("an event was not stored: {error}");
@@ -203,10 +196,7 @@ impl FleetActor {
     }
 
     fn find(&self, id: &HostId) -> Result<Addr<HostActor>, RequestError> {
-        self.hosts
-            .get(id)
-            .cloned()
-            .ok_or_else(|| RequestError::NoSuchHost(id.to_string()))
+        self.hosts.get(id).cloned().ok_or_else(|| RequestError::NoSuchHost(id.to_string()))
     }
 
     fn tell_drift(&mut self) {
@@ -271,12 +261,7 @@ impl Actor for FleetActor {
     fn started(&mut self, ctx: &mut Self::Context) {
         let now = self.clock.now();
         let desired = Arc::clone(&self.desired);
-        for restored in self
-            .stored
-            .take()
-            .into_iter()
-            .flat_map(|stored| stored.hosts)
-        {
+        for restored in self.stored.take().into_iter().flat_map(|stored| stored.hosts) {
             let state = HostState::restore(restored, Arc::clone(&desired), now);
             self.start_host(state, ctx);
         }
@@ -312,11 +297,7 @@ impl Handler<Shutdown> for FleetActor {
     type Result = ResponseFuture<()>;
 
     fn handle(&mut self, _: Shutdown, _: &mut Self::Context) -> Self::Result {
-        let told: Vec<_> = self
-            .hosts
-            .values()
-            .map(|host| host.send(News::Restarting))
-            .collect();
+        let told: Vec<_> = self.hosts.values().map(|host| host.send(News::Restarting)).collect();
         Box::pin(async move {
             for answer in told {
                 // An actor that is gone has no link to close.
@@ -370,9 +351,7 @@ impl Handler<AgentJoins> for FleetActor {
         }
         // The shared token opens no host that has a token of its own.
         let id = msg.host.clone();
-        let own = self
-            .store
-            .read(move |conn| store::host_tokens::exists_for(conn, &id));
+        let own = self.store.read(move |conn| store::host_tokens::exists_for(conn, &id));
         let not_read = |error: StoreError| {
             log::error!("a host's token could not be looked up: {error}");
             CloseLink::TryAgain("the database cannot be used".to_owned())
@@ -418,9 +397,7 @@ impl Handler<BadHostname> for FleetActor {
                 message: format!("An agent was refused: its hostname is {:?}.", msg.0),
                 by: None,
             };
-            let stored = store
-                .write(move |conn| store::events::append(conn, &event))
-                .await;
+            let stored = store.write(move |conn| store::events::append(conn, &event)).await;
             if let Err(error) = stored {
                 log::error!("an event was not stored: {error}");
             }
@@ -487,10 +464,7 @@ impl Handler<WorkOutLineage> for FleetActor {
             return Box::pin(async {});
         };
         Box::pin(async move {
-            let compare = Compare {
-                host: msg.host.clone(),
-                head: msg.head.clone(),
-            };
+            let compare = Compare { host: msg.host.clone(), head: msg.head.clone() };
             let relation = match fetcher.send(compare).await {
                 Ok(Ok(relation)) => Some(relation),
                 Ok(Err(reason)) => {
@@ -499,11 +473,7 @@ impl Handler<WorkOutLineage> for FleetActor {
                 }
                 Err(_) => None,
             };
-            msg.asked_by.do_send(News::Compared {
-                host: msg.host,
-                head: msg.head,
-                relation,
-            });
+            msg.asked_by.do_send(News::Compared { host: msg.host, head: msg.head, relation });
         })
     }
 }
@@ -526,23 +496,9 @@ impl Handler<RequestCommand> for FleetActor {
 
     fn handle(&mut self, msg: RequestCommand, _: &mut Self::Context) -> Self::Result {
         let host = self.find(&msg.host);
-        let RequestCommand {
-            op,
-            args,
-            queue,
-            by,
-            host: _,
-        } = msg;
+        let RequestCommand { op, args, queue, by, host: _ } = msg;
         Box::pin(async move {
-            host?
-                .send(Ask(HostEvent::Requested {
-                    op,
-                    args,
-                    queue,
-                    by,
-                }))
-                .await
-                .map_err(gone)?
+            host?.send(Ask(HostEvent::Requested { op, args, queue, by })).await.map_err(gone)?
         })
     }
 }
@@ -577,14 +533,7 @@ impl Handler<StopCommand> for FleetActor {
     type Result = Answer<Command>;
 
     fn handle(&mut self, msg: StopCommand, ctx: &mut Self::Context) -> Self::Result {
-        self.ask_about(
-            msg.id,
-            HostEvent::StopRequested {
-                id: msg.id,
-                by: msg.by,
-            },
-            ctx,
-        )
+        self.ask_about(msg.id, HostEvent::StopRequested { id: msg.id, by: msg.by }, ctx)
     }
 }
 
@@ -592,14 +541,7 @@ impl Handler<ExtendCommand> for FleetActor {
     type Result = Answer<Command>;
 
     fn handle(&mut self, msg: ExtendCommand, ctx: &mut Self::Context) -> Self::Result {
-        self.ask_about(
-            msg.id,
-            HostEvent::ExtendRequested {
-                id: msg.id,
-                by: msg.by,
-            },
-            ctx,
-        )
+        self.ask_about(msg.id, HostEvent::ExtendRequested { id: msg.id, by: msg.by }, ctx)
     }
 }
 
@@ -625,13 +567,11 @@ impl Handler<AddHost> for FleetActor {
         let text = "Added.".to_owned();
         let hash = token_hash(&token);
         let stored = self.store_host(&id, &msg.hostname, Some(hash), text, Some(msg.by));
-        AtomicResponse::new(Box::pin(stored.into_actor(self).map(
-            move |stored, act, ctx| {
-                stored.map_err(not_stored)?;
-                act.new_host(id.clone(), &msg.hostname, ctx);
-                Ok(NewHost { id, token })
-            },
-        )))
+        AtomicResponse::new(Box::pin(stored.into_actor(self).map(move |stored, act, ctx| {
+            stored.map_err(not_stored)?;
+            act.new_host(id.clone(), &msg.hostname, ctx);
+            Ok(NewHost { id, token })
+        })))
     }
 }
 
@@ -672,18 +612,16 @@ impl Handler<RemoveHost> for FleetActor {
                 .map_err(not_stored)?;
             Ok(id)
         };
-        AtomicResponse::new(Box::pin(removed.into_actor(self).map(
-            move |removed, act, _| {
-                let id = removed?;
-                host.do_send(News::Removed);
-                act.hosts.remove(&id);
-                act.checkouts.remove(&id);
-                act.drifting.remove(&id);
-                act.broadcaster.do_send(HostRemoved(id));
-                act.tell_drift();
-                Ok(())
-            },
-        )))
+        AtomicResponse::new(Box::pin(removed.into_actor(self).map(move |removed, act, _| {
+            let id = removed?;
+            host.do_send(News::Removed);
+            act.hosts.remove(&id);
+            act.checkouts.remove(&id);
+            act.drifting.remove(&id);
+            act.broadcaster.do_send(HostRemoved(id));
+            act.tell_drift();
+            Ok(())
+        })))
     }
 }
 
@@ -697,11 +635,7 @@ impl Handler<RefreshDesired> for FleetActor {
                 return Ok(desired);
             };
             let unavailable = || RequestError::Unavailable("The remote is not being read.".into());
-            fetcher
-                .send(Refresh)
-                .await
-                .map_err(|_| unavailable())?
-                .map_err(|_| unavailable())
+            fetcher.send(Refresh).await.map_err(|_| unavailable())?.map_err(|_| unavailable())
         })
     }
 }

@@ -178,17 +178,13 @@ impl HostActor {
             }));
         }
         let write = self.around.store.write(move |conn| journal.write(conn));
-        Box::pin(
-            write
-                .into_actor(self)
-                .map(move |written, act, ctx| match written {
-                    Ok(()) => {
-                        act.carry_out(effects, ctx);
-                        act.settle(ack, true, ctx);
-                    }
-                    Err(error) => act.not_stored(&error, before, ctx),
-                }),
-        )
+        Box::pin(write.into_actor(self).map(move |written, act, ctx| match written {
+            Ok(()) => {
+                act.carry_out(effects, ctx);
+                act.settle(ack, true, ctx);
+            }
+            Err(error) => act.not_stored(&error, before, ctx),
+        }))
     }
 
     /// What was not stored is not acknowledged: the agent sends it again on the next
@@ -203,9 +199,7 @@ impl HostActor {
         if let Some(before) = before {
             self.state = before;
         } else if let Some(link) = self.link.take() {
-            link.close(CloseLink::TryAgain(
-                "the dashboard could not store a message".to_owned(),
-            ));
+            link.close(CloseLink::TryAgain("the dashboard could not store a message".to_owned()));
         }
         self.settle(None, true, ctx);
     }
@@ -217,12 +211,8 @@ impl HostActor {
                 HostEffect::Run { id, op, args } => {
                     let old = self.state.protocol() < 4;
                     self.send(&DashboardMessage::Command(CommandMessage {
-                        command: if old {
-                            op.v3_name().unwrap_or(op.name())
-                        } else {
-                            op.name()
-                        }
-                        .to_owned(),
+                        command: if old { op.v3_name().unwrap_or(op.name()) } else { op.name() }
+                            .to_owned(),
                         command_id: (!old).then_some(id),
                         args: (!old).then_some(args),
                     }));
@@ -236,9 +226,7 @@ impl HostActor {
                     }));
                 }
                 HostEffect::Announce(command) => {
-                    around
-                        .broadcaster
-                        .do_send(CommandQueued(Arc::new(*command)));
+                    around.broadcaster.do_send(CommandQueued(Arc::new(*command)));
                 }
                 HostEffect::Complete(command) => {
                     log::info!(
@@ -247,14 +235,9 @@ impl HostActor {
                         command.op,
                         command.id,
                         command.state.name(),
-                        command
-                            .reason
-                            .as_ref()
-                            .map_or_else(String::new, |r| format!(": {r:?}"))
+                        command.reason.as_ref().map_or_else(String::new, |r| format!(": {r:?}"))
                     );
-                    around
-                        .broadcaster
-                        .do_send(CommandComplete(Arc::new(*command)));
+                    around.broadcaster.do_send(CommandComplete(Arc::new(*command)));
                 }
                 HostEffect::Refetch => around.fleet.do_send(super::fleet::FetchSoon),
                 HostEffect::Compare { host, head } => {
@@ -298,10 +281,7 @@ impl HostActor {
         if self.checkout != self.state.facts.checkout {
             self.checkout.clone_from(&self.state.facts.checkout);
             let commit = self.checkout.clone();
-            self.around.fleet.do_send(HostCheckout {
-                host: self.state.id.clone(),
-                commit,
-            });
+            self.around.fleet.do_send(HostCheckout { host: self.state.id.clone(), commit });
         }
         let snapshot = self.state.snapshot();
         if self.published.as_deref() != Some(&snapshot) {
@@ -344,36 +324,25 @@ impl HostActor {
             let after = store::output::append(conn, id, first, &stored)?;
             Ok((before, after))
         });
-        Box::pin(
-            write
-                .into_actor(self)
-                .map(move |written, act, ctx| match written {
-                    Ok((before, after)) => {
-                        // What was stored before is not shown twice.
-                        let skip = usize::try_from((before + 1).saturating_sub(first))
-                            .unwrap_or(usize::MAX);
-                        if skip < lines.len() {
-                            act.around.broadcaster.do_send(CommandOutput {
-                                host: act.state.id.clone(),
-                                command_id: id,
-                                first_seq: first + skip as u64,
-                                lines: if skip == 0 {
-                                    lines
-                                } else {
-                                    lines[skip..].into()
-                                },
-                            });
-                        }
-                        if ack {
-                            act.send(&DashboardMessage::Ack(Ack {
-                                command_id: id,
-                                seq: after,
-                            }));
-                        }
-                    }
-                    Err(error) => act.not_stored(&error, None, ctx),
-                }),
-        )
+        Box::pin(write.into_actor(self).map(move |written, act, ctx| match written {
+            Ok((before, after)) => {
+                // What was stored before is not shown twice.
+                let skip =
+                    usize::try_from((before + 1).saturating_sub(first)).unwrap_or(usize::MAX);
+                if skip < lines.len() {
+                    act.around.broadcaster.do_send(CommandOutput {
+                        host: act.state.id.clone(),
+                        command_id: id,
+                        first_seq: first + skip as u64,
+                        lines: if skip == 0 { lines } else { lines[skip..].into() },
+                    });
+                }
+                if ack {
+                    act.send(&DashboardMessage::Ack(Ack { command_id: id, seq: after }));
+                }
+            }
+            Err(error) => act.not_stored(&error, None, ctx),
+        }))
     }
 
     /// Stores the gathered lines of a 3.x agent, before anything that comes after them.
@@ -385,20 +354,13 @@ impl HostActor {
     fn gather(&mut self, line: Line, ctx: &mut Context<Self>) -> Option<Done> {
         let error = (line.stream == Stream::Stderr).then_some(line.text.as_str());
         let Some((id, seq)) = self.state.output(None, None, 1, error) else {
-            log::debug!(
-                "{}: a line of output that belongs to no command",
-                self.state.id
-            );
+            log::debug!("{}: a line of output that belongs to no command", self.state.id);
             return None;
         };
         match &mut self.gathered {
             Some((whose, _, lines)) if *whose == id => {
                 lines.push(line);
-                if lines.len() >= GATHER_LINES {
-                    self.store_gathered()
-                } else {
-                    None
-                }
+                if lines.len() >= GATHER_LINES { self.store_gathered() } else { None }
             }
             _ => {
                 let earlier = self.store_gathered();
@@ -424,25 +386,11 @@ impl HostActor {
             AgentMessage::Heartbeat(beat) => translate::heartbeat(&beat, protocol),
             AgentMessage::Output(output) => {
                 let error = output.is_error || output.stream == Stream::Stderr;
-                let stream = if error {
-                    Stream::Stderr
-                } else {
-                    Stream::Stdout
-                };
-                return self.gather(
-                    Line {
-                        stream,
-                        text: output.line,
-                    },
-                    ctx,
-                );
+                let stream = if error { Stream::Stderr } else { Stream::Stdout };
+                return self.gather(Line { stream, text: output.line }, ctx);
             }
             AgentMessage::OutputBatch(batch) => {
-                let error = batch
-                    .lines
-                    .iter()
-                    .rev()
-                    .find(|l| l.stream == Stream::Stderr);
+                let error = batch.lines.iter().rev().find(|l| l.stream == Stream::Stderr);
                 let place = self.state.output(
                     Some(batch.command_id),
                     Some(batch.first_seq),
@@ -475,17 +423,11 @@ impl HostActor {
 
     fn test_result(&mut self, message: protocol::TestResultMessage) -> Done {
         let id = message.command_id;
-        let ack = message.seq.map(|seq| Ack {
-            command_id: id,
-            seq,
-        });
+        let ack = message.seq.map(|seq| Ack { command_id: id, seq });
         let mut result: TestResult = message.into_result();
         result.name.truncate(result.name.floor_char_boundary(300));
         let shown = Arc::new(result.clone());
-        let event = HostEvent::TestEnded {
-            about: About::Id(id),
-            result,
-        };
+        let event = HostEvent::TestEnded { about: About::Id(id), result };
         Box::pin(self.happen_and_ack(event, ack).map(move |(), act, _| {
             act.around.broadcaster.do_send(CommandTestResult {
                 host: act.state.id.clone(),
@@ -530,11 +472,7 @@ impl Handler<FromAgent> for HostActor {
     type Result = Exclusive<()>;
 
     fn handle(&mut self, msg: FromAgent, _: &mut Self::Context) -> Self::Result {
-        if self
-            .link
-            .as_ref()
-            .is_none_or(|link| link.number != msg.link)
-        {
+        if self.link.as_ref().is_none_or(|link| link.number != msg.link) {
             // A link that was replaced has nothing to say any more.
             return AtomicResponse::new(nothing());
         }
@@ -557,10 +495,7 @@ impl HostActor {
     /// Brings a command that the state does not hold back from SQLite.
     fn load(&mut self, id: Option<CommandId>) -> Done {
         let Some(id) = id else { return nothing() };
-        let load = self
-            .around
-            .store
-            .read(move |conn| store::commands::get(conn, id));
+        let load = self.around.store.read(move |conn| store::commands::get(conn, id));
         Box::pin(load.into_actor(self).map(move |found, act, _| match found {
             Ok(Some(command)) => act.state.attach(command),
             Ok(None) => {}
@@ -604,30 +539,18 @@ impl Handler<AgentConnected> for HostActor {
 
     fn handle(&mut self, msg: AgentConnected, _: &mut Self::Context) -> Self::Result {
         if let Some(old) = self.link.take() {
-            old.close(CloseLink::Policy(
-                "another connection of this host took over".to_owned(),
-            ));
+            old.close(CloseLink::Policy("another connection of this host took over".to_owned()));
         }
         let earlier = self.store_gathered().unwrap_or_else(nothing);
         let registration = translate::registration(&msg.register);
-        let jobs: Vec<(CommandId, u64)> = msg
-            .register
-            .jobs
-            .iter()
-            .flatten()
-            .map(|job| (job.command_id, job.last_seq))
-            .collect();
+        let jobs: Vec<(CommandId, u64)> =
+            msg.register.jobs.iter().flatten().map(|job| (job.command_id, job.last_seq)).collect();
         let load = self.around.store.read(move |conn| {
             jobs.into_iter()
                 .map(|(id, spooled)| {
                     let command = store::commands::get(conn, id)?;
                     let stored = store::output::last_seq(conn, id)?;
-                    Ok(StoredJob {
-                        id,
-                        spooled,
-                        command,
-                        stored,
-                    })
+                    Ok(StoredJob { id, spooled, command, stored })
                 })
                 .collect::<Result<Vec<_>, StoreError>>()
         });
@@ -649,10 +572,7 @@ impl Handler<AgentConnected> for HostActor {
                     act.link = Some(link);
                     let known = act.welcome(&registration, jobs);
                     let registration = Box::new(registration);
-                    act.happen(HostEvent::Connected {
-                        registration,
-                        known,
-                    })
+                    act.happen(HostEvent::Connected { registration, known })
                 })
                 .map(|(), act, _| act.pulse()),
         ))
@@ -663,11 +583,7 @@ impl Handler<AgentGone> for HostActor {
     type Result = Exclusive<()>;
 
     fn handle(&mut self, msg: AgentGone, _: &mut Self::Context) -> Self::Result {
-        if self
-            .link
-            .as_ref()
-            .is_none_or(|link| link.number != msg.link)
-        {
+        if self.link.as_ref().is_none_or(|link| link.number != msg.link) {
             return AtomicResponse::new(nothing());
         }
         self.link = None;
@@ -718,15 +634,7 @@ impl Handler<News> for HostActor {
     fn handle(&mut self, msg: News, ctx: &mut Self::Context) -> Self::Result {
         let event = match msg {
             News::Desired(desired) => HostEvent::DesiredChanged(desired),
-            News::Compared {
-                host,
-                head,
-                relation,
-            } => HostEvent::Compared {
-                host,
-                head,
-                relation,
-            },
+            News::Compared { host, head, relation } => HostEvent::Compared { host, head, relation },
             News::Drift(drift) => HostEvent::Drift(drift),
             News::ClockJumped(millis) => HostEvent::ClockJumped(millis),
             News::Restarting => {

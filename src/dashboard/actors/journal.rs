@@ -11,22 +11,11 @@ use rusqlite::Connection;
 
 /// One thing to write.
 enum Entry {
-    Host {
-        profile: Box<HostProfile>,
-        facts: Box<HostFacts>,
-        last_seen: Option<Timestamp>,
-    },
-    Command {
-        command: Box<Command>,
-        journal: bool,
-    },
+    Host { profile: Box<HostProfile>, facts: Box<HostFacts>, last_seen: Option<Timestamp> },
+    Command { command: Box<Command>, journal: bool },
     TestResult(CommandId, Box<TestResult>),
     TestRun(Box<TestRun>),
-    Event {
-        category: &'static str,
-        message: String,
-        by: Option<String>,
-    },
+    Event { category: &'static str, message: String, by: Option<String> },
 }
 
 /// What one event of a host leaves in SQLite, in order. Written as one.
@@ -39,11 +28,7 @@ pub(super) struct Journal {
 impl Journal {
     /// Takes the effects that concern SQLite out of `effects`.
     pub(super) fn take(state: &HostState, effects: &mut Vec<HostEffect>, at: Timestamp) -> Self {
-        let mut journal = Self {
-            host: state.id.clone(),
-            at,
-            entries: Vec::new(),
-        };
+        let mut journal = Self { host: state.id.clone(), at, entries: Vec::new() };
         effects.retain(|effect| {
             let entry = match effect {
                 HostEffect::SaveHost => Entry::Host {
@@ -51,21 +36,14 @@ impl Journal {
                     facts: Box::new(state.facts.clone()),
                     last_seen: state.last_seen,
                 },
-                HostEffect::SaveCommand { command, journal } => Entry::Command {
-                    command: command.clone(),
-                    journal: *journal,
-                },
+                HostEffect::SaveCommand { command, journal } => {
+                    Entry::Command { command: command.clone(), journal: *journal }
+                }
                 HostEffect::SaveTestResult(id, result) => Entry::TestResult(*id, result.clone()),
                 HostEffect::SaveTestRun(run) => Entry::TestRun(run.clone()),
-                HostEffect::Record {
-                    category,
-                    message,
-                    by,
-                } => Entry::Event {
-                    category,
-                    message: message.clone(),
-                    by: by.clone(),
-                },
+                HostEffect::Record { category, message, by } => {
+                    Entry::Event { category, message: message.clone(), by: by.clone() }
+                }
                 HostEffect::Run { .. }
                 | HostEffect::Stop(_)
                 | HostEffect::Announce(_)
@@ -88,11 +66,7 @@ impl Journal {
     pub(super) fn write(&self, conn: &Connection) -> Result<(), StoreError> {
         for entry in &self.entries {
             match entry {
-                Entry::Host {
-                    profile,
-                    facts,
-                    last_seen,
-                } => {
+                Entry::Host { profile, facts, last_seen } => {
                     let record = store::hosts::HostRecord {
                         id: self.host.clone(),
                         profile: (**profile).clone(),
@@ -115,11 +89,7 @@ impl Journal {
                 }
                 Entry::TestResult(id, result) => store::test_results::save(conn, *id, result)?,
                 Entry::TestRun(run) => store::test_results::save_run(conn, &self.host, run)?,
-                Entry::Event {
-                    category,
-                    message,
-                    by,
-                } => {
+                Entry::Event { category, message, by } => {
                     let record = store::events::EventRecord {
                         id: 0,
                         at: self.at,

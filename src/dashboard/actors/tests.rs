@@ -20,13 +20,7 @@ async fn an_actor_that_panics_starts_again_from_the_store_and_its_host_answers()
     let limits = TimeLimits::default();
     let fleet = FleetActor::new(store, Clock, broadcaster, limits, stored).start();
     let (hostname, by) = ("web".to_owned(), "admin".to_owned());
-    let added = fleet
-        .send(AddHost {
-            hostname,
-            by: by.clone(),
-        })
-        .await
-        .unwrap();
+    let added = fleet.send(AddHost { hostname, by: by.clone() }).await.unwrap();
     assert!(added.is_ok());
     let id = HostId::parse("web").unwrap();
     let first = fleet.send(FindHost(id.clone())).await.unwrap().unwrap();
@@ -41,17 +35,9 @@ async fn an_actor_that_panics_starts_again_from_the_store_and_its_host_answers()
         actix_rt::task::yield_now().await;
     };
     assert!(second.connected());
-    let pull = RequestCommand {
-        host: id,
-        op: Operation::Pull,
-        args: Args::default(),
-        queue: true,
-        by,
-    };
+    let pull =
+        RequestCommand { host: id, op: Operation::Pull, args: Args::default(), queue: true, by };
     let queued = fleet.send(pull).await.unwrap();
-    assert!(
-        !matches!(queued, Err(RequestError::NoSuchHost(_))),
-        "{queued:?}"
-    );
+    assert!(!matches!(queued, Err(RequestError::NoSuchHost(_))), "{queued:?}");
     assert!(queued.is_ok(), "{queued:?}");
 }

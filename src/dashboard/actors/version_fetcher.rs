@@ -86,9 +86,7 @@ impl VersionFetcher {
     pub fn new(settings: Settings) -> Self {
         let desired = match settings.source {
             Some(_) => Desired::NotYetFetched,
-            None => Desired::NotConfigured {
-                setting: "NIXFLEET_SOURCE".to_owned(),
-            },
+            None => Desired::NotConfigured { setting: "NIXFLEET_SOURCE".to_owned() },
         };
         Self {
             settings,
@@ -113,9 +111,7 @@ impl VersionFetcher {
     }
 
     fn publish(&self) {
-        self.settings
-            .subscriber
-            .do_send(Publish(Arc::clone(&self.desired)));
+        self.settings.subscriber.do_send(Publish(Arc::clone(&self.desired)));
     }
 }
 
@@ -235,10 +231,8 @@ impl Handler<Compare> for VersionFetcher {
 
     fn handle(&mut self, msg: Compare, _: &mut Self::Context) -> Self::Result {
         let (tell, told) = oneshot::channel();
-        let sent = self
-            .jobs
-            .as_ref()
-            .is_some_and(|jobs| jobs.send(Job::Compare(msg, tell)).is_ok());
+        let sent =
+            self.jobs.as_ref().is_some_and(|jobs| jobs.send(Job::Compare(msg, tell)).is_ok());
         Box::pin(async move {
             let gone = || "the remote is not being read".to_owned();
             if !sent {

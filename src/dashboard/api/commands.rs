@@ -55,16 +55,7 @@ async fn request_one(
     let host = host_id(&id)?;
     let NewCommand { op, args, queue } = body.into_inner();
     let op = operation(&op)?;
-    let command = app
-        .fleet
-        .send(RequestCommand {
-            host,
-            op,
-            args,
-            queue,
-            by,
-        })
-        .await??;
+    let command = app.fleet.send(RequestCommand { host, op, args, queue, by }).await??;
     Ok(HttpResponse::Accepted().json(accepted(&command)))
 }
 
@@ -91,13 +82,7 @@ async fn request_many(
         let done = match host_id(&name) {
             Ok(host) => {
                 let (args, by) = (body.args.clone(), by.clone());
-                let asked = RequestCommand {
-                    host,
-                    op,
-                    args,
-                    queue: body.queue,
-                    by,
-                };
+                let asked = RequestCommand { host, op, args, queue: body.queue, by };
                 app.fleet.send(asked).await?.map_err(ApiError::from)
             }
             Err(error) => Err(error),
@@ -131,15 +116,9 @@ async fn get(
         command.output_lines = store::output::last_seq(conn, command_id)?;
         let transitions = store::transitions::list(conn, command_id)?;
         let results = store::test_results::list(conn, command_id)?;
-        Ok(Some(object::command_story(
-            &command,
-            &transitions,
-            &results,
-        )))
+        Ok(Some(object::command_story(&command, &transitions, &results)))
     });
-    let story = read
-        .await?
-        .ok_or_else(|| RequestError::NoSuchCommand(id.into_inner()))?;
+    let story = read.await?.ok_or_else(|| RequestError::NoSuchCommand(id.into_inner()))?;
     Ok(HttpResponse::Ok().json(story))
 }
 
@@ -165,36 +144,21 @@ async fn output(
     if !known {
         return Err(RequestError::NoSuchCommand(id.into_inner()).into());
     }
-    let accept = request
-        .headers()
-        .get(ACCEPT)
-        .and_then(|value| value.to_str().ok());
+    let accept = request.headers().get(ACCEPT).and_then(|value| value.to_str().ok());
     let wants_json = accept.is_some_and(|accept| accept.contains("application/x-ndjson"));
     let json_lines = query.format.as_deref() == Some("jsonl") || wants_json;
-    let kind = if json_lines {
-        "application/x-ndjson"
-    } else {
-        "text/plain; charset=utf-8"
-    };
+    let kind = if json_lines { "application/x-ndjson" } else { "text/plain; charset=utf-8" };
     // A page at a time: a log of millions of lines is never whole in memory.
-    let pages = stream::try_unfold(
-        (query.after.unwrap_or(0), app),
-        move |(after, app)| async move {
-            let page = app
-                .store
-                .read(move |conn| store::output::read(conn, command, after, PAGE));
-            let lines: Vec<_> = page
-                .await?
-                .into_iter()
-                .filter(|(seq, _)| *seq <= last)
-                .collect();
+    let pages =
+        stream::try_unfold((query.after.unwrap_or(0), app), move |(after, app)| async move {
+            let page = app.store.read(move |conn| store::output::read(conn, command, after, PAGE));
+            let lines: Vec<_> = page.await?.into_iter().filter(|(seq, _)| *seq <= last).collect();
             let Some((end, _)) = lines.last() else {
                 return Ok(None);
             };
             let next = (*end, app);
             Ok::<_, crate::dashboard::store::StoreError>(Some((written(&lines, json_lines), next)))
-        },
-    );
+        });
     Ok(HttpResponse::Ok()
         .content_type(kind)
         .insert_header(("X-Last-Seq", last.to_string()))
@@ -224,13 +188,7 @@ async fn stop(
     id: web::Path<String>,
 ) -> Result<HttpResponse, ApiError> {
     let by = changer(&app, &request).await?.name();
-    let command = app
-        .fleet
-        .send(StopCommand {
-            id: command_id(&id)?,
-            by,
-        })
-        .await??;
+    let command = app.fleet.send(StopCommand { id: command_id(&id)?, by }).await??;
     Ok(HttpResponse::Accepted().json(accepted(&command)))
 }
 
@@ -240,12 +198,6 @@ async fn extend(
     id: web::Path<String>,
 ) -> Result<HttpResponse, ApiError> {
     let by = changer(&app, &request).await?.name();
-    let command = app
-        .fleet
-        .send(ExtendCommand {
-            id: command_id(&id)?,
-            by,
-        })
-        .await??;
+    let command = app.fleet.send(ExtendCommand { id: command_id(&id)?, by }).await??;
     Ok(HttpResponse::Accepted().json(accepted(&command)))
 }

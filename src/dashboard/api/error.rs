@@ -20,11 +20,7 @@ pub struct ApiError {
 impl ApiError {
     pub(super) fn new(code: &'static str, message: impl Into<String>, status: u16) -> Self {
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        Self {
-            code,
-            message: message.into(),
-            status,
-        }
+        Self { code, message: message.into(), status }
     }
 
     /// 400, naming the field.
@@ -85,22 +81,14 @@ impl From<RequestError> for ApiError {
             RequestError::Invalid { .. } => "bad_input",
             RequestError::Unavailable(_) => "unavailable",
         };
-        Self {
-            code,
-            message: error.to_string(),
-            status: status_of(&error),
-        }
+        Self { code, message: error.to_string(), status: status_of(&error) }
     }
 }
 
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         log::error!("{error}");
-        Self::new(
-            "unavailable",
-            format!("The database cannot be used: {error}"),
-            503,
-        )
+        Self::new("unavailable", format!("The database cannot be used: {error}"), 503)
     }
 }
 
@@ -126,9 +114,6 @@ pub fn unknown_operation(name: &str) -> RequestError {
     let name: String = name.chars().take(60).collect();
     RequestError::Invalid {
         field: "op",
-        expected: format!(
-            "there is no operation {name:?}; expected one of {}",
-            known.join(", ")
-        ),
+        expected: format!("there is no operation {name:?}; expected one of {}", known.join(", ")),
     }
 }

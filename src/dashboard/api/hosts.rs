@@ -56,13 +56,7 @@ async fn add(
     body: web::Json<NewHost>,
 ) -> Result<HttpResponse, ApiError> {
     let by = changer(&app, &request).await?.name();
-    let added = app
-        .fleet
-        .send(AddHost {
-            hostname: body.into_inner().hostname,
-            by,
-        })
-        .await??;
+    let added = app.fleet.send(AddHost { hostname: body.into_inner().hostname, by }).await??;
     Ok(HttpResponse::Created().json(json!({ "host_id": added.id, "token": added.token })))
 }
 
@@ -119,9 +113,7 @@ async fn commands(
         CommandId::parse(text).ok_or_else(|| ApiError::bad("before", "expected a command's id"))
     };
     let before = page.before.as_ref().map(parse).transpose()?;
-    let read = app
-        .store
-        .read(move |conn| store::commands::history(conn, &id, limit, before));
+    let read = app.store.read(move |conn| store::commands::history(conn, &id, limit, before));
     let list: Vec<_> = read.await?.iter().map(object::command).collect();
     Ok(HttpResponse::Ok().json(list))
 }
@@ -139,9 +131,7 @@ async fn tests(
         Timestamp::parse(text).ok_or_else(|| ApiError::bad("before", "expected an RFC 3339 time"))
     };
     let before = page.before.as_ref().map(parse).transpose()?;
-    let read = app
-        .store
-        .read(move |conn| store::test_results::runs(conn, &id, limit, before));
+    let read = app.store.read(move |conn| store::test_results::runs(conn, &id, limit, before));
     let list: Vec<_> = read.await?.iter().map(object::test_run).collect();
     Ok(HttpResponse::Ok().json(list))
 }

@@ -58,10 +58,7 @@ async fn reader(app: &App, request: &HttpRequest) -> Result<Caller, ApiError> {
 /// Who asks for a change: a browser must send the page's token along.
 async fn changer(app: &App, request: &HttpRequest) -> Result<Caller, ApiError> {
     let caller = reader(app, request).await?;
-    let sent = request
-        .headers()
-        .get("x-csrf-token")
-        .and_then(|v| v.to_str().ok());
+    let sent = request.headers().get("x-csrf-token").and_then(|v| v.to_str().ok());
     if Auth::may_change(&caller, sent) {
         return Ok(caller);
     }
@@ -75,10 +72,7 @@ fn host_id(text: &str) -> Result<HostId, ApiError> {
 
 async fn health(app: web::Data<App>) -> HttpResponse {
     let now = app.clock.now().to_string();
-    let written = app
-        .store
-        .write(move |conn| store::settings::set(conn, "health", &now))
-        .await;
+    let written = app.store.write(move |conn| store::settings::set(conn, "health", &now)).await;
     match written {
         Ok(()) => {
             HttpResponse::Ok().json(json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION") }))
@@ -133,10 +127,7 @@ async fn events(
         before: query.before,
         limit: query.limit.unwrap_or(100).min(1000),
     };
-    let events = app
-        .store
-        .read(move |conn| store::events::list(conn, &filter))
-        .await?;
+    let events = app.store.read(move |conn| store::events::list(conn, &filter)).await?;
     let list: Vec<_> = events
         .into_iter()
         .map(|event| {
@@ -160,11 +151,7 @@ async fn new_token(
     body: web::Json<NewToken>,
 ) -> Result<HttpResponse, ApiError> {
     if let Caller::ApiToken { .. } = changer(&app, &request).await? {
-        return Err(ApiError::new(
-            "forbidden",
-            "A token cannot make tokens: log in.",
-            403,
-        ));
+        return Err(ApiError::new("forbidden", "A token cannot make tokens: log in.", 403));
     }
     let name = body.name.trim();
     if name.is_empty() || name.chars().count() > 100 {

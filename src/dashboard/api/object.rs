@@ -123,11 +123,7 @@ pub(super) fn desired(desired: &Desired) -> Value {
         Desired::NotConfigured { setting } => {
             json!({ "state": "not_configured", "error": format!("{setting} is not set") })
         }
-        Desired::Unavailable {
-            since,
-            reason,
-            last_known,
-        } => json!({
+        Desired::Unavailable { since, reason, last_known } => json!({
             "state": "unavailable", "error": reason, "since": since,
             "last_known": last_known.as_ref().map(head),
         }),

@@ -26,10 +26,7 @@ impl Limiter {
     /// Counts a try. An error says how long to wait.
     pub(super) fn attempt(&mut self, peer: IpAddr, now: Timestamp) -> Result<(), Duration> {
         if now.since(self.window_began) >= WINDOW || now < self.window_began {
-            *self = Self {
-                window_began: now,
-                ..Self::default()
-            };
+            *self = Self { window_began: now, ..Self::default() };
         }
         let count = self.by_address.get(&peer).copied().unwrap_or(0);
         let full = self.by_address.len() >= ADDRESSES && count == 0;

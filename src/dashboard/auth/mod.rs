@@ -106,13 +106,7 @@ impl Auth {
     ) -> Result<Self, String> {
         let totp = totp.map(totp_of).transpose()?;
         let limiter = Mutex::new(limiter::Limiter::default());
-        Ok(Self {
-            secrets,
-            totp,
-            store,
-            clock,
-            limiter,
-        })
+        Ok(Self { secrets, totp, store, clock, limiter })
     }
 
     /// Whether a one-time code is asked for.
@@ -151,9 +145,7 @@ impl Auth {
         password: String,
         code: &str,
     ) -> Result<String, LoginError> {
-        let expected = guard
-            .map(|token| self.mac("login:", token))
-            .unwrap_or_default();
+        let expected = guard.map(|token| self.mac("login:", token)).unwrap_or_default();
         if guard.is_none() || !same(&expected, field) {
             return Err(LoginError::Csrf);
         }
@@ -183,9 +175,7 @@ impl Auth {
             sessions::delete_expired(conn, now)?;
             sessions::insert(conn, &session)
         });
-        stored
-            .await
-            .map_err(|e| LoginError::Unavailable(e.to_string()))?;
+        stored.await.map_err(|e| LoginError::Unavailable(e.to_string()))?;
         Ok(token)
     }
 
@@ -206,25 +196,19 @@ impl Auth {
             settings::set(conn, LAST_TOTP_STEP, &step.to_string())?;
             Ok(true)
         });
-        used.await
-            .map_err(|e| LoginError::Unavailable(e.to_string()))
+        used.await.map_err(|e| LoginError::Unavailable(e.to_string()))
     }
 
     /// Ends a session.
     pub async fn logout(&self, hash: [u8; 32]) -> Result<(), StoreError> {
-        self.store
-            .write(move |conn| sessions::delete(conn, &hash))
-            .await
+        self.store.write(move |conn| sessions::delete(conn, &hash)).await
     }
 
     /// Who makes this request; `None` if it proves nothing.
     pub async fn caller(&self, request: &HttpRequest) -> Result<Option<Caller>, StoreError> {
         if let Some(token) = bearer(request) {
             let hash = token_hash(token);
-            let found = self
-                .store
-                .read(move |conn| api_tokens::find(conn, &hash))
-                .await?;
+            let found = self.store.read(move |conn| api_tokens::find(conn, &hash)).await?;
             return Ok(found.map(|token| Caller::ApiToken { name: token.name }));
         }
         let Some(cookie) = request.cookie(SESSION_COOKIE) else {
@@ -232,15 +216,9 @@ impl Auth {
         };
         let hash = token_hash(cookie.value());
         let now = self.clock.now();
-        let found = self
-            .store
-            .read(move |conn| sessions::find(conn, &hash))
-            .await?;
+        let found = self.store.read(move |conn| sessions::find(conn, &hash)).await?;
         let valid = found.filter(|session| session.expires_at > now);
-        Ok(valid.map(|_| Caller::Session {
-            token_hash: hash,
-            csrf: self.csrf(cookie.value()),
-        }))
+        Ok(valid.map(|_| Caller::Session { token_hash: hash, csrf: self.csrf(cookie.value()) }))
     }
 
     /// Whether a caller may change something: a browser must send the page's token along.
@@ -254,15 +232,9 @@ impl Auth {
     /// Makes an API token. It is shown this once.
     pub async fn new_api_token(&self, name: String) -> Result<String, LoginError> {
         let token = random_token()?;
-        let record = ApiTokenRecord {
-            token_hash: token_hash(&token),
-            name,
-            created_at: self.clock.now(),
-        };
-        let stored = self
-            .store
-            .write(move |conn| api_tokens::insert(conn, &record))
-            .await;
+        let record =
+            ApiTokenRecord { token_hash: token_hash(&token), name, created_at: self.clock.now() };
+        let stored = self.store.write(move |conn| api_tokens::insert(conn, &record)).await;
         stored.map_err(|e| LoginError::Unavailable(e.to_string()))?;
         Ok(token)
     }
@@ -275,21 +247,11 @@ fn totp_of(secret: &str) -> Result<Totp, String> {
     let cleaned: String = secret.chars().filter(|c| !c.is_whitespace()).collect();
     let secret = totp_rs::Secret::try_from_base32(cleaned.trim_end_matches('=').to_uppercase())
         .map_err(|e| expected(&e))?;
-    totp_rs::Builder::new()
-        .with_secret(secret)
-        .with_skew(1)
-        .build()
-        .map_err(|e| expected(&e))
+    totp_rs::Builder::new().with_secret(secret).with_skew(1).build().map_err(|e| expected(&e))
 }
 
 fn bearer(request: &HttpRequest) -> Option<&str> {
-    request
-        .headers()
-        .get(AUTHORIZATION)?
-        .to_str()
-        .ok()?
-        .strip_prefix("Bearer ")
-        .map(str::trim)
+    request.headers().get(AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ").map(str::trim)
 }
 
 /// Compares secrets in constant time.
@@ -304,11 +266,7 @@ pub fn cookie(
     value: String,
     max_age: CookieDuration,
 ) -> Cookie<'static> {
-    let secure = app
-        .config
-        .base_url
-        .as_ref()
-        .is_some_and(|url| url.starts_with("https://"));
+    let secure = app.config.base_url.as_ref().is_some_and(|url| url.starts_with("https://"));
     Cookie::build(name, value)
         .path("/")
         .http_only(true)
@@ -330,16 +288,11 @@ pub fn no_cookie(app: &App, name: &'static str) -> Cookie<'static> {
 
 /// The address a request comes from; behind a trusted proxy, the one that it names.
 pub fn peer(app: &App, request: &HttpRequest) -> IpAddr {
-    let direct = request
-        .peer_addr()
-        .map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.ip());
+    let direct = request.peer_addr().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.ip());
     if !app.config.trusted_proxies.contains(&direct) {
         return direct;
     }
-    let forwarded = request
-        .headers()
-        .get("x-forwarded-for")
-        .and_then(|v| v.to_str().ok());
+    let forwarded = request.headers().get("x-forwarded-for").and_then(|v| v.to_str().ok());
     // The last hop that is no proxy of ours: earlier entries can be made up.
     forwarded
         .into_iter()

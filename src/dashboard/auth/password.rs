@@ -9,18 +9,13 @@ pub(super) fn verify(password: &str, hash: &str) -> bool {
     if hash.starts_with("$2") {
         return bcrypt::verify(password, hash).unwrap_or(false);
     }
-    PasswordHash::new(hash).is_ok_and(|hash| {
-        Argon2::default()
-            .verify_password(password.as_bytes(), &hash)
-            .is_ok()
-    })
+    PasswordHash::new(hash)
+        .is_ok_and(|hash| Argon2::default().verify_password(password.as_bytes(), &hash).is_ok())
 }
 
 /// Whether the text is a hash that [`verify`] understands.
 pub(super) fn is_hash(hash: &str) -> bool {
-    let bcrypt = ["$2a$", "$2b$", "$2y$"]
-        .iter()
-        .any(|kind| hash.starts_with(kind));
+    let bcrypt = ["$2a$", "$2b$", "$2y$"].iter().any(|kind| hash.starts_with(kind));
     (bcrypt && hash.len() == 60)
         || (hash.starts_with("$argon2id$") && PasswordHash::new(hash).is_ok())
 }
@@ -46,13 +41,9 @@ mod tests {
             assert!(verify("secret", hash), "{hash}");
             assert!(!verify("Secret", hash), "{hash}");
         }
-        for rubbish in [
-            "",
-            "secret",
-            "$1$abc",
-            "$2b$",
-            "$argon2i$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$AAAA",
-        ] {
+        for rubbish in
+            ["", "secret", "$1$abc", "$2b$", "$argon2i$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$AAAA"]
+        {
             assert!(!is_hash(rubbish), "{rubbish}");
             assert!(!verify("secret", rubbish), "{rubbish}");
         }

@@ -34,13 +34,10 @@ impl Secrets {
             let hash = hash.expose().trim().to_owned();
             if !password::is_hash(&hash) {
                 return Err(
-                    "NIXFLEET_PASSWORD_HASH: expected an argon2id or bcrypt hash".to_owned(),
+                    "NIXFLEET_PASSWORD_HASH: expected an argon2id or bcrypt hash".to_owned()
                 );
             }
-            let secrets = Self {
-                password_hash: hash,
-                session,
-            };
+            let secrets = Self { password_hash: hash, session };
             return Ok((secrets, FirstStart { password: None }));
         }
         let mut clear = None;
@@ -52,18 +49,9 @@ impl Secrets {
         })?;
         if !password::is_hash(&password_hash) {
             let path = dir.join("password-hash");
-            return Err(format!(
-                "{}: expected an argon2id or bcrypt hash",
-                path.display()
-            ));
+            return Err(format!("{}: expected an argon2id or bcrypt hash", path.display()));
         }
-        Ok((
-            Self {
-                password_hash,
-                session,
-            },
-            FirstStart { password: clear },
-        ))
+        Ok((Self { password_hash, session }, FirstStart { password: clear }))
     }
 }
 
@@ -77,15 +65,9 @@ fn random(count: usize) -> Result<Vec<u8>, String> {
 fn readable_password() -> Result<String, String> {
     const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
     let letters = random(20)?;
-    let letters: Vec<char> = letters
-        .iter()
-        .map(|byte| char::from(ALPHABET[usize::from(byte % 32)]))
-        .collect();
-    Ok(letters
-        .chunks(5)
-        .map(String::from_iter)
-        .collect::<Vec<_>>()
-        .join("-"))
+    let letters: Vec<char> =
+        letters.iter().map(|byte| char::from(ALPHABET[usize::from(byte % 32)])).collect();
+    Ok(letters.chunks(5).map(String::from_iter).collect::<Vec<_>>().join("-"))
 }
 
 fn read_or_make(

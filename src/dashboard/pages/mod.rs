@@ -66,9 +66,7 @@ impl From<StoreError> for PageError {
 
 impl From<actix::MailboxError> for PageError {
     fn from(_: actix::MailboxError) -> Self {
-        Self::Request(RequestError::Unavailable(
-            "The dashboard is shutting down.".to_owned(),
-        ))
+        Self::Request(RequestError::Unavailable("The dashboard is shutting down.".to_owned()))
     }
 }
 
@@ -84,28 +82,19 @@ impl ResponseError for PageError {
 
     fn error_response(&self) -> HttpResponse {
         if matches!(self, Self::LogIn) {
-            return HttpResponse::SeeOther()
-                .insert_header((LOCATION, "/login"))
-                .finish();
+            return HttpResponse::SeeOther().insert_header((LOCATION, "/login")).finish();
         }
         let text = self.to_string();
-        show(
-            self.status_code(),
-            &layout::problem("That did not work", &text, None),
-        )
+        show(self.status_code(), &layout::problem("That did not work", &text, None))
     }
 }
 
 fn show(status: StatusCode, page: &Markup) -> HttpResponse {
-    HttpResponse::build(status)
-        .content_type("text/html; charset=utf-8")
-        .body(page.0.clone())
+    HttpResponse::build(status).content_type("text/html; charset=utf-8").body(page.0.clone())
 }
 
 fn back() -> HttpResponse {
-    HttpResponse::SeeOther()
-        .insert_header((LOCATION, "/"))
-        .finish()
+    HttpResponse::SeeOther().insert_header((LOCATION, "/")).finish()
 }
 
 struct User {
@@ -123,15 +112,8 @@ async fn user(app: &App, request: &HttpRequest) -> Result<User, PageError> {
 /// A user whose form was made by us.
 async fn acting(app: &App, request: &HttpRequest, csrf: &str) -> Result<User, PageError> {
     let user = user(app, request).await?;
-    let caller = Caller::Session {
-        token_hash: user.token_hash,
-        csrf: user.csrf.clone(),
-    };
-    if Auth::may_change(&caller, Some(csrf)) {
-        Ok(user)
-    } else {
-        Err(PageError::Csrf)
-    }
+    let caller = Caller::Session { token_hash: user.token_hash, csrf: user.csrf.clone() };
+    if Auth::may_change(&caller, Some(csrf)) { Ok(user) } else { Err(PageError::Csrf) }
 }
 
 #[derive(Deserialize)]
@@ -147,10 +129,7 @@ async fn fleet_page(
     let user = user(&app, &request).await?;
     let view = app.broadcaster.send(ReadFleet).await?;
     let log = log_of(&app, &view, query.log.as_deref()).await?;
-    Ok(show(
-        StatusCode::OK,
-        &fleet::page(&view, &log, &user.csrf, None),
-    ))
+    Ok(show(StatusCode::OK, &fleet::page(&view, &log, &user.csrf, None)))
 }
 
 /// The log of the host that was asked for, else of one that is busy, else none.
@@ -223,10 +202,7 @@ async fn host(
         Ok(host_page::Story { commands, runs })
     });
     let story = read.await?;
-    Ok(show(
-        StatusCode::OK,
-        &host_page::page(&entry, &story, &user.csrf),
-    ))
+    Ok(show(StatusCode::OK, &host_page::page(&entry, &story, &user.csrf)))
 }
 
 #[derive(Deserialize)]
@@ -240,19 +216,10 @@ async fn events(
     query: web::Query<EventsQuery>,
 ) -> Result<HttpResponse, PageError> {
     let user = user(&app, &request).await?;
-    let filter = store::events::EventFilter {
-        before: query.before,
-        limit: 100,
-        ..Default::default()
-    };
-    let events = app
-        .store
-        .read(move |conn| store::events::list(conn, &filter))
-        .await?;
-    Ok(show(
-        StatusCode::OK,
-        &host_page::events(&events, &user.csrf),
-    ))
+    let filter =
+        store::events::EventFilter { before: query.before, limit: 100, ..Default::default() };
+    let events = app.store.read(move |conn| store::events::list(conn, &filter)).await?;
+    Ok(show(StatusCode::OK, &host_page::events(&events, &user.csrf)))
 }
 
 #[derive(Deserialize)]
@@ -267,10 +234,7 @@ async fn add_host(
     form: web::Form<HostForm>,
 ) -> Result<HttpResponse, PageError> {
     let user = acting(&app, &request, &form.csrf_token).await?;
-    let add = AddHost {
-        hostname: form.hostname.trim().to_owned(),
-        by: "admin".to_owned(),
-    };
+    let add = AddHost { hostname: form.hostname.trim().to_owned(), by: "admin".to_owned() };
     let added = app.fleet.send(add).await??;
     let view = app.broadcaster.send(ReadFleet).await?;
     let own = {
@@ -278,15 +242,8 @@ async fn add_host(
         format!("{}://{}", info.scheme(), info.host())
     };
     let url = app.config.base_url.clone().unwrap_or(own);
-    let shown = fleet::Added {
-        hostname: form.hostname.trim(),
-        token: &added.token,
-        url: &url,
-    };
-    Ok(show(
-        StatusCode::OK,
-        &fleet::page(&view, &fleet::no_log(), &user.csrf, Some(&shown)),
-    ))
+    let shown = fleet::Added { hostname: form.hostname.trim(), token: &added.token, url: &url };
+    Ok(show(StatusCode::OK, &fleet::page(&view, &fleet::no_log(), &user.csrf, Some(&shown))))
 }
 
 #[derive(Deserialize)]
@@ -312,13 +269,7 @@ async fn command(
     let op = Operation::parse(&form.op).ok_or_else(|| super::api::unknown_operation(&form.op))?;
     let (host, by) = (host_id(&id)?, "admin".to_owned());
     app.fleet
-        .send(RequestCommand {
-            host,
-            op,
-            args: Args::default(),
-            queue: query.queue,
-            by,
-        })
+        .send(RequestCommand { host, op, args: Args::default(), queue: query.queue, by })
         .await??;
     Ok(back())
 }
@@ -396,10 +347,7 @@ async fn login(
     let form = form.into_inner();
     let guard = request.cookie(auth::LOGIN_COOKIE);
     let guard = guard.as_ref().map(|cookie| cookie.value());
-    let done = app
-        .auth
-        .login(peer, guard, &form.csrf_token, form.password, &form.totp)
-        .await;
+    let done = app.auth.login(peer, guard, &form.csrf_token, form.password, &form.totp).await;
     let again = |status, text: &str| login_form(&app, status, Some(text));
     let what = match &done {
         Ok(_) => format!("Logged in from {peer}."),
@@ -413,10 +361,9 @@ async fn login(
             .cookie(auth::no_cookie(&app, auth::LOGIN_COOKIE))
             .finish(),
         Err(LoginError::Wrong) => again(StatusCode::UNAUTHORIZED, "Wrong password or code."),
-        Err(LoginError::Csrf) => again(
-            StatusCode::FORBIDDEN,
-            "The form was too old. Please try again.",
-        ),
+        Err(LoginError::Csrf) => {
+            again(StatusCode::FORBIDDEN, "The form was too old. Please try again.")
+        }
         Err(LoginError::TooMany(wait)) => {
             let seconds = wait.as_secs().max(1);
             let text = format!("Too many tries. Wait {seconds} seconds.");
@@ -437,11 +384,7 @@ async fn record(app: &App, message: String) {
         message,
         by: None,
     };
-    if let Err(error) = app
-        .store
-        .write(move |conn| store::events::append(conn, &event))
-        .await
-    {
+    if let Err(error) = app.store.write(move |conn| store::events::append(conn, &event)).await {
         log::error!("an event was not stored: {error}");
     }
 }

@@ -114,9 +114,7 @@ pub async fn connect(
     match allowed {
         Ok(Some(token)) => {
             let socket = AgentSocket::new(door.fleet.clone(), token);
-            ws::WsResponseBuilder::new(socket, &request, body)
-                .frame_size(MAX_FRAME_BYTES)
-                .start()
+            ws::WsResponseBuilder::new(socket, &request, body).frame_size(MAX_FRAME_BYTES).start()
         }
         Ok(None) => {
             let peer = request.peer_addr();
@@ -132,16 +130,10 @@ pub async fn connect(
 
 async fn token_for(door: &AgentDoor, token: &str) -> Result<Option<TokenFor>, store::StoreError> {
     let hash = token_hash(token);
-    if door
-        .enrolment
-        .is_some_and(|shared| bool::from(shared.ct_eq(&hash)))
-    {
+    if door.enrolment.is_some_and(|shared| bool::from(shared.ct_eq(&hash))) {
         return Ok(Some(TokenFor::Enrolment));
     }
-    let host = door
-        .store
-        .read(move |conn| store::host_tokens::find(conn, &hash))
-        .await?;
+    let host = door.store.read(move |conn| store::host_tokens::find(conn, &hash)).await?;
     Ok(host.map(TokenFor::Host))
 }
 
@@ -190,10 +182,7 @@ impl AgentSocket {
         };
         // A close frame carries at most 123 bytes of reason.
         let text = &text[..text.floor_char_boundary(120)];
-        ctx.close(Some(CloseReason {
-            code,
-            description: Some(text.to_owned()),
-        }));
+        ctx.close(Some(CloseReason { code, description: Some(text.to_owned()) }));
         ctx.stop();
     }
 
@@ -225,10 +214,7 @@ impl AgentSocket {
             // Anything before `register` is ignored.
             (_, None) => self.ignored += 1,
             (message, Some(host)) => {
-                let sent = host.send(FromAgent {
-                    link: self.number,
-                    message,
-                });
+                let sent = host.send(FromAgent { link: self.number, message });
                 ctx.wait(sent.into_actor(self).map(|answer, act, ctx| {
                     if answer.is_err() {
                         act.close(&CloseLink::TryAgain("the host was removed".to_owned()), ctx);
@@ -255,13 +241,8 @@ impl AgentSocket {
         let host = match translate::host_id(&register) {
             Ok(host) => host,
             Err(reason) => {
-                log::warn!(
-                    "{}: hostname {:?}: {reason}",
-                    self.name(),
-                    register.hostname
-                );
-                self.fleet
-                    .do_send(BadHostname(register.hostname.chars().take(300).collect()));
+                log::warn!("{}: hostname {:?}: {reason}", self.name(), register.hostname);
+                self.fleet.do_send(BadHostname(register.hostname.chars().take(300).collect()));
                 self.close(&CloseLink::Policy(format!("hostname: {reason}")), ctx);
                 return;
             }
@@ -272,10 +253,7 @@ impl AgentSocket {
             hostname: register.hostname.chars().take(253).collect(),
             token: self.token.clone(),
         };
-        let link = Link {
-            number: self.number,
-            socket: ctx.address(),
-        };
+        let link = Link { number: self.number, socket: ctx.address() };
         let joined = self.fleet.send(joins);
         ctx.wait(joined.into_actor(self).then(move |answer, act, ctx| {
             match answer {

@@ -45,9 +45,7 @@ pub async fn connect(
         waiting: Arc::new(AtomicUsize::new(0)),
         heard: Instant::now(),
     };
-    ws::WsResponseBuilder::new(socket, &request, body)
-        .frame_size(MAX_FRAME)
-        .start()
+    ws::WsResponseBuilder::new(socket, &request, body).frame_size(MAX_FRAME).start()
 }
 
 /// Whether the page that opens the connection is ours.
@@ -75,10 +73,7 @@ impl Actor for BrowserSocket {
     type Context = WebsocketContext<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        let browser = Browser {
-            to: ctx.address().recipient(),
-            waiting: Arc::clone(&self.waiting),
-        };
+        let browser = Browser { to: ctx.address().recipient(), waiting: Arc::clone(&self.waiting) };
         let join = self.broadcaster.send(Join(browser));
         ctx.spawn(join.into_actor(self).map(|number, act, ctx| match number {
             Ok(number) => act.number = Some(number),

@@ -32,18 +32,10 @@ pub(super) struct GitSource {
 
 impl GitSource {
     pub(super) fn new(url: &str, branch: &str, data_dir: &Path) -> Self {
-        let key: String = Sha256::digest(url.as_bytes())
-            .iter()
-            .take(8)
-            .map(|b| format!("{b:02x}"))
-            .collect();
+        let key: String =
+            Sha256::digest(url.as_bytes()).iter().take(8).map(|b| format!("{b:02x}")).collect();
         let clone = data_dir.join("sources").join(format!("{key}.git"));
-        Self {
-            url: url.to_owned(),
-            branch: branch.to_owned(),
-            clone,
-            last: None,
-        }
+        Self { url: url.to_owned(), branch: branch.to_owned(), clone, last: None }
     }
 
     fn reference(&self) -> String {
@@ -62,21 +54,13 @@ impl GitSource {
     ) -> Result<Output, SourceError> {
         let mut command = Command::new("git");
         command
-            .args([
-                "-c",
-                "protocol.ext.allow=never",
-                "-c",
-                "core.hooksPath=/dev/null",
-            ])
+            .args(["-c", "protocol.ext.allow=never", "-c", "core.hooksPath=/dev/null"])
             .args(["-c", "gc.auto=0", "-c", "safe.directory=*"])
             .args(arguments)
             .env("GIT_TERMINAL_PROMPT", "0")
             .env("GIT_ASKPASS", "true")
             .env("SSH_ASKPASS", "true")
-            .env(
-                "GIT_SSH_COMMAND",
-                "ssh -o BatchMode=yes -o ConnectTimeout=8",
-            )
+            .env("GIT_SSH_COMMAND", "ssh -o BatchMode=yes -o ConnectTimeout=8")
             .env("GIT_DIR", &self.clone)
             .env("LC_ALL", "C")
             .env_remove("GIT_WORK_TREE")
@@ -94,12 +78,8 @@ impl GitSource {
     /// The head of the branch, without fetching anything.
     fn head(&self) -> Result<Commit, SourceError> {
         let reference = self.reference();
-        let output = self
-            .git(&["ls-remote", "--", &self.url, &reference])?
-            .checked()?;
-        let line = output
-            .lines()
-            .find(|line| line.ends_with(&format!("\t{reference}")));
+        let output = self.git(&["ls-remote", "--", &self.url, &reference])?.checked()?;
+        let line = output.lines().find(|line| line.ends_with(&format!("\t{reference}")));
         let hash = line.and_then(|line| line.split('\t').next());
         hash.and_then(Commit::parse)
             .ok_or_else(|| SourceError(format!("no branch `{}` on the remote", self.branch)))
@@ -113,48 +93,28 @@ impl GitSource {
         fs::create_dir_all(parent)
             .map_err(|e| SourceError(format!("cannot make {}: {e}", parent.display())))?;
         let path = self.clone.to_string_lossy().into_owned();
-        self.git(&["init", "--quiet", "--bare", "--", &path])?
-            .checked()?;
-        self.git(&["config", "remote.origin.url", &self.url])?
-            .checked()?;
+        self.git(&["init", "--quiet", "--bare", "--", &path])?.checked()?;
+        self.git(&["config", "remote.origin.url", &self.url])?.checked()?;
         Ok(())
     }
 
     fn bring(&self) -> Result<(), SourceError> {
         self.prepare()?;
-        let first = !self
-            .git(&["rev-parse", "--verify", "--quiet", &self.reference()])?
-            .success;
+        let first = !self.git(&["rev-parse", "--verify", "--quiet", &self.reference()])?.success;
         let timeout = if first { FIRST_TIMEOUT } else { TIMEOUT };
         let refspec = format!("+{0}:{0}", self.reference());
-        let fetch = [
-            "fetch",
-            "--quiet",
-            "--no-tags",
-            "--prune",
-            "--filter=blob:none",
-            "origin",
-            &refspec,
-        ];
+        let fetch =
+            ["fetch", "--quiet", "--no-tags", "--prune", "--filter=blob:none", "origin", &refspec];
         self.git_with(&fetch, timeout, MAX_OUTPUT)?.checked()?;
         Ok(())
     }
 
     fn read(&self, commit: Commit) -> Result<Fetched, SourceError> {
         let shown = self
-            .git(&[
-                "show",
-                "--no-patch",
-                "--format=%ct%n%s",
-                commit.as_str(),
-                "--",
-            ])?
+            .git(&["show", "--no-patch", "--format=%ct%n%s", commit.as_str(), "--"])?
             .checked()?;
         let mut lines = shown.lines();
-        let committed_at = lines
-            .next()
-            .and_then(|secs| secs.trim().parse().ok())
-            .unwrap_or(0);
+        let committed_at = lines.next().and_then(|secs| secs.trim().parse().ok()).unwrap_or(0);
         let subject = lines.next().unwrap_or_default().chars().take(300).collect();
         Ok(Fetched {
             lock: self.lock(&commit)?,
@@ -165,19 +125,14 @@ impl GitSource {
     }
 
     fn lock(&self, commit: &Commit) -> Result<LockState, SourceError> {
-        let listed = self
-            .git(&["ls-tree", commit.as_str(), "--", "flake.lock"])?
-            .checked()?;
+        let listed = self.git(&["ls-tree", commit.as_str(), "--", "flake.lock"])?.checked()?;
         if listed.trim().is_empty() {
             return Ok(LockState::Absent);
         }
         let name = format!("{commit}:flake.lock");
         let output = self.git_with(&["cat-file", "blob", &name], TIMEOUT, MAX_LOCK_BYTES)?;
         let bytes = output.bytes()?;
-        let hash: String = Sha256::digest(&bytes)
-            .iter()
-            .map(|b| format!("{b:02x}"))
-            .collect();
+        let hash: String = Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect();
         LockHash::parse(&hash)
             .map(LockState::Hash)
             .ok_or_else(|| SourceError("flake.lock could not be hashed".to_owned()))
@@ -194,9 +149,7 @@ impl GitSource {
     }
 
     fn is_ancestor(&self, older: &str, newer: &str) -> Result<bool, SourceError> {
-        Ok(self
-            .git(&["merge-base", "--is-ancestor", older, newer])?
-            .success)
+        Ok(self.git(&["merge-base", "--is-ancestor", older, newer])?.success)
     }
 }
 
@@ -212,9 +165,7 @@ impl Source for GitSource {
             Err(first) => {
                 // The clone is only a cache. A broken one is made anew, once.
                 let _ = fs::remove_dir_all(&self.clone);
-                self.bring()
-                    .and_then(|()| self.read(head))
-                    .map_err(|_| first)?
+                self.bring().and_then(|()| self.read(head)).map_err(|_| first)?
             }
         };
         self.last = Some(fetched.clone());
@@ -225,10 +176,7 @@ impl Source for GitSource {
         let (host, head) = (host.as_str(), head.as_str());
         let known = |commit: &str| {
             let name = format!("{commit}^{{commit}}");
-            Ok::<_, SourceError>(
-                self.git(&["rev-parse", "--verify", "--quiet", &name])?
-                    .success,
-            )
+            Ok::<_, SourceError>(self.git(&["rev-parse", "--verify", "--quiet", &name])?.success)
         };
         if !known(head)? {
             return Err(SourceError(format!("{head} was not fetched")));
@@ -243,11 +191,7 @@ impl Source for GitSource {
                 lock_commits: self.count(&range, Some("flake.lock"))?,
             });
         }
-        if self.is_ancestor(head, host)? {
-            Ok(Relation::Ahead)
-        } else {
-            Ok(Relation::NotOnBranch)
-        }
+        if self.is_ancestor(head, host)? { Ok(Relation::Ahead) } else { Ok(Relation::NotOnBranch) }
     }
 }
 
@@ -282,9 +226,7 @@ fn reason(stderr: &str) -> SourceError {
         .find(|line| line.starts_with("fatal: ") || line.starts_with("error: "))
         .or_else(|| stderr.lines().map(str::trim).rfind(|line| !line.is_empty()))
         .unwrap_or("git failed without a word");
-    let line = line
-        .trim_start_matches("fatal: ")
-        .trim_start_matches("error: ");
+    let line = line.trim_start_matches("fatal: ").trim_start_matches("error: ");
     let line: String = line.chars().filter(|c| !c.is_control()).take(300).collect();
     SourceError(without_password(&line))
 }
@@ -307,14 +249,8 @@ fn without_password(text: &str) -> String {
 /// Waits for a child, reading at most `limit` bytes of its output. When the time is up
 /// its whole process group is killed.
 fn run(mut child: Child, timeout: Duration, limit: usize) -> Result<Output, SourceError> {
-    let stdout = child
-        .stdout
-        .take()
-        .map(|pipe| thread::spawn(move || read(pipe, limit)));
-    let stderr = child
-        .stderr
-        .take()
-        .map(|pipe| thread::spawn(move || read(pipe, 64 * 1024)));
+    let stdout = child.stdout.take().map(|pipe| thread::spawn(move || read(pipe, limit)));
+    let stderr = child.stderr.take().map(|pipe| thread::spawn(move || read(pipe, 64 * 1024)));
     let until = Instant::now() + timeout;
     let status = loop {
         match child.try_wait() {
@@ -329,9 +265,7 @@ fn run(mut child: Child, timeout: Duration, limit: usize) -> Result<Output, Sour
         let _ = child.wait();
     }
     let join = |reader: Option<thread::JoinHandle<(Vec<u8>, bool)>>| {
-        reader
-            .and_then(|thread| thread.join().ok())
-            .unwrap_or_default()
+        reader.and_then(|thread| thread.join().ok()).unwrap_or_default()
     };
     let (stdout, cut) = join(stdout);
     let (stderr, _) = join(stderr);
@@ -342,10 +276,9 @@ fn run(mut child: Child, timeout: Duration, limit: usize) -> Result<Output, Sour
             cut,
             stderr: String::from_utf8_lossy(&stderr).into_owned(),
         }),
-        None => Err(SourceError(format!(
-            "the remote did not answer within {} s",
-            timeout.as_secs()
-        ))),
+        None => {
+            Err(SourceError(format!("the remote did not answer within {} s", timeout.as_secs())))
+        }
     }
 }
 
@@ -361,11 +294,7 @@ fn kill_group(child: &Child) {
 /// Reads all, keeps the first `limit` bytes, and says whether there was more.
 fn read(mut pipe: impl Read, limit: usize) -> (Vec<u8>, bool) {
     let mut kept = Vec::new();
-    let whole = pipe
-        .by_ref()
-        .take(limit as u64)
-        .read_to_end(&mut kept)
-        .is_ok();
+    let whole = pipe.by_ref().take(limit as u64).read_to_end(&mut kept).is_ok();
     let more = std::io::copy(&mut pipe, &mut std::io::sink()).unwrap_or(0) > 0;
     (kept, more || !whole)
 }
@@ -380,9 +309,7 @@ mod tests {
 
     impl Remote {
         fn new() -> Self {
-            let remote = Self {
-                dir: tempfile::tempdir().unwrap(),
-            };
+            let remote = Self { dir: tempfile::tempdir().unwrap() };
             remote.git(&["init", "--quiet", "-b", "main", "work"]);
             remote.commit("flake.nix", "{}");
             remote
@@ -390,11 +317,7 @@ mod tests {
 
         fn git(&self, arguments: &[&str]) -> String {
             let work = self.dir.path().join("work");
-            let dir = if work.exists() {
-                work
-            } else {
-                self.dir.path().to_owned()
-            };
+            let dir = if work.exists() { work } else { self.dir.path().to_owned() };
             let output = Command::new("git")
                 .args(["-c", "user.name=t", "-c", "user.email=t@example.invalid"])
                 .args(arguments)
@@ -408,13 +331,7 @@ mod tests {
         fn commit(&self, file: &str, content: &str) -> Commit {
             fs::write(self.dir.path().join("work").join(file), content).unwrap();
             self.git(&["add", "-A"]);
-            self.git(&[
-                "commit",
-                "--quiet",
-                "--allow-empty",
-                "-m",
-                &format!("change {file}"),
-            ]);
+            self.git(&["commit", "--quiet", "--allow-empty", "-m", &format!("change {file}")]);
             Commit::parse(&self.git(&["rev-parse", "HEAD"])).unwrap()
         }
 
@@ -435,10 +352,7 @@ mod tests {
         assert_eq!(fetched.subject, "change flake.lock");
         // printf 'hello\n' | sha256sum
         let hash = "5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03";
-        assert_eq!(
-            fetched.lock,
-            LockState::Hash(LockHash::parse(hash).unwrap())
-        );
+        assert_eq!(fetched.lock, LockState::Hash(LockHash::parse(hash).unwrap()));
     }
 
     #[test]
@@ -451,13 +365,7 @@ mod tests {
         let mut source = remote.source("main");
         source.fetch().unwrap();
         let relation = source.relation(&old, &head).unwrap();
-        assert_eq!(
-            relation,
-            Relation::Behind {
-                commits: 3,
-                lock_commits: 2
-            }
-        );
+        assert_eq!(relation, Relation::Behind { commits: 3, lock_commits: 2 });
         let short = Commit::parse(old.short()).unwrap();
         assert_eq!(source.relation(&short, &head).unwrap(), relation);
         assert_eq!(source.relation(&head, &old).unwrap(), Relation::Ahead);
@@ -472,15 +380,9 @@ mod tests {
         remote.git(&["reset", "--quiet", "--hard", "HEAD~1"]);
         let head = remote.commit("b", "1");
         assert_eq!(source.fetch().unwrap().commit, head);
-        assert_eq!(
-            source.relation(&gone, &head).unwrap(),
-            Relation::NotOnBranch
-        );
+        assert_eq!(source.relation(&gone, &head).unwrap(), Relation::NotOnBranch);
         let stranger = Commit::parse("0123456789012345678901234567890123456789").unwrap();
-        assert_eq!(
-            source.relation(&stranger, &head).unwrap(),
-            Relation::NotOnBranch
-        );
+        assert_eq!(source.relation(&stranger, &head).unwrap(), Relation::NotOnBranch);
     }
 
     #[test]
@@ -493,10 +395,7 @@ mod tests {
         let nowhere = remote.dir.path().join("nowhere");
         let mut source = GitSource::new(nowhere.to_str().unwrap(), "main", remote.dir.path());
         let error = source.fetch().unwrap_err().to_string();
-        assert!(
-            error.contains("nowhere") && error.contains("not"),
-            "{error}"
-        );
+        assert!(error.contains("nowhere") && error.contains("not"), "{error}");
     }
 
     #[test]

@@ -60,10 +60,7 @@ pub fn history(
         "SELECT command_json FROM commands
          WHERE host_id = ?1 AND (?2 IS NULL OR id < ?2) ORDER BY id DESC LIMIT ?3",
     )?
-    .query_map(
-        params![host.as_str(), before.map(|id| id.to_string()), limit],
-        |row| row.get(0),
-    )?
+    .query_map(params![host.as_str(), before.map(|id| id.to_string()), limit], |row| row.get(0))?
     .map(|json| parse(json?))
     .collect()
 }

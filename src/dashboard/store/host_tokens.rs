@@ -25,8 +25,7 @@ pub fn find(conn: &Connection, token_hash: &[u8; 32]) -> Result<Option<HostId>, 
         .prepare_cached("SELECT host_id FROM host_tokens WHERE token_hash = ?1")?
         .query_row([token_hash], |row| row.get(0))
         .optional()?;
-    host.map(|id| HostId::parse(&id).map_err(|e| StoreError::Corrupt(e.to_string())))
-        .transpose()
+    host.map(|id| HostId::parse(&id).map_err(|e| StoreError::Corrupt(e.to_string()))).transpose()
 }
 
 /// Whether a host has a token of its own.

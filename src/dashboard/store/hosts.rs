@@ -27,13 +27,7 @@ const COLUMNS: &str = "id, profile_json, facts_json, last_seen, created_at";
 type Raw = (String, String, String, Option<i64>, i64);
 
 fn raw(row: &Row<'_>) -> rusqlite::Result<Raw> {
-    Ok((
-        row.get(0)?,
-        row.get(1)?,
-        row.get(2)?,
-        row.get(3)?,
-        row.get(4)?,
-    ))
+    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
 }
 
 fn record((id, profile, facts, last_seen, created_at): Raw) -> Result<HostRecord, StoreError> {
@@ -49,21 +43,14 @@ fn record((id, profile, facts, last_seen, created_at): Raw) -> Result<HostRecord
 /// All hosts, by id.
 pub fn load_all(conn: &Connection) -> Result<Vec<HostRecord>, StoreError> {
     let mut statement = conn.prepare_cached(&format!("SELECT {COLUMNS} FROM hosts ORDER BY id"))?;
-    statement
-        .query_map([], raw)?
-        .map(|row| record(row?))
-        .collect()
+    statement.query_map([], raw)?.map(|row| record(row?)).collect()
 }
 
 /// One host.
 pub fn get(conn: &Connection, id: &HostId) -> Result<Option<HostRecord>, StoreError> {
     let mut statement =
         conn.prepare_cached(&format!("SELECT {COLUMNS} FROM hosts WHERE id = ?1"))?;
-    statement
-        .query_row([id.as_str()], raw)
-        .optional()?
-        .map(record)
-        .transpose()
+    statement.query_row([id.as_str()], raw).optional()?.map(record).transpose()
 }
 
 /// Adds or replaces a host.

@@ -24,34 +24,22 @@ pub(super) fn bring_up_to_date(conn: &mut Connection, path: &Path) -> Result<(),
         reason: error.to_string(),
     };
     let known = current_version();
-    let found: i64 = conn
-        .query_row("PRAGMA user_version", [], |row| row.get(0))
-        .map_err(unusable)?;
+    let found: i64 =
+        conn.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(unusable)?;
     if found > known {
-        return Err(StoreError::Newer {
-            path: path.to_owned(),
-            found,
-            known,
-        });
+        return Err(StoreError::Newer { path: path.to_owned(), found, known });
     }
-    let check: String = conn
-        .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
-        .map_err(unusable)?;
+    let check: String =
+        conn.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(unusable)?;
     if check != "ok" {
-        return Err(StoreError::Unusable {
-            path: path.to_owned(),
-            reason: check,
-        });
+        return Err(StoreError::Unusable { path: path.to_owned(), reason: check });
     }
     if found == 0 {
         let tables: i64 =
             conn.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
         if tables > 0 {
             let reason = "it belongs to another program".to_owned();
-            return Err(StoreError::Unusable {
-                path: path.to_owned(),
-                reason,
-            });
+            return Err(StoreError::Unusable { path: path.to_owned(), reason });
         }
     }
     let _: String = conn.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;

@@ -103,10 +103,7 @@ impl Store {
     /// that is none, is refused and left as it is.
     pub fn open(data_dir: &Path) -> Result<Self, StoreError> {
         let path = data_dir.join(FILE_NAME);
-        let directory = |source| StoreError::Directory {
-            path: path.clone(),
-            source,
-        };
+        let directory = |source| StoreError::Directory { path: path.clone(), source };
         fs::create_dir_all(data_dir).map_err(directory)?;
         fs::set_permissions(data_dir, fs::Permissions::from_mode(0o700)).map_err(directory)?;
         fs::OpenOptions::new()
@@ -121,21 +118,16 @@ impl Store {
         conn.pragma_update(None, "foreign_keys", true)?;
         conn.pragma_update(None, "synchronous", "FULL")?;
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let manager = SqliteConnectionManager::file(&path)
-            .with_flags(flags)
-            .with_init(|conn| {
-                conn.busy_timeout(BUSY_TIMEOUT)?;
-                conn.pragma_update(None, "query_only", true)
-            });
+        let manager = SqliteConnectionManager::file(&path).with_flags(flags).with_init(|conn| {
+            conn.busy_timeout(BUSY_TIMEOUT)?;
+            conn.pragma_update(None, "query_only", true)
+        });
         let readers = Pool::builder()
             .max_size(READERS)
             .min_idle(Some(0))
             .connection_timeout(Duration::from_secs(10))
             .build_unchecked(manager);
-        Ok(Self {
-            readers,
-            writer: Arc::new(writer::Writer::start(conn)),
-        })
+        Ok(Self { readers, writer: Arc::new(writer::Writer::start(conn)) })
     }
 
     /// Runs `work` in a transaction on the writing thread, after everything that was

@@ -30,12 +30,7 @@ pub fn append(
     conn.prepare_cached(
         "INSERT INTO output (command_id, first_seq, last_seq, lines) VALUES (?1, ?2, ?3, ?4)",
     )?
-    .execute(params![
-        id.to_string(),
-        column(first)?,
-        column(last)?,
-        pack(new)
-    ])?;
+    .execute(params![id.to_string(), column(first)?, column(last)?, pack(new)])?;
     Ok(last)
 }
 
@@ -67,11 +62,7 @@ pub fn read(
     {
         let first = u64::try_from(row.get::<_, i64>(0)?).unwrap_or(0);
         let numbered = (first..).zip(unpack(row.get_ref(1)?.as_blob().unwrap_or_default()));
-        lines.extend(
-            numbered
-                .filter(|(seq, _)| *seq > after)
-                .take(limit - lines.len()),
-        );
+        lines.extend(numbered.filter(|(seq, _)| *seq > after).take(limit - lines.len()));
     }
     Ok(lines)
 }
@@ -114,18 +105,11 @@ fn pack(lines: &[Line]) -> Vec<u8> {
 }
 
 fn unpack(blob: &[u8]) -> impl Iterator<Item = Line> + '_ {
-    let lines = blob
-        .strip_suffix(b"\n")
-        .unwrap_or(blob)
-        .split(|byte| *byte == b'\n');
+    let lines = blob.strip_suffix(b"\n").unwrap_or(blob).split(|byte| *byte == b'\n');
     lines.map(|line| {
         let (stream, text) = line.split_first().unwrap_or((&b'o', &[]));
         Line {
-            stream: if *stream == b'e' {
-                Stream::Stderr
-            } else {
-                Stream::Stdout
-            },
+            stream: if *stream == b'e' { Stream::Stderr } else { Stream::Stdout },
             text: String::from_utf8_lossy(text).into_owned(),
         }
     })

@@ -17,8 +17,7 @@ pub fn prune(
     events: Duration,
 ) -> Result<usize, StoreError> {
     let before = |age: Duration| {
-        now.shifted(-i64::try_from(age.as_millis()).unwrap_or(i64::MAX))
-            .as_millis()
+        now.shifted(-i64::try_from(age.as_millis()).unwrap_or(i64::MAX)).as_millis()
     };
     let gone = conn.execute(
         "DELETE FROM commands WHERE id IN (

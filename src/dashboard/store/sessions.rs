@@ -19,11 +19,7 @@ pub struct SessionRecord {
 pub fn insert(conn: &Connection, session: &SessionRecord) -> Result<(), StoreError> {
     conn.execute(
         "INSERT INTO sessions (token_hash, created_at, expires_at) VALUES (?1, ?2, ?3)",
-        params![
-            session.token_hash,
-            session.created_at.as_millis(),
-            session.expires_at.as_millis()
-        ],
+        params![session.token_hash, session.created_at.as_millis(), session.expires_at.as_millis()],
     )?;
     Ok(())
 }
@@ -52,9 +48,6 @@ pub fn delete(conn: &Connection, hash: &[u8; 32]) -> Result<(), StoreError> {
 
 /// Removes the sessions that count no more.
 pub fn delete_expired(conn: &Connection, now: Timestamp) -> Result<(), StoreError> {
-    conn.execute(
-        "DELETE FROM sessions WHERE expires_at <= ?1",
-        [now.as_millis()],
-    )?;
+    conn.execute("DELETE FROM sessions WHERE expires_at <= ?1", [now.as_millis()])?;
     Ok(())
 }

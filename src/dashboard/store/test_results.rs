@@ -13,11 +13,7 @@ pub fn save(conn: &Connection, id: CommandId, result: &TestResult) -> Result<(),
         "INSERT OR REPLACE INTO test_results (command_id, position, result_json)
          VALUES (?1, ?2, ?3)",
     )?
-    .execute(params![
-        id.to_string(),
-        result.index,
-        serde_json::to_string(result)?
-    ])?;
+    .execute(params![id.to_string(), result.index, serde_json::to_string(result)?])?;
     Ok(())
 }
 
@@ -57,10 +53,9 @@ pub fn runs(
         "SELECT run_json FROM test_runs WHERE host_id = ?1 AND (?2 IS NULL OR ended_at < ?2)
          ORDER BY ended_at DESC LIMIT ?3",
     )?
-    .query_map(
-        params![host.as_str(), before.map(Timestamp::as_millis), limit],
-        |row| row.get::<_, String>(0),
-    )?
+    .query_map(params![host.as_str(), before.map(Timestamp::as_millis), limit], |row| {
+        row.get::<_, String>(0)
+    })?
     .map(|json| Ok(serde_json::from_str(&json?)?))
     .collect()
 }

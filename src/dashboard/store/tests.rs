@@ -17,10 +17,7 @@ fn temp() -> tempfile::TempDir {
 fn host_record(name: &str) -> hosts::HostRecord {
     hosts::HostRecord {
         id: HostId::parse(name).unwrap(),
-        profile: crate::domain::host::HostProfile {
-            hostname: name.into(),
-            ..Default::default()
-        },
+        profile: crate::domain::host::HostProfile { hostname: name.into(), ..Default::default() },
         facts: Default::default(),
         last_seen: None,
         created_at: Timestamp::from_secs(1),
@@ -54,20 +51,13 @@ fn command(host: &str, state: State) -> Command {
 
 fn memory() -> Connection {
     let conn = Connection::open_in_memory().unwrap();
-    conn.execute_batch(include_str!("../../../schema.sql"))
-        .unwrap();
+    conn.execute_batch(include_str!("../../../schema.sql")).unwrap();
     conn.pragma_update(None, "foreign_keys", true).unwrap();
     conn
 }
 
 fn lines(texts: &[&str]) -> Vec<Line> {
-    texts
-        .iter()
-        .map(|t| Line {
-            stream: Stream::Stdout,
-            text: (*t).to_owned(),
-        })
-        .collect()
+    texts.iter().map(|t| Line { stream: Stream::Stdout, text: (*t).to_owned() }).collect()
 }
 
 #[test]
@@ -114,11 +104,7 @@ fn a_write_that_fails_undoes_only_itself() {
     let all = async { Ok((first.await, second.await, third.await)) };
     let (first, second, third) = wait(all).unwrap();
     assert!(first.is_ok() && second.is_err() && third.is_ok());
-    let get = |key| {
-        store
-            .read_blocking(|conn| settings::get(conn, key))
-            .unwrap()
-    };
+    let get = |key| store.read_blocking(|conn| settings::get(conn, key)).unwrap();
     assert_eq!(
         (get("first"), get("second"), get("third")),
         (Some("1".into()), None, Some("1".into()))
@@ -135,10 +121,7 @@ fn a_database_of_a_newer_version_is_refused_and_left_alone() {
     drop(conn);
     let before = fs::read(&path).unwrap();
     let error = Store::open(dir.path()).err().unwrap();
-    assert!(
-        matches!(error, StoreError::Newer { found: 99, .. }),
-        "{error}"
-    );
+    assert!(matches!(error, StoreError::Newer { found: 99, .. }), "{error}");
     assert_eq!(fs::read(&path).unwrap(), before);
 }
 
@@ -167,18 +150,11 @@ fn a_full_disk_is_an_error_of_the_write_and_not_the_end() {
     let failed = wait(store.write(move |conn| settings::set(conn, "big", &big)));
     assert!(failed.is_err());
     wait(store.write(move |conn| {
-        Ok(conn.query_row(
-            &format!("PRAGMA max_page_count = {}", pages + 1000),
-            [],
-            |_| Ok(()),
-        )?)
+        Ok(conn.query_row(&format!("PRAGMA max_page_count = {}", pages + 1000), [], |_| Ok(()))?)
     }))
     .unwrap();
     wait(store.write(|conn| settings::set(conn, "small", "x"))).unwrap();
-    assert_eq!(
-        store.read_blocking(|c| settings::get(c, "big")).unwrap(),
-        None
-    );
+    assert_eq!(store.read_blocking(|c| settings::get(c, "big")).unwrap(), None);
 }
 
 #[test]
@@ -193,19 +169,10 @@ fn commands_are_found_by_life_and_by_host() {
     for c in [&running, &over, &other] {
         commands::save(&conn, c).unwrap();
     }
-    assert_eq!(
-        commands::live(&conn).unwrap(),
-        std::slice::from_ref(&running)
-    );
+    assert_eq!(commands::live(&conn).unwrap(), std::slice::from_ref(&running));
     let a = HostId::parse("a").unwrap();
-    assert_eq!(
-        commands::history(&conn, &a, 10, None).unwrap(),
-        [over.clone(), running.clone()]
-    );
-    assert_eq!(
-        commands::history(&conn, &a, 10, Some(over.id)).unwrap(),
-        [running]
-    );
+    assert_eq!(commands::history(&conn, &a, 10, None).unwrap(), [over.clone(), running.clone()]);
+    assert_eq!(commands::history(&conn, &a, 10, Some(over.id)).unwrap(), [running]);
     let mut latest = commands::latest_per_host(&conn).unwrap();
     latest.sort_by_key(|c| c.host.clone());
     assert_eq!(latest, [over, other]);
@@ -221,10 +188,7 @@ fn a_command_is_never_taken_over_by_another_host() {
     }
     let mine = command("a", State::Running);
     commands::save(&conn, &mine).unwrap();
-    let theirs = Command {
-        host: HostId::parse("b").unwrap(),
-        ..mine.clone()
-    };
+    let theirs = Command { host: HostId::parse("b").unwrap(), ..mine.clone() };
     commands::save(&conn, &theirs).unwrap();
     assert_eq!(commands::get(&conn, mine.id).unwrap(), Some(mine));
 }
@@ -255,14 +219,8 @@ fn lines_that_come_twice_are_stored_once() {
     hosts::save(&conn, &host_record("a")).unwrap();
     let c = command("a", State::Running);
     commands::save(&conn, &c).unwrap();
-    assert_eq!(
-        output::append(&conn, c.id, 1, &lines(&["one", "two"])).unwrap(),
-        2
-    );
-    assert_eq!(
-        output::append(&conn, c.id, 1, &lines(&["one", "two", "three"])).unwrap(),
-        3
-    );
+    assert_eq!(output::append(&conn, c.id, 1, &lines(&["one", "two"])).unwrap(), 2);
+    assert_eq!(output::append(&conn, c.id, 1, &lines(&["one", "two", "three"])).unwrap(), 3);
     assert_eq!(output::append(&conn, c.id, 2, &lines(&["two"])).unwrap(), 3);
     let all = output::read(&conn, c.id, 0, 100).unwrap();
     let texts: Vec<(u64, &str)> = all.iter().map(|(n, l)| (*n, l.text.as_str())).collect();

@@ -43,21 +43,13 @@ pub fn list(conn: &Connection, id: CommandId) -> Result<Vec<TransitionRecord>, S
         "SELECT at, state, reason FROM transitions WHERE command_id = ?1 ORDER BY seq",
     )?
     .query_map([id.to_string()], |row| {
-        Ok((
-            row.get::<_, i64>(0)?,
-            row.get::<_, String>(1)?,
-            row.get::<_, Option<String>>(2)?,
-        ))
+        Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?, row.get::<_, Option<String>>(2)?))
     })?
     .map(|row| {
         let (at, name, reason) = row?;
         let state = State::ALL.into_iter().find(|state| state.name() == name);
         let state = state.ok_or_else(|| StoreError::Corrupt(format!("state {name:?}")))?;
-        Ok(TransitionRecord {
-            at: instant(at),
-            state,
-            reason,
-        })
+        Ok(TransitionRecord { at: instant(at), state, reason })
     })
     .collect()
 }

@@ -30,10 +30,7 @@ impl Writer {
             .spawn(move || run(conn, &work))
             .inspect_err(|error| log::error!("no thread for SQLite: {error}"))
             .ok();
-        Self {
-            queue: Some(queue),
-            thread,
-        }
+        Self { queue: Some(queue), thread }
     }
 
     pub(super) fn submit<T, F>(
@@ -58,10 +55,7 @@ impl Writer {
             });
             (keep, answer)
         });
-        let queued = self
-            .queue
-            .as_ref()
-            .is_some_and(|queue| queue.send(job).is_ok());
+        let queued = self.queue.as_ref().is_some_and(|queue| queue.send(job).is_ok());
         async move {
             if !queued {
                 return Err(StoreError::Closed);

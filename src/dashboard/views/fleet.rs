@@ -18,13 +18,7 @@ pub const HOSTS: &str = "hosts";
 pub fn summary<'a>(entries: impl Iterator<Item = &'a HostEntry>) -> Markup {
     let (mut all, mut current, mut action, mut failed, mut busy, mut offline) = (0, 0, 0, 0, 0, 0);
     for entry in entries {
-        let has = |status| {
-            entry
-                .snapshot
-                .row
-                .iter()
-                .any(|verdict| verdict.status == status)
-        };
+        let has = |status| entry.snapshot.row.iter().any(|verdict| verdict.status == status);
         all += 1;
         offline += u32::from(!entry.snapshot.online);
         match () {
@@ -38,22 +32,12 @@ pub fn summary<'a>(entries: impl Iterator<Item = &'a HostEntry>) -> Markup {
     let parts = [
         (current, "current"),
         (busy, "busy"),
-        (
-            action,
-            if action == 1 {
-                "needs action"
-            } else {
-                "need action"
-            },
-        ),
+        (action, if action == 1 { "needs action" } else { "need action" }),
         (failed, "failed"),
         (offline, "offline"),
     ];
-    let parts: Vec<String> = parts
-        .iter()
-        .filter(|(n, _)| *n > 0)
-        .map(|(n, what)| format!("{n} {what}"))
-        .collect();
+    let parts: Vec<String> =
+        parts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
     html! {
         h1 id=(SUMMARY) data-failed=(failed) {
             @if all == 1 { "1 host" } @else { (all) " hosts" }

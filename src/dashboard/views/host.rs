@@ -23,10 +23,7 @@ pub fn pulse_id(id: &HostId) -> String {
 /// The row.
 pub fn row(entry: &HostEntry) -> Markup {
     let host = &entry.snapshot;
-    let busy = host
-        .command
-        .as_ref()
-        .map_or("", |command| command.op.name());
+    let busy = host.command.as_ref().map_or("", |command| command.op.name());
     html! {
         article.host id=(row_id(&host.id)) data-host=(host.id) data-online=(host.online)
             data-busy=(busy) aria-label=(host.profile.hostname) {
@@ -46,16 +43,9 @@ pub fn row(entry: &HostEntry) -> Markup {
 
 fn identity(host: &HostSnapshot) -> Markup {
     let colour = Some(host.profile.theme_color.as_str()).filter(|colour| !colour.is_empty());
-    let place = [
-        &host.profile.platform,
-        &host.profile.device_type,
-        &host.profile.location,
-    ];
-    let place: Vec<&str> = place
-        .into_iter()
-        .map(String::as_str)
-        .filter(|s| !s.is_empty())
-        .collect();
+    let place = [&host.profile.platform, &host.profile.device_type, &host.profile.location];
+    let place: Vec<&str> =
+        place.into_iter().map(String::as_str).filter(|s| !s.is_empty()).collect();
     html! {
         div.identity {
             // An attribute, not a style: the page allows no inline style.
@@ -240,10 +230,7 @@ fn controls(host: &HostSnapshot) -> Markup {
 /// Whether anything is known of a host at all; used by tests.
 #[doc(hidden)]
 pub fn entry_of(state: &HostState) -> HostEntry {
-    HostEntry {
-        snapshot: std::sync::Arc::new(state.snapshot()),
-        pulse: state.pulse(),
-    }
+    HostEntry { snapshot: std::sync::Arc::new(state.snapshot()), pulse: state.pulse() }
 }
 
 /// The word for a state, as the host's page shows it.

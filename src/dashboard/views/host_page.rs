@@ -72,9 +72,8 @@ pub fn page(entry: &HostEntry, story: &Story, csrf: &str) -> Markup {
 }
 
 fn counted(run: &TestRun) -> String {
-    let counts = run
-        .counts
-        .map_or_else(String::new, |c| format!("{}/{} passed", c.passed, c.total));
+    let counts =
+        run.counts.map_or_else(String::new, |c| format!("{}/{} passed", c.passed, c.total));
     match &run.first_failed {
         Some(name) => format!("{counts}, failed: {name}"),
         None => counts,

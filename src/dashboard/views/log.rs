@@ -57,11 +57,7 @@ fn stream(stream: Stream) -> &'static str {
 
 /// A line without terminal control sequences, as it stands after its carriage returns.
 fn plain(text: &str) -> String {
-    let shown = text
-        .trim_end_matches('\r')
-        .rsplit('\r')
-        .next()
-        .unwrap_or_default();
+    let shown = text.trim_end_matches('\r').rsplit('\r').next().unwrap_or_default();
     let mut plain = String::with_capacity(shown.len());
     let mut chars = shown.chars().peekable();
     while let Some(c) = chars.next() {

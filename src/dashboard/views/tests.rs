@@ -32,22 +32,12 @@ fn hostile_host() -> HostEntry {
 #[test]
 fn text_of_hosts_never_becomes_markup() {
     let entry = hostile_host();
-    let story = host_page::Story {
-        commands: Vec::new(),
-        runs: Vec::new(),
-    };
-    let line = Line {
-        stream: Stream::Stderr,
-        text: HOSTILE.into(),
-    };
+    let story = host_page::Story { commands: Vec::new(), runs: Vec::new() };
+    let line = Line { stream: Stream::Stderr, text: HOSTILE.into() };
     let view = FleetView {
         version: 1,
         desired: entry.snapshot.compared_at.map_or_else(
-            || {
-                Arc::new(Desired::NotConfigured {
-                    setting: HOSTILE.into(),
-                })
-            },
+            || Arc::new(Desired::NotConfigured { setting: HOSTILE.into() }),
             |_| Arc::new(Desired::NotYetFetched),
         ),
         hosts: [(entry.snapshot.id.clone(), entry.clone())].into(),
@@ -88,8 +78,5 @@ fn the_page_holds_each_row_as_an_update_would_send_it() {
 fn the_page_has_nothing_inline() {
     let entry = hostile_host();
     let row = host::row(&entry).into_string();
-    assert!(
-        !row.contains("style=") && !row.contains(" onclick"),
-        "{row}"
-    );
+    assert!(!row.contains("style=") && !row.contains(" onclick"), "{row}");
 }

@@ -15,12 +15,8 @@ pub(super) const STALE_AGENT: &str = "stale agent binary";
 impl Turn<'_, '_> {
     /// Compares every command that is being verified with the facts as they are now.
     pub(super) fn verify(&mut self) {
-        let waiting: Vec<CommandId> = self
-            .state
-            .live()
-            .filter(|c| c.state == State::Verifying)
-            .map(|c| c.id)
-            .collect();
+        let waiting: Vec<CommandId> =
+            self.state.live().filter(|c| c.state == State::Verifying).map(|c| c.id).collect();
         for id in waiting {
             let Some(goal) = self.state.find(id).map(|c| self.state.goal(c)) else {
                 continue;
@@ -69,9 +65,9 @@ impl HostState {
             (Desired::Unavailable { reason, .. }, None) => {
                 Goal::Missing(format!("The remote cannot be fetched: {reason}"))
             }
-            (Desired::NotConfigured { setting }, _) => Goal::Missing(format!(
-                "There is no remote to compare with: set {setting}."
-            )),
+            (Desired::NotConfigured { setting }, _) => {
+                Goal::Missing(format!("There is no remote to compare with: set {setting}."))
+            }
             (_, wanted) => Goal::Missing(format!(
                 "The checkout is {}, the remote's head is {}.",
                 checkout.short(),
@@ -148,10 +144,7 @@ impl HostState {
         }
         // A 3.x agent sends counts at best; its exit code has to do.
         if self.protocol() >= *PROTOCOLS.end() && seen < counts.total {
-            return Goal::Missed(format!(
-                "Only {seen} of {} tests were reported.",
-                counts.total
-            ));
+            return Goal::Missed(format!("Only {seen} of {} tests were reported.", counts.total));
         }
         Goal::Met
     }

@@ -134,10 +134,7 @@ pub type NewId<'a> = &'a mut dyn FnMut() -> CommandId;
 impl HostState {
     /// A host that was never seen.
     pub fn new(id: HostId, hostname: &str, desired: Arc<Desired>) -> Self {
-        let profile = HostProfile {
-            hostname: hostname.to_owned(),
-            ..HostProfile::default()
-        };
+        let profile = HostProfile { hostname: hostname.to_owned(), ..HostProfile::default() };
         let restored = Restored {
             id,
             profile,
@@ -232,10 +229,7 @@ impl HostState {
 
     /// What changes with every heartbeat.
     pub fn pulse(&self) -> Pulse {
-        Pulse {
-            last_seen: self.last_seen,
-            metrics: self.metrics,
-        }
+        Pulse { last_seen: self.last_seen, metrics: self.metrics }
     }
 
     /// What page and API show.
@@ -263,18 +257,7 @@ impl HostState {
             compared_at: remote.map(|r| r.fetched_at),
             allowed: Operation::ALL
                 .into_iter()
-                .map(|op| {
-                    (
-                        op,
-                        self.allows(
-                            op,
-                            &Args {
-                                confirmed: Some(true),
-                                ..Args::default()
-                            },
-                        ),
-                    )
-                })
+                .map(|op| (op, self.allows(op, &Args { confirmed: Some(true), ..Args::default() })))
                 .collect(),
         }
     }
@@ -325,12 +308,7 @@ impl HostState {
         new_id: NewId<'_>,
     ) -> Vec<HostEffect> {
         let before = (self.profile.clone(), self.facts.clone());
-        let mut turn = Turn {
-            state: self,
-            now,
-            new_id,
-            effects: Vec::new(),
-        };
+        let mut turn = Turn { state: self, now, new_id, effects: Vec::new() };
         turn.handle(event);
         turn.verify();
         turn.dispatch();
@@ -365,42 +343,22 @@ impl Turn<'_, '_> {
             return;
         }
         match event {
-            HostEvent::Connected {
-                registration,
-                known,
-            } => self.connected(*registration, known),
+            HostEvent::Connected { registration, known } => self.connected(*registration, known),
             HostEvent::Disconnected => self.disconnected(),
             HostEvent::Heartbeat { report, work } => self.heartbeat(&report, work),
             HostEvent::Accepted(id) => {
                 self.seen();
                 self.step_id(id, &Event::Runs);
             }
-            HostEvent::Rejected {
-                about,
-                reason,
-                work,
-            } => self.rejected(&about, &reason, work),
-            HostEvent::Ended {
-                about,
-                outcome,
-                report,
-            } => self.ended(&about, &outcome, &report),
+            HostEvent::Rejected { about, reason, work } => self.rejected(&about, &reason, work),
+            HostEvent::Ended { about, outcome, report } => self.ended(&about, &outcome, &report),
             HostEvent::Progress { about, text } => self.progress(&about, &text),
             HostEvent::TestEnded { about, result } => self.test_ended(&about, result),
-            HostEvent::Requested {
-                op,
-                args,
-                queue,
-                by,
-            } => self.requested(op, args, queue, by),
+            HostEvent::Requested { op, args, queue, by } => self.requested(op, args, queue, by),
             HostEvent::StopRequested { id, by } => self.user_event(id, &Event::Stop(by)),
             HostEvent::ExtendRequested { id, by } => self.user_event(id, &Event::Extend(by)),
             HostEvent::DesiredChanged(desired) => self.state.desired = desired,
-            HostEvent::Compared {
-                host,
-                head,
-                relation,
-            } => self.compared(host, head, relation),
+            HostEvent::Compared { host, head, relation } => self.compared(host, head, relation),
             HostEvent::Drift(drift) => self.state.drift = drift,
             HostEvent::Odd(what) => self.odd(what),
             HostEvent::Tick => self.step_all(&Event::Tick),
@@ -413,11 +371,7 @@ impl Turn<'_, '_> {
     }
 
     fn record(&mut self, category: &'static str, message: String) {
-        self.effects.push(HostEffect::Record {
-            category,
-            message,
-            by: None,
-        });
+        self.effects.push(HostEffect::Record { category, message, by: None });
     }
 
     /// Records a message of the agent that makes no sense and changes nothing. An agent that
@@ -522,16 +476,9 @@ impl Turn<'_, '_> {
                     state.attached.remove(0);
                 }
             }
-            let newer = state
-                .last
-                .as_ref()
-                .is_none_or(|last| last.created_at <= command.created_at);
-            if newer
-                || state
-                    .last
-                    .as_ref()
-                    .is_some_and(|last| last.id == command.id)
-            {
+            let newer =
+                state.last.as_ref().is_none_or(|last| last.created_at <= command.created_at);
+            if newer || state.last.as_ref().is_some_and(|last| last.id == command.id) {
                 state.last = Some(command);
             }
         } else if command.op.rules().exclusive
@@ -553,11 +500,7 @@ impl Turn<'_, '_> {
     /// Sends what waits, as soon as the host is there and idle.
     fn dispatch(&mut self) {
         while self.state.online && self.state.command.is_none() {
-            let queued = self
-                .state
-                .others
-                .iter()
-                .filter(|c| c.state == State::Queued);
+            let queued = self.state.others.iter().filter(|c| c.state == State::Queued);
             let Some(next) = queued.min_by_key(|c| (c.created_at, c.id)).map(|c| c.id) else {
                 return;
             };
@@ -600,19 +543,10 @@ impl Turn<'_, '_> {
     }
 
     fn compared(&mut self, host: Commit, head: Commit, relation: Option<super::facts::Relation>) {
-        if self
-            .state
-            .comparing
-            .as_ref()
-            .is_some_and(|(a, b)| *a == host && *b == head)
-        {
+        if self.state.comparing.as_ref().is_some_and(|(a, b)| *a == host && *b == head) {
             // A failure is asked again when the remote or the host moves.
             if let Some(relation) = relation {
-                self.state.facts.lineage = Some(super::facts::Lineage {
-                    host,
-                    head,
-                    relation,
-                });
+                self.state.facts.lineage = Some(super::facts::Lineage { host, head, relation });
                 self.state.comparing = None;
             }
         }

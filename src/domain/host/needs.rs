@@ -6,10 +6,7 @@ use crate::domain::compartment::{self, Compartment, Status};
 use crate::domain::operation::{Args, Operation};
 
 fn refuse(code: &'static str, message: impl Into<String>) -> Result<(), Refusal> {
-    Err(Refusal {
-        code,
-        message: message.into(),
-    })
+    Err(Refusal { code, message: message.into() })
 }
 
 impl HostState {
@@ -37,10 +34,7 @@ impl HostState {
             };
             return refuse(
                 "host_busy",
-                format!(
-                    "{name} is busy: {} {state}. Wait for it, or stop it.",
-                    command.op
-                ),
+                format!("{name} is busy: {} {state}. Wait for it, or stop it.", command.op),
             );
         }
         if !rules.exclusive && self.live().any(|c| c.op == op) {
@@ -67,10 +61,7 @@ impl HostState {
         if rules.needs_confirmation && args.confirmed != Some(true) {
             return refuse(
                 "confirmation_required",
-                format!(
-                    "{} of {name} must be confirmed: send args.confirmed = true.",
-                    op.label()
-                ),
+                format!("{} of {name} must be confirmed: send args.confirmed = true.", op.label()),
             );
         }
         if rules.needs_tests {
@@ -116,18 +107,15 @@ impl HostState {
         let name = &self.profile.hostname;
         let runs = self.facts.system.generation;
         match args.generation {
-            Some(number) if !known.iter().any(|g| g.generation == number) => refuse(
-                "no_such_generation",
-                format!("{name} has no generation {number}."),
-            ),
-            Some(number) if runs == Some(number) => refuse(
-                "no_such_generation",
-                format!("{name} runs generation {number} already."),
-            ),
-            None if known.iter().all(|g| runs.is_none_or(|r| g.generation >= r)) => refuse(
-                "no_such_generation",
-                format!("{name} has no generation to go back to."),
-            ),
+            Some(number) if !known.iter().any(|g| g.generation == number) => {
+                refuse("no_such_generation", format!("{name} has no generation {number}."))
+            }
+            Some(number) if runs == Some(number) => {
+                refuse("no_such_generation", format!("{name} runs generation {number} already."))
+            }
+            None if known.iter().all(|g| runs.is_none_or(|r| g.generation >= r)) => {
+                refuse("no_such_generation", format!("{name} has no generation to go back to."))
+            }
             Some(_) | None => Ok(()),
         }
     }

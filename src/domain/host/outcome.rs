@@ -20,18 +20,12 @@ impl Turn<'_, '_> {
             return;
         };
         if !(-1..=255).contains(&outcome.exit_code) {
-            let message = format!(
-                "Exit code {} of {about} is out of range; ignored.",
-                outcome.exit_code
-            );
+            let message =
+                format!("Exit code {} of {about} is out of range; ignored.", outcome.exit_code);
             self.odd(message);
             return;
         }
-        if self
-            .state
-            .find(id)
-            .is_some_and(|c| c.state == State::Queued)
-        {
+        if self.state.find(id).is_some_and(|c| c.state == State::Queued) {
             self.odd(format!(
                 "The agent reported the end of {about}, which was never sent; ignored."
             ));
@@ -60,9 +54,7 @@ impl Turn<'_, '_> {
     pub(super) fn test_ended(&mut self, about: &About, result: TestResult) {
         self.seen();
         let Some(id) = self.resolve(about) else {
-            self.odd(format!(
-                "A test result of {about}, which does not run; ignored."
-            ));
+            self.odd(format!("A test result of {about}, which does not run; ignored."));
             return;
         };
         let current = self.state.command.as_ref().is_some_and(|c| c.id == id);
@@ -71,8 +63,7 @@ impl Turn<'_, '_> {
             self.state.results.push(result.clone());
             self.state.results.sort_by_key(|r| r.index);
         }
-        self.effects
-            .push(HostEffect::SaveTestResult(id, Box::new(result)));
+        self.effects.push(HostEffect::SaveTestResult(id, Box::new(result)));
     }
 
     pub(super) fn progress(&mut self, about: &About, text: &str) {
@@ -106,8 +97,7 @@ impl Turn<'_, '_> {
         if command.op == Operation::Test {
             self.tested(command);
         }
-        self.effects
-            .push(HostEffect::Complete(Box::new(command.clone())));
+        self.effects.push(HostEffect::Complete(Box::new(command.clone())));
         if rules.exclusive {
             self.state.last_error_line = None;
         }
@@ -119,12 +109,7 @@ impl Turn<'_, '_> {
     }
 
     fn deployed(&mut self, command: &Command) {
-        let reason = || {
-            command
-                .reason
-                .clone()
-                .unwrap_or_else(|| "no reason given".to_owned())
-        };
+        let reason = || command.reason.clone().unwrap_or_else(|| "no reason given".to_owned());
         let outcome = match command.state {
             State::Succeeded => DeployOutcome::Succeeded,
             State::Unverified => match command.reason.as_deref() {
@@ -155,10 +140,8 @@ impl Turn<'_, '_> {
         }
         let runs = facts.system.store_path.as_ref();
         let proven_unchanged = runs.is_some() && runs == before.store_path.as_ref();
-        if matches!(
-            outcome,
-            DeployOutcome::Succeeded | DeployOutcome::Unverified(_)
-        ) || !proven_unchanged
+        if matches!(outcome, DeployOutcome::Succeeded | DeployOutcome::Unverified(_))
+            || !proven_unchanged
         {
             facts.deployment += 1;
         }
@@ -221,8 +204,7 @@ impl Turn<'_, '_> {
             exit_code: command.exit_code,
             ended_at: self.now,
         };
-        self.effects
-            .push(HostEffect::SaveTestRun(Box::new(run.clone())));
+        self.effects.push(HostEffect::SaveTestRun(Box::new(run.clone())));
         self.state.facts.last_tests = Some(run);
     }
 

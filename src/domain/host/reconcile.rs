@@ -34,10 +34,7 @@ impl Turn<'_, '_> {
             }
             if let Some(job) = running {
                 let name = job.op.map_or("an unknown operation", Operation::name);
-                self.works(&Work {
-                    id: Some(job.id),
-                    name: name.to_owned(),
-                });
+                self.works(&Work { id: Some(job.id), name: name.to_owned() });
             }
             for job in jobs.iter().filter(|job| !job.running) {
                 if self.state.find(job.id).is_none()
@@ -66,11 +63,7 @@ impl Turn<'_, '_> {
         });
         let ids: Vec<CommandId> = asked.map(|c| c.id).collect();
         for id in ids {
-            let outcome = Outcome {
-                kind: OutcomeKind::Exited,
-                exit_code: 0,
-                message: None,
-            };
+            let outcome = Outcome { kind: OutcomeKind::Exited, exit_code: 0, message: None };
             self.step_id(id, &Event::Ended(outcome));
         }
     }
@@ -89,11 +82,7 @@ impl Turn<'_, '_> {
         let new_link = self.state.links > command.baseline.links;
         let event = if self.state.protocol() < 4 && new_link {
             let deploys = command.op.rules().deploys || command.state == State::Stopping;
-            if deploys {
-                Event::CameBackWithout
-            } else {
-                Event::DoesNotRun
-            }
+            if deploys { Event::CameBackWithout } else { Event::DoesNotRun }
         } else {
             Event::DoesNotRun
         };
@@ -117,10 +106,7 @@ impl Turn<'_, '_> {
                 // It crossed the command on the wire; the agent will refuse it.
                 return;
             }
-            self.step_id(
-                id,
-                &Event::Replaced(format!("`{}`", work.name.escape_debug())),
-            );
+            self.step_id(id, &Event::Replaced(format!("`{}`", work.name.escape_debug())));
         }
         let last_lost = self.state.last.as_ref().filter(|c| c.state == State::Lost);
         let lost = match work.id {
@@ -151,19 +137,14 @@ impl Turn<'_, '_> {
             && (self.state.over.contains(&id)
                 || self.state.last.as_ref().is_some_and(|c| c.id == id))
         {
-            self.odd(format!(
-                "The agent says that it runs command {id}, which is over; ignored."
-            ));
+            self.odd(format!("The agent says that it runs command {id}, which is over; ignored."));
             return;
         }
         let mut command = self.new_command(id, op, Args::default(), "agent".to_owned());
         command.state = State::Running;
         command.deadline = Some(self.now + command.time_limit);
         command.reason = Some("The agent ran it when it connected.".to_owned());
-        self.record(
-            "command",
-            format!("Adopted {op}, which the agent says it runs."),
-        );
+        self.record("command", format!("Adopted {op}, which the agent says it runs."));
         self.begin(command);
     }
 
@@ -176,10 +157,8 @@ impl Turn<'_, '_> {
         command.state = State::Lost;
         command.finished_at = Some(self.now);
         command.reason = Some("It ran without the dashboard's knowledge.".to_owned());
-        self.effects.push(HostEffect::SaveCommand {
-            command: Box::new(command.clone()),
-            journal: true,
-        });
+        self.effects
+            .push(HostEffect::SaveCommand { command: Box::new(command.clone()), journal: true });
         self.state.attached.push(command);
     }
 
@@ -192,11 +171,7 @@ impl Turn<'_, '_> {
             self.works(work);
             return;
         }
-        let reason = if reason.trim().is_empty() {
-            "The agent gave no reason."
-        } else {
-            reason
-        };
+        let reason = if reason.trim().is_empty() { "The agent gave no reason." } else { reason };
         let reason: String = reason.chars().take(500).collect();
         let refused = match about {
             About::Id(id) => self.state.find(*id).map(|c| c.id),
@@ -210,9 +185,7 @@ impl Turn<'_, '_> {
             Some(id) => {
                 self.step_id(id, &Event::Rejected(reason));
             }
-            None => self.odd(format!(
-                "The agent refused {about}, which was not sent; ignored."
-            )),
+            None => self.odd(format!("The agent refused {about}, which was not sent; ignored.")),
         }
         if let Some(work) = work {
             self.works(&work);
@@ -239,8 +212,7 @@ impl Turn<'_, '_> {
                 message: format!("{} was not started: {}", op.label(), refusal.message),
                 by: Some(by),
             });
-            self.effects
-                .push(HostEffect::Answer(Box::new(Err(refusal))));
+            self.effects.push(HostEffect::Answer(Box::new(Err(refusal))));
             return;
         }
         let mut command = self.new_command(None, op, args, by.clone());
@@ -254,11 +226,7 @@ impl Turn<'_, '_> {
         }
         self.effects.push(HostEffect::Record {
             category: "command",
-            message: format!(
-                "{} was {}.",
-                op.label(),
-                if wait { "queued" } else { "started" }
-            ),
+            message: format!("{} was {}.", op.label(), if wait { "queued" } else { "started" }),
             by: Some(by),
         });
         let (id, args) = (command.id, command.args.clone());
@@ -303,10 +271,7 @@ impl Turn<'_, '_> {
     /// A new command takes its place.
     fn begin(&mut self, command: Command) {
         let effects = &mut self.effects;
-        effects.push(HostEffect::SaveCommand {
-            command: Box::new(command.clone()),
-            journal: true,
-        });
+        effects.push(HostEffect::SaveCommand { command: Box::new(command.clone()), journal: true });
         effects.push(HostEffect::Announce(Box::new(command.clone())));
         if command.op == Operation::Test {
             self.state.results.clear();
@@ -322,8 +287,7 @@ impl Turn<'_, '_> {
         let name = self.state.profile.hostname.clone();
         let refuse = |code, message| HostEffect::Answer(Box::new(Err(Refusal { code, message })));
         let Some(command) = self.state.live().find(|c| c.id == id) else {
-            self.effects
-                .push(refuse("not_running", "The command is over.".to_owned()));
+            self.effects.push(refuse("not_running", "The command is over.".to_owned()));
             return;
         };
         let waits = command.state == State::Queued;
@@ -342,10 +306,7 @@ impl Turn<'_, '_> {
             }
             Event::Stop(by) => ("told to stop", by.clone()),
             Event::Extend(_) if !matches!(command.state, State::Running | State::Overdue) => {
-                self.effects.push(refuse(
-                    "not_running",
-                    format!("{} is not running.", op.label()),
-                ));
+                self.effects.push(refuse("not_running", format!("{} is not running.", op.label())));
                 return;
             }
             Event::Extend(by) => ("given more time", by.clone()),
@@ -357,11 +318,7 @@ impl Turn<'_, '_> {
             by: Some(by),
         });
         self.step_id(id, event);
-        let now = self
-            .state
-            .find(id)
-            .or(self.state.last.as_ref().filter(|c| c.id == id))
-            .cloned();
+        let now = self.state.find(id).or(self.state.last.as_ref().filter(|c| c.id == id)).cloned();
         if let Some(command) = now {
             self.effects.push(HostEffect::Answer(Box::new(Ok(command))));
         }
@@ -387,9 +344,7 @@ impl Turn<'_, '_> {
         match about {
             About::Id(id) => last.id == *id,
             About::Name(name) => {
-                let recent = last
-                    .finished_at
-                    .is_some_and(|at| self.now.since(at) < REPEATS_WITHIN);
+                let recent = last.finished_at.is_some_and(|at| self.now.since(at) < REPEATS_WITHIN);
                 recent && (name.is_empty() || Operation::parse(name) == Some(last.op))
             }
         }
@@ -446,10 +401,7 @@ impl Turn<'_, '_> {
         merge_binary(&mut binary, &registration.report.binary);
         if agent.binary.binary_hash != binary.binary_hash
             || agent.binary.store_path != binary.store_path
-            || registration
-                .version
-                .as_ref()
-                .is_some_and(|v| agent.version.as_ref() != Some(v))
+            || registration.version.as_ref().is_some_and(|v| agent.version.as_ref() != Some(v))
         {
             agent.stale = false;
         }

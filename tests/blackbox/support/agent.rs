@@ -32,10 +32,7 @@ impl Agent {
         let mut settings = vec![
             ("NIXFLEET_URL".to_owned(), url.to_owned()),
             ("NIXFLEET_TOKEN".to_owned(), TOKEN.to_owned()),
-            (
-                "NIXFLEET_REPO_URL".to_owned(),
-                remote.to_str().unwrap().to_owned(),
-            ),
+            ("NIXFLEET_REPO_URL".to_owned(), remote.to_str().unwrap().to_owned()),
             ("NIXFLEET_HOSTNAME".to_owned(), name.to_owned()),
             ("NIXFLEET_PLATFORM".to_owned(), "nixos".to_owned()),
             ("NIXFLEET_INTERVAL".to_owned(), "0.2".to_owned()),
@@ -48,11 +45,7 @@ impl Agent {
             settings.retain(|(known, _)| known != name);
             settings.push(((*name).to_owned(), (*value).to_owned()));
         }
-        let mut agent = Self {
-            dir,
-            settings,
-            child: None,
-        };
+        let mut agent = Self { dir, settings, child: None };
         agent.start_again();
         agent
     }
@@ -74,11 +67,7 @@ impl Agent {
 
     /// Waits until somebody else has killed it.
     pub fn wait_for_death(&mut self) {
-        self.child
-            .take()
-            .expect("the agent runs")
-            .wait()
-            .expect("the agent was ours");
+        self.child.take().expect("the agent runs").wait().expect("the agent was ours");
     }
 
     pub fn pid(&self) -> u32 {
@@ -113,17 +102,10 @@ impl Drop for Agent {
             let _ = child.wait();
         }
         // Jobs outlive their agent, also in tests.
-        let jobs = fs::read_dir(self.dir.path().join("state/jobs"))
-            .into_iter()
-            .flatten();
-        for pid in jobs
-            .flatten()
-            .filter_map(|job| fs::read_to_string(job.path().join("pid")).ok())
+        let jobs = fs::read_dir(self.dir.path().join("state/jobs")).into_iter().flatten();
+        for pid in jobs.flatten().filter_map(|job| fs::read_to_string(job.path().join("pid")).ok())
         {
-            let _ = Command::new("kill")
-                .args(["-9", &pid])
-                .stderr(Stdio::null())
-                .status();
+            let _ = Command::new("kill").args(["-9", &pid]).stderr(Stdio::null()).status();
         }
     }
 }

@@ -27,11 +27,7 @@ impl WebDriverCompatibleCommand for Extra {
         base: &url::Url,
         session: Option<&str>,
     ) -> Result<url::Url, url::ParseError> {
-        base.join(&format!(
-            "session/{}/{}",
-            session.unwrap_or_default(),
-            self.0
-        ))
+        base.join(&format!("session/{}/{}", session.unwrap_or_default(), self.0))
     }
 
     fn method_and_body(&self, _: &url::Url) -> (http::Method, Option<String>) {
@@ -41,19 +37,14 @@ impl WebDriverCompatibleCommand for Extra {
 
 impl Browser {
     pub fn start() -> Self {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let mut driver = Command::new("chromedriver")
             .arg("--port=0")
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
             .expect("chromedriver is installed: tests/run does that");
-        let mut lines = BufReader::new(driver.stdout.take().unwrap())
-            .lines()
-            .map(Result::unwrap);
+        let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines().map(Result::unwrap);
         let port = lines
             .find_map(|line| {
                 let (_, port) = line.split_once("successfully on port ")?;
@@ -72,15 +63,9 @@ impl Browser {
         let mut builder =
             ClientBuilder::new(hyper_util::client::legacy::connect::HttpConnector::new());
         builder.capabilities(capabilities.as_object().unwrap().clone());
-        let client = runtime
-            .block_on(builder.connect(&format!("http://127.0.0.1:{port}")))
-            .unwrap();
-        Self {
-            runtime,
-            client: Some(client),
-            driver,
-            _profile: profile,
-        }
+        let client =
+            runtime.block_on(builder.connect(&format!("http://127.0.0.1:{port}"))).unwrap();
+        Self { runtime, client: Some(client), driver, _profile: profile }
     }
 
     fn client(&self) -> &Client {
@@ -88,9 +73,7 @@ impl Browser {
     }
 
     fn extra(&self, path: &'static str, body: Value) -> Value {
-        self.runtime
-            .block_on(self.client().issue_cmd(Extra(path, body)))
-            .unwrap()
+        self.runtime.block_on(self.client().issue_cmd(Extra(path, body))).unwrap()
     }
 
     fn cdp(&self, cmd: &str, params: Value) -> Value {
@@ -124,11 +107,8 @@ impl Browser {
     pub fn click(&self, css: &str) {
         wait_until(&format!("{css} can be clicked"), || {
             self.runtime.block_on(async {
-                let element = self
-                    .client()
-                    .find(Locator::Css(css))
-                    .await
-                    .map_err(|e| e.to_string())?;
+                let element =
+                    self.client().find(Locator::Css(css)).await.map_err(|e| e.to_string())?;
                 if !element.is_enabled().await.map_err(|e| e.to_string())? {
                     return Err("it is disabled".to_owned());
                 }
@@ -141,11 +121,7 @@ impl Browser {
     pub fn wait_for(&self, css: &str) {
         wait_until(&format!("{css} is there"), || {
             let found = self.run(&format!("return document.querySelector({css:?}) !== null"));
-            if found == true {
-                Ok(())
-            } else {
-                Err(self.text("body"))
-            }
+            if found == true { Ok(()) } else { Err(self.text("body")) }
         });
     }
 
@@ -164,9 +140,7 @@ impl Browser {
     }
 
     pub fn run(&self, script: &str) -> Value {
-        self.runtime
-            .block_on(self.client().execute(script, Vec::new()))
-            .unwrap()
+        self.runtime.block_on(self.client().execute(script, Vec::new())).unwrap()
     }
 
     /// The five statuses of a row as the page shows them.
@@ -190,10 +164,7 @@ impl Browser {
     pub fn complaints(&self) -> Vec<String> {
         let log = self.extra("se/log", json!({ "type": "browser" }));
         let entries = log.as_array().cloned().unwrap_or_default();
-        entries
-            .iter()
-            .map(|entry| entry["message"].as_str().unwrap_or("?").to_owned())
-            .collect()
+        entries.iter().map(|entry| entry["message"].as_str().unwrap_or("?").to_owned()).collect()
     }
 
     /// Pretends to be a screen.
@@ -204,10 +175,7 @@ impl Browser {
         self.cdp("Emulation.setDeviceMetricsOverride", metrics);
         let scheme = if dark { "dark" } else { "light" };
         let feature = json!({ "name": "prefers-color-scheme", "value": scheme });
-        self.cdp(
-            "Emulation.setEmulatedMedia",
-            json!({ "features": [feature] }),
-        );
+        self.cdp("Emulation.setEmulatedMedia", json!({ "features": [feature] }));
     }
 
     /// Writes a picture into `NIXFLEET_TEST_PICTURES`, where that is set.

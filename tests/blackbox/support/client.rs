@@ -27,18 +27,12 @@ impl Answer {
 
     /// `error.code` of an error object.
     pub fn code(&self) -> String {
-        self.json()["error"]["code"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned()
+        self.json()["error"]["code"].as_str().unwrap_or_default().to_owned()
     }
 
     /// `error.message` of an error object.
     pub fn message(&self) -> String {
-        self.json()["error"]["message"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned()
+        self.json()["error"]["message"].as_str().unwrap_or_default().to_owned()
     }
 }
 
@@ -49,16 +43,9 @@ fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {
 
 impl Client {
     pub fn visitor(base: &str) -> Self {
-        let config = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .build();
-        Self {
-            base: base.to_owned(),
-            agent: config.into(),
-            cookie: None,
-            csrf: None,
-        }
+        let config =
+            ureq::Agent::config_builder().http_status_as_error(false).max_redirects(0).build();
+        Self { base: base.to_owned(), agent: config.into(), cookie: None, csrf: None }
     }
 
     /// Goes through the login form as a browser does.
@@ -66,10 +53,7 @@ impl Client {
         let mut client = Self::visitor(base);
         let answer = client.try_login(password);
         assert_eq!(answer.status, 303, "{answer:?}");
-        let session = answer
-            .cookies
-            .iter()
-            .find(|c| c.starts_with("nixfleet_session="));
+        let session = answer.cookies.iter().find(|c| c.starts_with("nixfleet_session="));
         client.cookie = session.cloned();
         let page = client.get("/").text;
         let csrf = between(&page, "name=\"csrf-token\" content=\"", "\"");
@@ -82,10 +66,7 @@ impl Client {
         let form = self.get("/login");
         let guard = form.cookies.first().expect("the form has a cookie").clone();
         let token = between(&form.text, "name=\"csrf_token\" value=\"", "\"").expect("a token");
-        let request = self
-            .agent
-            .post(format!("{}/login", self.base))
-            .header("Cookie", guard);
+        let request = self.agent.post(format!("{}/login", self.base)).header("Cookie", guard);
         let request = request.content_type("application/x-www-form-urlencoded");
         answer(request.send(format!("password={password}&csrf_token={token}")))
     }
@@ -127,10 +108,7 @@ impl Client {
     pub fn row(&self, name: &str) -> String {
         let host = self.host(name);
         let short = |compartment: &str| {
-            match host["update_status"][compartment]["status"]
-                .as_str()
-                .unwrap_or("none")
-            {
+            match host["update_status"][compartment]["status"].as_str().unwrap_or("none") {
                 "outdated" => "out",
                 "error" => "err",
                 "working" => "wrk",
@@ -139,18 +117,13 @@ impl Client {
             }
             .to_owned()
         };
-        ["agent", "git", "lock", "system", "tests"]
-            .map(short)
-            .join(" ")
+        ["agent", "git", "lock", "system", "tests"].map(short).join(" ")
     }
 
     /// What a compartment says.
     pub fn says(&self, name: &str, compartment: &str) -> String {
         let host = self.host(name);
-        host["update_status"][compartment]["message"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned()
+        host["update_status"][compartment]["message"].as_str().unwrap_or_default().to_owned()
     }
 
     /// Waits until a compartment says something.
@@ -167,11 +140,7 @@ impl Client {
     pub fn wait_for_row(&self, name: &str, row: &str) {
         wait_until(&format!("the row of {name} is {row}"), || {
             let now = self.row(name);
-            if now == row {
-                Ok(())
-            } else {
-                Err((now, self.host(name)))
-            }
+            if now == row { Ok(()) } else { Err((now, self.host(name))) }
         });
     }
 
@@ -188,11 +157,7 @@ impl Client {
     pub fn wait_for_offline(&self, name: &str) {
         wait_until(&format!("{name} is offline"), || {
             let host = self.host(name);
-            if host["online"] == false {
-                Ok(())
-            } else {
-                Err(host)
-            }
+            if host["online"] == false { Ok(()) } else { Err(host) }
         });
     }
 
@@ -201,11 +166,7 @@ impl Client {
     pub fn wait_for_idle(&self, name: &str) {
         wait_until(&format!("{name} is idle"), || {
             let host = self.host(name);
-            if host["pending_command"].is_null() {
-                Ok(())
-            } else {
-                Err(host)
-            }
+            if host["pending_command"].is_null() { Ok(()) } else { Err(host) }
         });
     }
 
@@ -214,10 +175,7 @@ impl Client {
     pub fn start(&self, name: &str, op: &str) -> String {
         let answer = self.post(&format!("/api/hosts/{name}/commands"), &json!({ "op": op }));
         assert_eq!(answer.status, 202, "{answer:?}");
-        answer.json()["command_id"]
-            .as_str()
-            .expect("an id")
-            .to_owned()
+        answer.json()["command_id"].as_str().expect("an id").to_owned()
     }
 
     pub fn command(&self, id: &str) -> Value {
@@ -229,11 +187,7 @@ impl Client {
     pub fn wait_for_state(&self, id: &str, state: &str) -> Value {
         wait_until(&format!("command {id} is {state}"), || {
             let command = self.command(id);
-            if command["state"] == state {
-                Ok(command)
-            } else {
-                Err(command)
-            }
+            if command["state"] == state { Ok(command) } else { Err(command) }
         })
     }
 
@@ -255,11 +209,7 @@ impl Client {
     pub fn wait_for_line(&self, id: &str, line: &str) {
         wait_until(&format!("command {id} prints {line:?}"), || {
             let lines = self.output(id);
-            if lines.iter().any(|l| l == line) {
-                Ok(())
-            } else {
-                Err(lines)
-            }
+            if lines.iter().any(|l| l == line) { Ok(()) } else { Err(lines) }
         });
     }
 }
@@ -273,13 +223,6 @@ fn answer(result: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Answ
         .filter_map(|cookie| Some(cookie.to_str().ok()?.split(';').next()?.to_owned()))
         .collect();
     let status = response.status().as_u16();
-    let text = response
-        .body_mut()
-        .read_to_string()
-        .expect("the answer is text");
-    Answer {
-        status,
-        text,
-        cookies,
-    }
+    let text = response.body_mut().read_to_string().expect("the answer is text");
+    Answer { status, text, cookies }
 }

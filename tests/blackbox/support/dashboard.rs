@@ -29,27 +29,16 @@ impl Dashboard {
     /// Starts one with these variables.
     pub fn start(settings: &[(&str, &str)]) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let mut settings: Vec<(String, String)> = settings
-            .iter()
-            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
-            .collect();
+        let mut settings: Vec<(String, String)> =
+            settings.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         settings.push(("NIXFLEET_AGENT_TOKEN".to_owned(), TOKEN.to_owned()));
         settings.push(("NIXFLEET_FETCH_TTL".to_owned(), "1".to_owned()));
         let (child, lines) = spawn(dir.path(), "127.0.0.1:0", &settings);
-        let url = expect(&lines, |line| {
-            line.split_once(" dashboard: ")
-                .map(|(_, url)| url.to_owned())
-        });
-        let password = expect(&lines, |line| {
-            line.strip_prefix("admin password: ").map(str::to_owned)
-        });
-        Self {
-            dir,
-            url,
-            password,
-            settings,
-            child,
-        }
+        let url =
+            expect(&lines, |line| line.split_once(" dashboard: ").map(|(_, url)| url.to_owned()));
+        let password =
+            expect(&lines, |line| line.strip_prefix("admin password: ").map(str::to_owned));
+        Self { dir, url, password, settings, child }
     }
 
     pub fn login(&self) -> Client {
@@ -65,10 +54,8 @@ impl Dashboard {
         let address = self.url.strip_prefix("http://").unwrap().to_owned();
         let (child, lines) = spawn(self.dir.path(), &address, &self.settings);
         self.child = child;
-        let url = expect(&lines, |line| {
-            line.split_once(" dashboard: ")
-                .map(|(_, url)| url.to_owned())
-        });
+        let url =
+            expect(&lines, |line| line.split_once(" dashboard: ").map(|(_, url)| url.to_owned()));
         assert_eq!(url, self.url);
     }
 }
@@ -97,10 +84,7 @@ pub fn spawn(
     let stdout = BufReader::new(child.stdout.take().unwrap());
     let (tell, lines) = channel();
     thread::spawn(move || {
-        stdout
-            .lines()
-            .map_while(Result::ok)
-            .try_for_each(|line| tell.send(line))
+        stdout.lines().map_while(Result::ok).try_for_each(|line| tell.send(line))
     });
     (child, lines)
 }
@@ -109,9 +93,7 @@ pub fn spawn(
 #[track_caller]
 pub fn expect<T>(lines: &Receiver<String>, find: impl Fn(&str) -> Option<T>) -> T {
     loop {
-        let line = lines
-            .recv_timeout(Duration::from_secs(30))
-            .expect("the dashboard says more");
+        let line = lines.recv_timeout(Duration::from_secs(30)).expect("the dashboard says more");
         if let Some(found) = find(&line) {
             return found;
         }

@@ -3,6 +3,7 @@
 pub mod agent;
 pub mod browser;
 pub mod client;
+pub mod cutter;
 pub mod dashboard;
 pub mod old_agent;
 pub mod proxy;
@@ -52,8 +53,6 @@ pub fn nixfleet() -> std::process::Command {
             command.env_remove(name);
         }
     }
-    command
-        .env_remove("STATE_DIRECTORY")
-        .env_remove("INVOCATION_ID");
+    command.env_remove("STATE_DIRECTORY").env_remove("INVOCATION_ID");
     command
 }

@@ -25,9 +25,7 @@ impl OldAgent {
         let bearer = format!("Bearer {token}").parse().unwrap();
         request.headers_mut().insert("Authorization", bearer);
         let stream = TcpStream::connect(address).unwrap();
-        stream
-            .set_read_timeout(Some(Duration::from_secs(30)))
-            .unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
         match tungstenite::client(request, stream) {
             Ok((socket, _)) => Ok(Self {
                 socket,
@@ -54,10 +52,7 @@ impl OldAgent {
 
     /// Ends the link as a process that exits does.
     pub fn hang_up(&mut self) {
-        self.socket
-            .get_ref()
-            .shutdown(Shutdown::Both)
-            .expect("the link was open");
+        self.socket.get_ref().shutdown(Shutdown::Both).expect("the link was open");
     }
 
     pub fn register(&mut self) {
@@ -81,9 +76,7 @@ impl OldAgent {
     }
 
     pub fn send_text(&mut self, frame: &str) {
-        self.socket
-            .send(Message::text(frame))
-            .expect("the link is open");
+        self.socket.send(Message::text(frame)).expect("the link is open");
     }
 
     pub fn heartbeat(&mut self) {
@@ -129,10 +122,7 @@ impl OldAgent {
     #[track_caller]
     pub fn expect_command(&mut self, name: &str) {
         let message = self.receive();
-        assert_eq!(
-            message,
-            json!({ "type": "command", "payload": { "command": name } })
-        );
+        assert_eq!(message, json!({ "type": "command", "payload": { "command": name } }));
     }
 
     /// Waits until the dashboard closes the link; answers code and reason.

@@ -27,10 +27,7 @@ fn a_pull_that_reached_the_head_of_its_start_succeeds_though_the_head_moved_on()
     lab.remote(2, 1);
     let id = lab.starts(Operation::Pull);
     lab.remote(3, 1);
-    let report = Report {
-        checkout: Some(commit(2)),
-        ..Report::default()
-    };
+    let report = Report { checkout: Some(commit(2)), ..Report::default() };
     lab.ends(id, exited(0), report);
     assert_eq!(lab.last().state, State::Succeeded);
     assert_eq!(lab.row(), "ok out ok out out");
@@ -41,10 +38,7 @@ fn a_switch_that_left_another_commit_running_is_unverified_and_system_is_yellow(
     let mut lab = Lab::green();
     lab.remote(2, 1);
     lab.pulls(2, 1);
-    let report = Report {
-        system: Some(system(1, 1)),
-        ..Report::default()
-    };
+    let report = Report { system: Some(system(1, 1)), ..Report::default() };
     let switch = after(&mut lab, Operation::Switch, report);
     assert_eq!(switch.state, State::Unverified);
     assert!(lab.row().starts_with("ok ok ok out"), "{}", lab.row());
@@ -58,13 +52,7 @@ fn a_switch_is_verified_by_facts_that_come_with_a_later_heartbeat() {
     let id = lab.starts(Operation::Switch);
     lab.ends(id, exited(0), Report::default());
     assert_eq!(lab.state.command().map(|c| c.state), Some(State::Verifying));
-    lab.beat(
-        Report {
-            system: Some(system(2, 2)),
-            ..Report::default()
-        },
-        None,
-    );
+    lab.beat(Report { system: Some(system(2, 2)), ..Report::default() }, None);
     assert_eq!(lab.last().state, State::Succeeded);
     assert_eq!(lab.row(), "ok ok ok ok out");
 }
@@ -77,10 +65,7 @@ fn an_agent_that_is_not_the_one_of_the_new_system_is_stale() {
     lab.connects(registration.clone());
     let mut new = system(2, 1);
     new.agent_path = Some("/nix/store/new-nixfleet".into());
-    let report = Report {
-        system: Some(new),
-        ..Report::default()
-    };
+    let report = Report { system: Some(new), ..Report::default() };
     let switch = after(&mut lab, Operation::Switch, report);
     assert_eq!(switch.state, State::Unverified);
     assert_eq!(switch.reason.as_deref(), Some("stale agent binary"));
@@ -100,14 +85,7 @@ fn an_agent_that_is_restarted_late_by_the_switch_is_fresh() {
     let mut new = system(2, 1);
     new.agent_path = Some("/nix/store/new-nixfleet".into());
     let id = lab.starts(Operation::Switch);
-    lab.ends(
-        id,
-        exited(0),
-        Report {
-            system: Some(new),
-            ..Report::default()
-        },
-    );
+    lab.ends(id, exited(0), Report { system: Some(new), ..Report::default() });
     assert_eq!(lab.state.command().map(|c| c.state), Some(State::Verifying));
     registration.report.binary.store_path = Some("/nix/store/new-nixfleet".into());
     lab.connects(registration);
@@ -126,16 +104,10 @@ fn a_run_that_ended_well_but_reported_too_few_tests_is_unverified() {
         duration_ms: 1,
         output: String::new(),
     };
-    lab.apply(HostEvent::TestEnded {
-        about: About::Id(id),
-        result,
-    });
+    lab.apply(HostEvent::TestEnded { about: About::Id(id), result });
     lab.ends(id, exited(0), Report::default());
     assert_eq!(lab.last().state, State::Unverified);
-    assert_eq!(
-        lab.last().reason.as_deref(),
-        Some("Only 1 of 8 tests were reported.")
-    );
+    assert_eq!(lab.last().reason.as_deref(), Some("Only 1 of 8 tests were reported."));
 }
 
 #[test]
@@ -150,11 +122,7 @@ fn a_reboot_ends_when_the_host_is_back_with_a_later_boot_time() {
     let id = lab.starts(Operation::Reboot);
     // A mere reconnect is no reboot.
     boot(&mut lab, 1000);
-    assert!(
-        lab.state
-            .find(id)
-            .is_some_and(|c| c.state == State::Verifying)
-    );
+    assert!(lab.state.find(id).is_some_and(|c| c.state == State::Verifying));
     boot(&mut lab, 2000);
     assert_eq!(lab.last().state, State::Succeeded);
 }
@@ -162,10 +130,7 @@ fn a_reboot_ends_when_the_host_is_back_with_a_later_boot_time() {
 #[test]
 fn a_rollback_that_left_the_same_generation_running_is_unverified() {
     let mut lab = Lab::green();
-    let report = Report {
-        system: Some(system(1, 1)),
-        ..Report::default()
-    };
+    let report = Report { system: Some(system(1, 1)), ..Report::default() };
     let rollback = after(&mut lab, Operation::Rollback, report);
     assert_eq!(rollback.state, State::Unverified);
     assert_eq!(rollback.reason.as_deref(), Some("Generation 1 still runs."));

@@ -36,16 +36,8 @@ fn system(n: u64, from: u32) -> SystemFacts {
 }
 
 fn exited(exit_code: i32) -> Outcome {
-    let kind = if exit_code == 0 {
-        OutcomeKind::Exited
-    } else {
-        OutcomeKind::Failed
-    };
-    Outcome {
-        kind,
-        exit_code,
-        message: None,
-    }
+    let kind = if exit_code == 0 { OutcomeKind::Exited } else { OutcomeKind::Failed };
+    Outcome { kind, exit_code, message: None }
 }
 
 /// One host, its clock, and what came out of its last event.
@@ -62,12 +54,8 @@ impl Lab {
     fn new() -> Self {
         let desired = Arc::new(Desired::NotYetFetched);
         let state = HostState::new(HostId::parse("web").unwrap(), "web", desired);
-        let mut lab = Self {
-            state,
-            now: Timestamp::from_secs(1_000_000),
-            ids: 0,
-            effects: Vec::new(),
-        };
+        let mut lab =
+            Self { state, now: Timestamp::from_secs(1_000_000), ids: 0, effects: Vec::new() };
         lab.remote(1, 1);
         lab
     }
@@ -101,11 +89,7 @@ impl Lab {
             Status::Working => "wrk",
             Status::Unknown => "unk",
         };
-        self.state
-            .snapshot()
-            .row
-            .map(|verdict| short(verdict.status))
-            .join(" ")
+        self.state.snapshot().row.map(|verdict| short(verdict.status)).join(" ")
     }
 
     /// What a compartment says; 0 is Agent.
@@ -128,20 +112,14 @@ impl Lab {
 
     fn remote_fails(&mut self) {
         let last_known = self.state.desired.known().cloned();
-        let desired = Desired::Unavailable {
-            since: self.now,
-            reason: "HTTP 403".into(),
-            last_known,
-        };
+        let desired =
+            Desired::Unavailable { since: self.now, reason: "HTTP 403".into(), last_known };
         self.apply(HostEvent::DesiredChanged(Arc::new(desired)));
     }
 
     fn registration(&self, version: &str) -> Registration {
         Registration {
-            profile: HostProfile {
-                hostname: "web".into(),
-                ..HostProfile::default()
-            },
+            profile: HostProfile { hostname: "web".into(), ..HostProfile::default() },
             version: Some(version.into()),
             protocol: Some(4),
             jobs: Some(Vec::new()),
@@ -151,10 +129,7 @@ impl Lab {
 
     fn connects(&mut self, registration: Registration) {
         let registration = Box::new(registration);
-        self.apply(HostEvent::Connected {
-            registration,
-            known: Vec::new(),
-        });
+        self.apply(HostEvent::Connected { registration, known: Vec::new() });
     }
 
     /// An agent of our version connects; its checkout is commit `at`, its lock is `with`.
@@ -163,19 +138,13 @@ impl Lab {
         registration.report.checkout = Some(commit(at));
         registration.report.lock = Some(lock(with));
         registration.profile.tests_auto_run = Some(false);
-        registration.report.tests = Some(TestSetup {
-            enabled: true,
-            auto_run: false,
-            count: Some(8),
-        });
+        registration.report.tests =
+            Some(TestSetup { enabled: true, auto_run: false, count: Some(8) });
         self.connects(registration);
     }
 
     fn beat(&mut self, report: Report, work: Option<Work>) {
-        self.apply(HostEvent::Heartbeat {
-            report: Box::new(report),
-            work,
-        });
+        self.apply(HostEvent::Heartbeat { report: Box::new(report), work });
     }
 
     /// A click that is accepted and started; answers the command's id.
@@ -186,16 +155,8 @@ impl Lab {
     }
 
     fn asks(&mut self, op: Operation, queue: bool) -> Result<Command, Refusal> {
-        let args = Args {
-            confirmed: Some(true),
-            ..Args::default()
-        };
-        self.apply(HostEvent::Requested {
-            op,
-            args,
-            queue,
-            by: "admin".into(),
-        });
+        let args = Args { confirmed: Some(true), ..Args::default() };
+        self.apply(HostEvent::Requested { op, args, queue, by: "admin".into() });
         let answer = self.effects.iter().find_map(|effect| match effect {
             HostEffect::Answer(answer) => Some((**answer).clone()),
             _ => None,
@@ -204,33 +165,19 @@ impl Lab {
     }
 
     fn ends(&mut self, id: CommandId, outcome: Outcome, report: Report) {
-        self.apply(HostEvent::Ended {
-            about: About::Id(id),
-            outcome,
-            report: Box::new(report),
-        });
+        self.apply(HostEvent::Ended { about: About::Id(id), outcome, report: Box::new(report) });
     }
 
     fn pulls(&mut self, at: u32, with: u32) {
         let id = self.starts(Operation::Pull);
-        let report = Report {
-            checkout: Some(commit(at)),
-            lock: Some(lock(with)),
-            ..Report::default()
-        };
+        let report =
+            Report { checkout: Some(commit(at)), lock: Some(lock(with)), ..Report::default() };
         self.ends(id, exited(0), report);
     }
 
     fn deploys(&mut self, op: Operation, outcome: Outcome, after: SystemFacts) {
         let id = self.starts(op);
-        self.ends(
-            id,
-            outcome,
-            Report {
-                system: Some(after),
-                ..Report::default()
-            },
-        );
+        self.ends(id, outcome, Report { system: Some(after), ..Report::default() });
     }
 
     fn switches(&mut self, after: SystemFacts) {
@@ -241,27 +188,17 @@ impl Lab {
     fn tests(&mut self, pass: bool) {
         let id = self.starts(Operation::Test);
         for index in 1..=8 {
-            let outcome = if pass || index != 3 {
-                TestCaseOutcome::Passed
-            } else {
-                TestCaseOutcome::Failed
-            };
+            let outcome =
+                if pass || index != 3 { TestCaseOutcome::Passed } else { TestCaseOutcome::Failed };
             let result = TestResult {
                 index,
                 total: 8,
-                name: if index == 3 {
-                    "GPU acceleration".into()
-                } else {
-                    format!("Test {index}")
-                },
+                name: if index == 3 { "GPU acceleration".into() } else { format!("Test {index}") },
                 outcome,
                 duration_ms: 5,
                 output: String::new(),
             };
-            self.apply(HostEvent::TestEnded {
-                about: About::Id(id),
-                result,
-            });
+            self.apply(HostEvent::TestEnded { about: About::Id(id), result });
         }
         self.ends(id, exited(i32::from(!pass)), Report::default());
     }

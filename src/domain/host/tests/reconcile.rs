@@ -3,10 +3,7 @@
 use super::*;
 
 fn working(name: &str, id: Option<CommandId>) -> Option<Work> {
-    Some(Work {
-        id,
-        name: name.into(),
-    })
+    Some(Work { id, name: name.into() })
 }
 
 fn id(n: u128) -> CommandId {
@@ -24,14 +21,7 @@ fn a_command_that_the_dashboard_does_not_know_is_adopted_and_shown() {
     );
     assert_eq!(command.requested_by, "agent");
     assert_eq!(lab.row(), "ok ok ok wrk ok");
-    lab.ends(
-        id(900),
-        exited(0),
-        Report {
-            system: Some(system(2, 1)),
-            ..Report::default()
-        },
-    );
+    lab.ends(id(900), exited(0), Report { system: Some(system(2, 1)), ..Report::default() });
     assert_eq!(lab.row(), "ok ok ok ok out");
 }
 
@@ -45,21 +35,8 @@ fn what_the_agent_does_not_run_and_did_not_end_is_lost_after_two_heartbeats() {
     assert_eq!(lab.last().state, State::Lost);
     assert!(lab.state.command().is_none());
     // Its true outcome may come late.
-    lab.ends(
-        switch,
-        exited(0),
-        Report {
-            system: Some(system(2, 1)),
-            ..Report::default()
-        },
-    );
-    lab.beat(
-        Report {
-            system: Some(system(2, 1)),
-            ..Report::default()
-        },
-        None,
-    );
+    lab.ends(switch, exited(0), Report { system: Some(system(2, 1)), ..Report::default() });
+    lab.beat(Report { system: Some(system(2, 1)), ..Report::default() }, None);
     assert_eq!(lab.last().state, State::Succeeded);
 }
 
@@ -82,11 +59,8 @@ fn the_outcome_of_another_command_changes_nothing_and_is_recorded() {
     let mut lab = Lab::green();
     let switch = lab.starts(Operation::Switch);
     let before = lab.state.facts.clone();
-    let lies = Report {
-        checkout: Some(commit(9)),
-        system: Some(system(9, 9)),
-        ..Report::default()
-    };
+    let lies =
+        Report { checkout: Some(commit(9)), system: Some(system(9, 9)), ..Report::default() };
     lab.ends(id(900), exited(1), lies);
     assert_eq!(lab.state.facts, before);
     assert_eq!(lab.state.command().map(|c| c.id), Some(switch));
@@ -99,16 +73,8 @@ fn an_exit_code_out_of_range_is_recorded_and_ends_nothing() {
     let switch = lab.starts(Operation::Switch);
     for code in [i32::MIN, -2, 256, i32::MAX] {
         lab.ends(switch, exited(code), Report::default());
-        assert_eq!(
-            lab.state.command().map(|c| c.state),
-            Some(State::Running),
-            "{code}"
-        );
-        assert!(
-            lab.recorded()[0].contains("out of range"),
-            "{:?}",
-            lab.recorded()
-        );
+        assert_eq!(lab.state.command().map(|c| c.state), Some(State::Running), "{code}");
+        assert!(lab.recorded()[0].contains("out of range"), "{:?}", lab.recorded());
     }
 }
 
@@ -117,19 +83,9 @@ fn instants_in_the_future_are_recorded_and_not_believed() {
     let mut lab = Lab::green();
     let mut later = system(1, 1);
     later.activated_at = Some(lab.now.shifted(1000 * 3600 * 24 * 365));
-    lab.beat(
-        Report {
-            system: Some(later),
-            ..Report::default()
-        },
-        None,
-    );
+    lab.beat(Report { system: Some(later), ..Report::default() }, None);
     assert_eq!(lab.state.facts.system.activated_at, None);
-    assert!(
-        lab.recorded()[0].contains("in the future"),
-        "{:?}",
-        lab.recorded()
-    );
+    assert!(lab.recorded()[0].contains("in the future"), "{:?}", lab.recorded());
     let mut registration = lab.registration(DASHBOARD_VERSION);
     registration.profile.boot_time = Some(lab.now.shifted(1000 * 3600 * 24 * 365));
     lab.connects(registration);
@@ -155,10 +111,7 @@ fn a_message_that_lacks_every_field_changes_no_fact() {
     let mut lab = Lab::green();
     let before = lab.state.facts.clone();
     lab.beat(Report::default(), None);
-    let registration = Registration {
-        protocol: Some(4),
-        ..Registration::default()
-    };
+    let registration = Registration { protocol: Some(4), ..Registration::default() };
     lab.connects(registration);
     assert_eq!(lab.state.facts, before);
 }
@@ -167,33 +120,18 @@ fn a_message_that_lacks_every_field_changes_no_fact() {
 fn queued_commands_wait_run_one_after_the_other_and_can_be_taken_back() {
     let mut lab = Lab::green();
     lab.apply(HostEvent::Disconnected);
-    assert_eq!(
-        lab.asks(Operation::Pull, false).unwrap_err().code,
-        "host_offline"
-    );
+    assert_eq!(lab.asks(Operation::Pull, false).unwrap_err().code, "host_offline");
     let pull = lab.asks(Operation::Pull, true).unwrap();
     let test = lab.asks(Operation::Test, true).unwrap();
     let dry = lab.asks(Operation::DryRun, true).unwrap();
     assert_eq!(pull.state, State::Queued);
-    assert_eq!(
-        lab.asks(Operation::Pull, true).unwrap_err().code,
-        "host_busy"
-    );
-    lab.apply(HostEvent::StopRequested {
-        id: dry.id,
-        by: "admin".into(),
-    });
+    assert_eq!(lab.asks(Operation::Pull, true).unwrap_err().code, "host_busy");
+    lab.apply(HostEvent::StopRequested { id: dry.id, by: "admin".into() });
     assert_eq!(lab.last().state, State::Cancelled);
     lab.connects(lab.registration(DASHBOARD_VERSION));
-    assert_eq!(
-        lab.state.command().map(|c| (c.id, c.state)),
-        Some((pull.id, State::Sent))
-    );
+    assert_eq!(lab.state.command().map(|c| (c.id, c.state)), Some((pull.id, State::Sent)));
     lab.ends(pull.id, exited(0), Report::default());
-    assert_eq!(
-        lab.state.command().map(|c| (c.id, c.state)),
-        Some((test.id, State::Sent))
-    );
+    assert_eq!(lab.state.command().map(|c| (c.id, c.state)), Some((test.id, State::Sent)));
 }
 
 #[test]
@@ -202,11 +140,7 @@ fn a_queued_command_expires_after_a_day() {
     lab.apply(HostEvent::Disconnected);
     let pull = lab.asks(Operation::Pull, true).unwrap().id;
     lab.waits(24 * 3600 - 60);
-    assert!(
-        lab.state
-            .find(pull)
-            .is_some_and(|c| c.state == State::Queued)
-    );
+    assert!(lab.state.find(pull).is_some_and(|c| c.state == State::Queued));
     lab.waits(120);
     assert_eq!((lab.last().id, lab.last().state), (pull, State::Expired));
 }
@@ -234,10 +168,7 @@ fn a_long_run_is_pointed_at_then_overdue_and_can_be_given_more_time() {
     lab.waits(10 * 60);
     assert_eq!(lab.state.command().unwrap().state, State::Overdue);
     assert_eq!(lab.row(), "ok ok ok wrk ok");
-    lab.apply(HostEvent::ExtendRequested {
-        id: switch,
-        by: "admin".into(),
-    });
+    lab.apply(HostEvent::ExtendRequested { id: switch, by: "admin".into() });
     assert_eq!(lab.state.command().unwrap().state, State::Running);
     lab.waits(29 * 60);
     assert_eq!(lab.state.command().unwrap().state, State::Running);
@@ -253,17 +184,9 @@ fn a_clock_that_jumps_makes_nothing_overdue_and_nothing_eternal() {
         lab.now = lab.now.shifted(day);
         lab.apply(HostEvent::ClockJumped(day));
         lab.waits(59 * 60);
-        assert_eq!(
-            lab.state.command().map(|c| c.state),
-            Some(State::Running),
-            "{day}"
-        );
+        assert_eq!(lab.state.command().map(|c| c.state), Some(State::Running), "{day}");
         lab.waits(2 * 60);
-        assert_eq!(
-            lab.state.command().map(|c| c.state),
-            Some(State::Overdue),
-            "{day}"
-        );
+        assert_eq!(lab.state.command().map(|c| c.state), Some(State::Overdue), "{day}");
     }
 }
 
@@ -274,10 +197,7 @@ fn a_switch_of_a_3x_agent_that_never_comes_back_is_not_green() {
     (old.protocol, old.jobs) = (None, None);
     old.report.checkout = Some(commit(1));
     old.report.lock = Some(lock(1));
-    old.report.binary = AgentBinary {
-        binary_hash: Some("a".into()),
-        ..AgentBinary::default()
-    };
+    old.report.binary = AgentBinary { binary_hash: Some("a".into()), ..AgentBinary::default() };
     lab.connects(old);
     let switch = lab.asks(Operation::Switch, false).unwrap().id;
     lab.beat(Report::default(), working("switch", None));
@@ -288,9 +208,6 @@ fn a_switch_of_a_3x_agent_that_never_comes_back_is_not_green() {
     });
     lab.apply(HostEvent::Disconnected);
     lab.waits(100);
-    assert_eq!(
-        (lab.last().id, lab.last().state),
-        (switch, State::Unverified)
-    );
+    assert_eq!((lab.last().id, lab.last().state), (switch, State::Unverified));
     assert_eq!(lab.row(), "out ok ok out out");
 }

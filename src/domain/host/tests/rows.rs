@@ -13,16 +13,8 @@ fn failed_build() -> Lab {
 
 /// The table, in its order. Columns: Agent, Git, Lock, System, Tests.
 const TABLE: &[Situation] = &[
-    (
-        "fresh host, nothing reported, remote known",
-        Lab::new,
-        "unk unk unk unk unk",
-    ),
-    (
-        "everything current, tests passed",
-        Lab::green,
-        "ok ok ok ok ok",
-    ),
+    ("fresh host, nothing reported, remote known", Lab::new, "unk unk unk unk unk"),
+    ("everything current, tests passed", Lab::green, "ok ok ok ok ok"),
     (
         "remote got a commit that left flake.lock alone",
         || {
@@ -108,11 +100,7 @@ const TABLE: &[Situation] = &[
         },
         "ok ok ok ok out",
     ),
-    (
-        "switch failed to build (what runs did not change)",
-        failed_build,
-        "ok ok ok err ok",
-    ),
+    ("switch failed to build (what runs did not change)", failed_build, "ok ok ok err ok"),
     (
         "switch failed while activating (what runs changed)",
         || {
@@ -210,15 +198,8 @@ fn messages_name_the_two_values_that_were_compared() {
         lab.says(1),
         "Not the head of origin/main (host 1111111, latest 2222222). Pull to update."
     );
-    let relation = Some(Relation::Behind {
-        commits: 3,
-        lock_commits: 2,
-    });
-    lab.apply(HostEvent::Compared {
-        host: commit(1),
-        head: commit(2),
-        relation,
-    });
+    let relation = Some(Relation::Behind { commits: 3, lock_commits: 2 });
+    lab.apply(HostEvent::Compared { host: commit(1), head: commit(2), relation });
     assert_eq!(
         lab.says(1),
         "3 commits behind origin/main (host 1111111, latest 2222222). Pull to update."
@@ -236,25 +217,16 @@ fn a_failed_fetch_is_quoted_wherever_it_keeps_a_proof_away() {
     let mut lab = Lab::green();
     lab.remote_fails();
     for compartment in 1..=4 {
-        assert!(
-            lab.says(compartment).contains("HTTP 403"),
-            "{}",
-            lab.says(compartment)
-        );
+        assert!(lab.says(compartment).contains("HTTP 403"), "{}", lab.says(compartment));
     }
-    assert!(
-        lab.says(3)
-            .starts_with("Cannot verify against the remote: ")
-    );
+    assert!(lab.says(3).starts_with("Cannot verify against the remote: "));
 }
 
 #[test]
 fn a_host_without_a_configured_remote_is_told_which_setting_is_missing() {
     let mut lab = Lab::green();
     let setting = "NIXFLEET_SOURCE".to_owned();
-    lab.apply(HostEvent::DesiredChanged(Arc::new(
-        Desired::NotConfigured { setting },
-    )));
+    lab.apply(HostEvent::DesiredChanged(Arc::new(Desired::NotConfigured { setting })));
     assert_eq!(lab.row(), "ok err err out out");
     assert!(lab.says(1).contains("NIXFLEET_SOURCE"), "{}", lab.says(1));
 }
@@ -263,8 +235,7 @@ fn a_host_without_a_configured_remote_is_told_which_setting_is_missing() {
 fn a_failure_says_its_last_error_line_and_failed_tests_their_name() {
     let mut lab = Lab::green();
     let id = lab.starts(Operation::Switch);
-    lab.state
-        .output(Some(id), Some(1), 1, Some("error: attribute 'foo' missing"));
+    lab.state.output(Some(id), Some(1), 1, Some("error: attribute 'foo' missing"));
     lab.ends(id, exited(1), Report::default());
     assert_eq!(lab.says(3), "Switch failed: error: attribute 'foo' missing");
     let mut lab = Lab::green();
@@ -287,34 +258,17 @@ fn a_system_that_was_changed_outside_nixfleet_is_yellow_and_needs_tests_again() 
     let mut lab = Lab::green();
     let mut outside = system(2, 1);
     outside.configuration_revision = None;
-    lab.beat(
-        Report {
-            system: Some(outside),
-            ..Report::default()
-        },
-        None,
-    );
+    lab.beat(Report { system: Some(outside), ..Report::default() }, None);
     assert_eq!(lab.row(), "ok ok ok out out");
     assert_eq!(lab.says(3), "Changed outside nixfleet");
 }
 
 #[test]
 fn stopped_and_timed_out_runs_count_as_failed_and_say_so() {
-    for (kind, words) in [
-        (OutcomeKind::Stopped, "stopped"),
-        (OutcomeKind::TimedOut, "too long"),
-    ] {
+    for (kind, words) in [(OutcomeKind::Stopped, "stopped"), (OutcomeKind::TimedOut, "too long")] {
         let mut lab = Lab::green();
         let id = lab.starts(Operation::Test);
-        lab.ends(
-            id,
-            Outcome {
-                kind,
-                exit_code: 130,
-                message: None,
-            },
-            Report::default(),
-        );
+        lab.ends(id, Outcome { kind, exit_code: 130, message: None }, Report::default());
         assert_eq!(lab.row(), "ok ok ok ok err");
         assert!(lab.says(4).contains(words), "{}", lab.says(4));
     }
@@ -324,18 +278,8 @@ fn stopped_and_timed_out_runs_count_as_failed_and_say_so() {
 fn tests_that_are_off_or_not_there_are_gray_and_say_so() {
     for (enabled, count, says) in [(false, 8, "Tests disabled"), (true, 0, "No tests found")] {
         let mut lab = Lab::green();
-        let tests = Some(TestSetup {
-            enabled,
-            auto_run: true,
-            count: Some(count),
-        });
-        lab.beat(
-            Report {
-                tests,
-                ..Report::default()
-            },
-            None,
-        );
+        let tests = Some(TestSetup { enabled, auto_run: true, count: Some(count) });
+        lab.beat(Report { tests, ..Report::default() }, None);
         assert_eq!(lab.row(), "ok ok ok ok unk");
         assert_eq!(lab.says(4), says);
     }
@@ -346,13 +290,7 @@ fn a_run_that_started_before_a_switch_does_not_count_after_it() {
     let mut lab = Lab::green();
     let id = lab.starts(Operation::Test);
     // Somebody switched by hand while the tests ran.
-    lab.beat(
-        Report {
-            system: Some(system(2, 1)),
-            ..Report::default()
-        },
-        None,
-    );
+    lab.beat(Report { system: Some(system(2, 1)), ..Report::default() }, None);
     lab.ends(id, exited(0), Report::default());
     assert_eq!(lab.row(), "ok ok ok ok out");
 }
@@ -369,11 +307,7 @@ fn an_open_update_pull_request_adds_words_and_changes_no_colour() {
     });
     lab.apply(HostEvent::DesiredChanged(Arc::new(Desired::Known(remote))));
     assert_eq!(lab.row(), "ok ok ok ok ok");
-    assert!(
-        lab.says(2).ends_with("Merge PR #42 to update."),
-        "{}",
-        lab.says(2)
-    );
+    assert!(lab.says(2).ends_with("Merge PR #42 to update."), "{}", lab.says(2));
 }
 
 #[test]
@@ -391,10 +325,6 @@ fn flake_locks_that_are_missing_on_one_side_or_both() {
         let mut known = lab.state.desired.known().unwrap().clone();
         known.lock = remote.clone();
         lab.apply(HostEvent::DesiredChanged(Arc::new(Desired::Known(known))));
-        assert_eq!(
-            lab.row().split(' ').nth(2),
-            Some(status),
-            "{host:?} against {remote:?}"
-        );
+        assert_eq!(lab.row().split(' ').nth(2), Some(status), "{host:?} against {remote:?}");
     }
 }

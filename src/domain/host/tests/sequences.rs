@@ -147,11 +147,7 @@ struct Player {
 
 impl Player {
     fn new() -> Self {
-        Self {
-            lab: Lab::new(),
-            stored: HashMap::new(),
-            previous: None,
-        }
+        Self { lab: Lab::new(), stored: HashMap::new(), previous: None }
     }
 
     fn find(&self, whose: Whose) -> Option<CommandId> {
@@ -159,10 +155,7 @@ impl Player {
         match whose {
             Whose::Current => state.command().map(|c| c.id),
             Whose::Last => state.last.as_ref().map(|c| c.id),
-            Whose::Queued => state
-                .live()
-                .find(|c| c.state == State::Queued)
-                .map(|c| c.id),
+            Whose::Queued => state.live().find(|c| c.state == State::Queued).map(|c| c.id),
             Whose::Foreign => Some(CommandId(Uuid::from_u128(1 << 100))),
             Whose::ByName(_) | Whose::Nameless => None,
         }
@@ -171,9 +164,7 @@ impl Player {
     fn about(&self, whose: Whose) -> About {
         match whose {
             Whose::ByName(op) => About::Name(op.name().to_owned()),
-            _ => self
-                .find(whose)
-                .map_or(About::Name(String::new()), About::Id),
+            _ => self.find(whose).map_or(About::Name(String::new()), About::Id),
         }
     }
 
@@ -184,43 +175,25 @@ impl Player {
             Whose::ByName(op) => op.name(),
             _ => known.map_or("pull", Operation::name),
         };
-        Work {
-            id,
-            name: name.to_owned(),
-        }
+        Work { id, name: name.to_owned() }
     }
 
     fn event(&self, step: &Step) -> Option<HostEvent> {
         let id_of = |whose: Whose| self.find(whose);
         Some(match step.clone() {
-            Step::Connect {
-                protocol,
-                running,
-                finished,
-                facts,
-            } => {
+            Step::Connect { protocol, running, finished, facts } => {
                 let mut registration = self.lab.registration(DASHBOARD_VERSION);
                 registration.protocol = (protocol != 3).then_some(protocol);
                 registration.report = report(facts);
                 let jobs = [(running, true), (finished, false)].into_iter();
                 let jobs = jobs.filter_map(|(whose, running)| {
                     let id = id_of(whose?)?;
-                    Some(Job {
-                        id,
-                        op: self.stored.get(&id).map(|c| c.op),
-                        running,
-                    })
+                    Some(Job { id, op: self.stored.get(&id).map(|c| c.op), running })
                 });
                 registration.jobs = (protocol != 3).then(|| jobs.collect());
                 let known = registration.jobs.iter().flatten();
-                let known = known
-                    .filter_map(|job| self.stored.get(&job.id))
-                    .cloned()
-                    .collect();
-                HostEvent::Connected {
-                    registration: Box::new(registration),
-                    known,
-                }
+                let known = known.filter_map(|job| self.stored.get(&job.id)).cloned().collect();
+                HostEvent::Connected { registration: Box::new(registration), known }
             }
             Step::Disconnect => HostEvent::Disconnected,
             Step::Heartbeat { works, facts } => HostEvent::Heartbeat {
@@ -233,59 +206,35 @@ impl Player {
                 reason: "no".to_owned(),
                 work: instead.map(|whose| self.work(whose)),
             },
-            Step::Ended {
-                whose,
-                kind,
-                code,
-                facts,
-            } => HostEvent::Ended {
+            Step::Ended { whose, kind, code, facts } => HostEvent::Ended {
                 about: self.about(whose),
-                outcome: Outcome {
-                    kind,
-                    exit_code: code,
-                    message: None,
-                },
+                outcome: Outcome { kind, exit_code: code, message: None },
                 report: Box::new(report(facts)),
             },
-            Step::Progress(whose) => HostEvent::Progress {
-                about: self.about(whose),
-                text: "Test 1 of 4".to_owned(),
-            },
+            Step::Progress(whose) => {
+                HostEvent::Progress { about: self.about(whose), text: "Test 1 of 4".to_owned() }
+            }
             Step::TestEnded { whose, index, pass } => HostEvent::TestEnded {
                 about: self.about(whose),
                 result: TestResult {
                     index,
                     total: 4,
                     name: "a test".to_owned(),
-                    outcome: if pass {
-                        TestCaseOutcome::Passed
-                    } else {
-                        TestCaseOutcome::Failed
-                    },
+                    outcome: if pass { TestCaseOutcome::Passed } else { TestCaseOutcome::Failed },
                     duration_ms: 1,
                     output: String::new(),
                 },
             },
             Step::Ask { op, queue } => {
-                let args = Args {
-                    confirmed: Some(true),
-                    ..Args::default()
-                };
-                HostEvent::Requested {
-                    op,
-                    args,
-                    queue,
-                    by: "admin".to_owned(),
-                }
+                let args = Args { confirmed: Some(true), ..Args::default() };
+                HostEvent::Requested { op, args, queue, by: "admin".to_owned() }
             }
-            Step::Stop(whose) => HostEvent::StopRequested {
-                id: id_of(whose)?,
-                by: "admin".to_owned(),
-            },
-            Step::Extend(whose) => HostEvent::ExtendRequested {
-                id: id_of(whose)?,
-                by: "admin".to_owned(),
-            },
+            Step::Stop(whose) => {
+                HostEvent::StopRequested { id: id_of(whose)?, by: "admin".to_owned() }
+            }
+            Step::Extend(whose) => {
+                HostEvent::ExtendRequested { id: id_of(whose)?, by: "admin".to_owned() }
+            }
             Step::Again => {
                 let mut event = self.previous.clone()?;
                 if let HostEvent::Connected { known, .. } = &mut event {
@@ -332,12 +281,8 @@ impl Player {
             About::Name(_) => None,
         };
         let id = match event {
-            HostEvent::Heartbeat {
-                work: Some(work), ..
-            }
-            | HostEvent::Rejected {
-                work: Some(work), ..
-            } => work.id,
+            HostEvent::Heartbeat { work: Some(work), .. }
+            | HostEvent::Rejected { work: Some(work), .. } => work.id,
             HostEvent::Rejected { about: a, .. }
             | HostEvent::Ended { about: a, .. }
             | HostEvent::Progress { about: a, .. }
@@ -367,11 +312,8 @@ impl Player {
     fn restart(&mut self) {
         let state = &self.lab.state;
         let stored: Vec<&Command> = self.stored.values().collect();
-        let mut live: Vec<Command> = stored
-            .iter()
-            .filter(|c| !c.state.is_terminal())
-            .map(|c| (*c).clone())
-            .collect();
+        let mut live: Vec<Command> =
+            stored.iter().filter(|c| !c.state.is_terminal()).map(|c| (*c).clone()).collect();
         live.sort_by_key(|c| c.id);
         let latest = stored.iter().max_by_key(|c| c.id);
         let restored = Restored {
@@ -380,9 +322,7 @@ impl Player {
             facts: state.facts.clone(),
             last_seen: state.last_seen,
             live,
-            last: latest
-                .filter(|c| c.state.is_terminal())
-                .map(|c| (*c).clone()),
+            last: latest.filter(|c| c.state.is_terminal()).map(|c| (*c).clone()),
             results: Vec::new(),
         };
         self.lab.effects.clear();
@@ -394,18 +334,13 @@ impl Player {
 
     fn check(&self, step: &Step, before: &Lab) {
         let state = &self.lab.state;
-        let busy: Vec<&Command> = state
-            .live()
-            .filter(|c| c.op.rules().exclusive && c.state.is_active())
-            .collect();
+        let busy: Vec<&Command> =
+            state.live().filter(|c| c.op.rules().exclusive && c.state.is_active()).collect();
         assert!(busy.len() <= 1, "two exclusive commands: {busy:#?}");
         for command in state.live() {
             assert!(!command.state.is_terminal(), "live and over: {command:#?}");
             let users_turn = command.state == State::Overdue && state.online;
-            assert!(
-                users_turn || command.due().is_some(),
-                "no deadline: {command:#?}"
-            );
+            assert!(users_turn || command.due().is_some(), "no deadline: {command:#?}");
             assert_eq!(
                 self.stored.get(&command.id).map(|c| c.state),
                 Some(command.state),
@@ -414,11 +349,7 @@ impl Player {
         }
         if matches!(step, Step::Disconnect) {
             let statuses = |lab: &Lab| lab.state.snapshot().row.map(|v| v.status);
-            assert_eq!(
-                statuses(before),
-                statuses(&self.lab),
-                "offline changes no status"
-            );
+            assert_eq!(statuses(before), statuses(&self.lab), "offline changes no status");
         }
         self.row_is_true();
     }
@@ -448,11 +379,7 @@ impl Player {
             assert_ne!(row[1].status, Status::Unknown, "gray for a failed fetch");
             assert_ne!(row[3].status, Status::Unknown, "gray for a failed fetch");
         }
-        assert_eq!(
-            row,
-            state.snapshot().row,
-            "the same facts give the same row"
-        );
+        assert_eq!(row, state.snapshot().row, "the same facts give the same row");
     }
 
     /// Nothing happens any more but time.
@@ -465,10 +392,7 @@ impl Player {
             self.lab.apply(HostEvent::Tick);
             self.store();
         }
-        panic!(
-            "ticks without end: {:#?}",
-            self.lab.state.live().collect::<Vec<_>>()
-        );
+        panic!("ticks without end: {:#?}", self.lab.state.live().collect::<Vec<_>>());
     }
 }
 

@@ -68,18 +68,34 @@ function swap(fragment) {
 // ---- the log ----
 
 const lines = () => document.getElementById("log-lines");
+// While a log is fetched, what comes for it is held back: nothing is lost in between.
 let loading = null;
+let held = [];
 
 async function openLog(host) {
-  loading = host;
-  const answer = await fetch("/hosts/" + encodeURIComponent(host) + "/log");
-  if (!answer.ok || loading !== host) return;
-  const html = await answer.text();
+  const mine = {};
+  loading = mine;
+  held = [];
+  let html = null;
+  try {
+    const answer = await fetch("/hosts/" + encodeURIComponent(host) + "/log");
+    if (answer.ok) html = await answer.text();
+  } catch {
+    // The live connection is gone too; what comes after it opens the log again.
+  }
+  if (loading !== mine) return;
   loading = null;
   const panel = document.getElementById("log-panel");
-  if (panel) panel.outerHTML = html;
+  if (panel && html !== null) panel.outerHTML = html;
   follow();
   tick();
+  for (const frame of held) logFrame(frame);
+}
+
+function logFrame(frame) {
+  if (loading) held.push(frame);
+  else if (frame.type === "command_output") output(frame);
+  else complete(frame);
 }
 
 function follow() {
@@ -89,7 +105,7 @@ function follow() {
 
 function output(frame) {
   const box = lines();
-  if (!box || loading === frame.host || box.dataset.command !== frame.command_id) return;
+  if (!box || box.dataset.command !== frame.command_id) return;
   const last = Number(box.dataset.lastSeq);
   if (frame.first_seq + frame.count - 1 <= last) return;
   if (frame.first_seq <= last) { openLog(frame.host); return; }
@@ -130,8 +146,7 @@ function receive(frame) {
   version = frame.version;
   (frame.fragments || []).forEach(swap);
   if (frame.type === "command_queued" && document.getElementById("log-panel")) openLog(frame.host);
-  if (frame.type === "command_output") output(frame);
-  if (frame.type === "command_complete") complete(frame);
+  if (frame.type === "command_output" || frame.type === "command_complete") logFrame(frame);
 }
 
 function wantAll() {

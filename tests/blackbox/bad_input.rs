@@ -236,3 +236,26 @@ fn hostile_text_of_a_host_is_shown_as_text() {
         assert!(!html.contains("</style><script>"), "{page}");
     }
 }
+
+#[test]
+fn contradictions_of_an_agent_are_recorded_and_change_nothing() {
+    let (_dashboard, user, mut agent) = with_old_agent("web");
+    let pull = user.start("web", "pull");
+    agent.expect_command("pull");
+    let nobodys = "0190a5c4-0000-7000-8000-000000000000";
+    agent.send(
+        "status",
+        &json!({ "status": "ok", "command": "pull", "exit_code": 0, "command_id": nobodys }),
+    );
+    agent.send("status", &json!({ "status": "ok", "command": "pull", "exit_code": 70000 }));
+    agent.send(
+        "output_batch",
+        &json!({ "command_id": nobodys, "first_seq": 1, "lines": [{ "stream": "stdout", "text": "x" }] }),
+    );
+    wait_until("all of it is in the audit log", || {
+        let events = user.get("/api/events?host=web&category=protocol").json();
+        if events.as_array().unwrap().len() == 3 { Ok(()) } else { Err(events) }
+    });
+    assert_eq!(user.command(&pull)["state"], "sent");
+    assert_eq!(user.host("web")["generation"], "abc1234");
+}

@@ -133,3 +133,17 @@ fn logging_out_ends_the_session() {
     page.browser.go(&format!("{}/", page.dashboard.url));
     page.browser.wait_for("#password");
 }
+
+#[test]
+fn a_click_on_a_host_that_is_away_waits_for_it_and_the_row_says_so() {
+    let mut page = Page::open();
+    page.agent.kill_9();
+    page.browser.wait_for("#host-web[data-online=false]");
+    page.click("pull");
+    page.browser.wait_for_text("#host-web .activity", "waits for the host");
+    page.browser.pictures("fleet-waiting");
+    page.agent.start_again();
+    page.browser.wait_for_text("#log-outcome", "succeeded");
+    page.browser.wait_for("#host-web .activity:empty");
+    assert_eq!(page.browser.complaints(), [""; 0]);
+}

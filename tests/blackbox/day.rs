@@ -178,3 +178,53 @@ fn the_whole_story_of_a_command_can_be_read() {
     assert_eq!(json!(states), json!(["sent", "running", "verifying", "succeeded"]));
     assert_eq!(switch["requested_by"], "admin");
 }
+
+#[test]
+fn a_switch_that_takes_too_long_is_overdue_until_it_is_given_time_or_stopped() {
+    let repo = ConfigRepo::new();
+    let dashboard = Dashboard::start(&[
+        ("NIXFLEET_SOURCE", repo.remote().to_str().unwrap()),
+        ("NIXFLEET_TIME_LIMITS", "switch=1s"),
+    ]);
+    let user = dashboard.login();
+    let agent = Agent::start(&dashboard.url, "web", &repo.remote());
+    user.wait_for_row("web", "ok ok ok unk unk");
+    agent.set("gate");
+    let id = user.start("web", "switch");
+    user.wait_for_state(&id, "overdue");
+    assert_eq!(user.row("web"), "ok ok ok wrk unk");
+    let extended = user.post(&format!("/api/commands/{id}/extend"), &json!({}));
+    assert_eq!((extended.status, &extended.json()["state"]), (202, &json!("running")));
+    user.wait_for_state(&id, "overdue");
+    agent.set("go");
+    let switch = user.wait_for_state(&id, "succeeded");
+    let states: Vec<_> =
+        switch["transitions"].as_array().unwrap().iter().map(|t| t["state"].clone()).collect();
+    assert_eq!(
+        json!(states),
+        json!(["sent", "running", "overdue", "running", "overdue", "verifying", "succeeded"])
+    );
+}
+
+#[test]
+fn commands_for_a_host_that_is_away_wait_for_it_and_survive_the_dashboard() {
+    let mut day = Day::begin();
+    day.agent.kill_9();
+    day.user.wait_for_offline("web");
+    let ask = |op: &str| {
+        let answer = day.user.post("/api/hosts/web/commands", &json!({ "op": op, "queue": true }));
+        assert_eq!(answer.status, 202, "{answer:?}");
+        answer.json()["command_id"].as_str().unwrap().to_owned()
+    };
+    let (pull, test, taken_back) = (ask("pull"), ask("test"), ask("dry-run"));
+    assert_eq!(day.user.host("web")["waiting_commands"].as_array().unwrap().len(), 3);
+    day.user.post(&format!("/api/commands/{taken_back}/stop"), &json!({}));
+    day.user.wait_for_state(&taken_back, "cancelled");
+    day.dashboard.kill_9();
+    day.dashboard.start_again();
+    day.agent.start_again();
+    let user = day.dashboard.login();
+    user.wait_for_state(&pull, "succeeded");
+    user.wait_for_state(&test, "succeeded");
+    user.wait_for_row("web", "ok ok ok ok ok");
+}

@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod browser;
+mod cuts;
 mod day;
 mod demo;
 mod faults;

@@ -514,6 +514,9 @@ impl Turn<'_, '_> {
                         c.baseline = baseline;
                     }
                     self.step_id(next, &Event::HostOnline);
+                    if let Some(command) = self.state.find(next).cloned() {
+                        self.effects.push(HostEffect::Announce(Box::new(command)));
+                    }
                 }
                 Err(refusal) => {
                     self.step_id(next, &Event::Blocked(refusal.message));

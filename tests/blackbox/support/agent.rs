@@ -6,6 +6,9 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
 
 const REBUILD: &str = include_str!("rebuild.sh");
 
@@ -13,6 +16,13 @@ pub struct Agent {
     pub dir: tempfile::TempDir,
     settings: Vec<(String, String)>,
     child: Option<Child>,
+    manager: Option<Manager>,
+}
+
+/// Starts an agent again whenever it ends, as a service manager does.
+struct Manager {
+    thread: JoinHandle<()>,
+    over: Arc<AtomicBool>,
 }
 
 impl Agent {
@@ -45,20 +55,38 @@ impl Agent {
             settings.retain(|(known, _)| known != name);
             settings.push(((*name).to_owned(), (*value).to_owned()));
         }
-        let mut agent = Self { dir, settings, child: None };
+        let mut agent = Self { dir, settings, child: None, manager: None };
         agent.start_again();
         agent
     }
 
+    /// From now on it is started again whenever it ends. Its pid is always in the file
+    /// [`Self::pid_file`].
+    pub fn manage(&mut self) {
+        let mut child = self.child.take().expect("the agent runs");
+        let pid_file = self.pid_file();
+        fs::write(&pid_file, child.id().to_string()).unwrap();
+        let (settings, over) = (self.settings.clone(), Arc::new(AtomicBool::new(false)));
+        let seen = Arc::clone(&over);
+        let thread = thread::spawn(move || {
+            loop {
+                child.wait().unwrap();
+                if seen.load(Ordering::SeqCst) {
+                    return;
+                }
+                child = start(&settings);
+                fs::write(&pid_file, child.id().to_string()).unwrap();
+            }
+        });
+        self.manager = Some(Manager { thread, over });
+    }
+
+    pub fn pid_file(&self) -> PathBuf {
+        self.dir.path().join("agent.pid")
+    }
+
     pub fn start_again(&mut self) {
-        let child = nixfleet()
-            .arg("--agent")
-            .envs(self.settings.iter().map(|(k, v)| (k, v)))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
-        self.child = Some(child);
+        self.child = Some(start(&self.settings));
     }
 
     pub fn kill_9(&mut self) {
@@ -95,8 +123,29 @@ impl Agent {
     }
 }
 
+fn start(settings: &[(String, String)]) -> Child {
+    nixfleet()
+        .arg("--agent")
+        .envs(settings.iter().map(|(k, v)| (k, v)))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+/// As a power cut would, to whoever has the pid in a file.
+pub fn kill_9_of(pid_file: &Path) {
+    let pid = fs::read_to_string(pid_file).unwrap();
+    let _ = Command::new("kill").args(["-9", &pid]).stderr(Stdio::null()).status();
+}
+
 impl Drop for Agent {
     fn drop(&mut self) {
+        if let Some(manager) = self.manager.take() {
+            manager.over.store(true, Ordering::SeqCst);
+            kill_9_of(&self.pid_file());
+            let _ = manager.thread.join();
+        }
         if let Some(mut child) = self.child.take() {
             let _ = child.kill();
             let _ = child.wait();

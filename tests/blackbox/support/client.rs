@@ -68,7 +68,12 @@ impl Client {
         let token = between(&form.text, "name=\"csrf_token\" value=\"", "\"").expect("a token");
         let request = self.agent.post(format!("{}/login", self.base)).header("Cookie", guard);
         let request = request.content_type("application/x-www-form-urlencoded");
-        answer(request.send(format!("password={password}&csrf_token={token}")))
+        read(
+            request
+                .send(format!("password={password}&csrf_token={token}"))
+                .expect("the dashboard answers"),
+        )
+        .expect("the answer is text")
     }
 
     /// Forgets the page's token, as another site's form would.
@@ -78,11 +83,27 @@ impl Client {
     }
 
     pub fn get(&self, path: &str) -> Answer {
+        self.try_get(path).expect("the dashboard answers")
+    }
+
+    /// `None` while the dashboard is away.
+    pub fn try_get(&self, path: &str) -> Option<Answer> {
         let mut request = self.agent.get(format!("{}{path}", self.base));
         if let Some(cookie) = &self.cookie {
             request = request.header("Cookie", cookie);
         }
-        answer(request.call())
+        read(request.call().ok()?).ok()
+    }
+
+    /// As [`Self::post`]; `None` while the dashboard is away.
+    pub fn try_post(&self, path: &str, body: &Value) -> Option<Answer> {
+        self.try_post_text(path, &body.to_string())
+    }
+
+    /// As [`Self::row`]; `None` while the dashboard is away.
+    pub fn try_row(&self, name: &str) -> Option<String> {
+        let answer = self.try_get(&format!("/api/hosts/{name}"))?;
+        Some(row_of(&answer.json()))
     }
 
     pub fn post(&self, path: &str, body: &Value) -> Answer {
@@ -90,6 +111,10 @@ impl Client {
     }
 
     pub fn post_text(&self, path: &str, body: &str) -> Answer {
+        self.try_post_text(path, body).expect("the dashboard answers")
+    }
+
+    fn try_post_text(&self, path: &str, body: &str) -> Option<Answer> {
         let mut request = self.agent.post(format!("{}{path}", self.base));
         if let Some(cookie) = &self.cookie {
             request = request.header("Cookie", cookie);
@@ -97,7 +122,7 @@ impl Client {
         if let Some(csrf) = &self.csrf {
             request = request.header("X-CSRF-Token", csrf);
         }
-        answer(request.content_type("application/json").send(body))
+        read(request.content_type("application/json").send(body).ok()?).ok()
     }
 
     pub fn host(&self, name: &str) -> Value {
@@ -106,18 +131,7 @@ impl Client {
 
     /// The five statuses, as the acceptance table writes them.
     pub fn row(&self, name: &str) -> String {
-        let host = self.host(name);
-        let short = |compartment: &str| {
-            match host["update_status"][compartment]["status"].as_str().unwrap_or("none") {
-                "outdated" => "out",
-                "error" => "err",
-                "working" => "wrk",
-                "unknown" => "unk",
-                other => other,
-            }
-            .to_owned()
-        };
-        ["agent", "git", "lock", "system", "tests"].map(short).join(" ")
+        row_of(&self.host(name))
     }
 
     /// What a compartment says.
@@ -214,8 +228,22 @@ impl Client {
     }
 }
 
-fn answer(result: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Answer {
-    let mut response = result.expect("the dashboard answers");
+/// The five statuses of a host object.
+fn row_of(host: &Value) -> String {
+    let short = |compartment: &str| {
+        match host["update_status"][compartment]["status"].as_str().unwrap_or("none") {
+            "outdated" => "out",
+            "error" => "err",
+            "working" => "wrk",
+            "unknown" => "unk",
+            other => other,
+        }
+        .to_owned()
+    };
+    ["agent", "git", "lock", "system", "tests"].map(short).join(" ")
+}
+
+fn read(mut response: ureq::http::Response<ureq::Body>) -> Result<Answer, ureq::Error> {
     let cookies = response
         .headers()
         .get_all("set-cookie")
@@ -223,6 +251,6 @@ fn answer(result: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Answ
         .filter_map(|cookie| Some(cookie.to_str().ok()?.split(';').next()?.to_owned()))
         .collect();
     let status = response.status().as_u16();
-    let text = response.body_mut().read_to_string().expect("the answer is text");
-    Answer { status, text, cookies }
+    let text = response.body_mut().read_to_string()?;
+    Ok(Answer { status, text, cookies })
 }

@@ -184,20 +184,27 @@ function toast(text) {
   setTimeout(() => note.remove(), 8000);
 }
 
+// What failed is said, and what a click leads to where that is not seen on the page.
+function toastAnswer(ok, said) {
+  if (!ok) toast(said.error.message);
+  else if (said.next) toast(said.next);
+}
+
 async function act(button) {
   button.setAttribute("aria-busy", "true");
   try {
     const address = new URL(button.formAction);
     const path = "/api" + address.pathname;
     const queue = address.searchParams.has("queue");
-    const body = button.name === "op" ? JSON.stringify({ op: button.value, queue }) : "{}";
+    const { head, source } = button.dataset;
+    const body = JSON.stringify(button.name === "op" ? { op: button.value, queue } : { head, source });
     const answer = await fetch(path, {
       method: "POST",
       headers: { "Content-Type": "application/json", "X-CSRF-Token": csrf },
       body,
     });
     if (answer.status === 401) location.href = "/login";
-    else if (!answer.ok) toast((await answer.json()).error.message);
+    else toastAnswer(answer.ok, await answer.json());
   } catch {
     toast("The dashboard cannot be reached.");
   } finally {

@@ -344,6 +344,9 @@ impl Connection {
         if command.command == "stop" {
             return self.stop(command.command_id, socket).await;
         }
+        if matches!(command.command.as_str(), "refresh-all" | "refresh-lock" | "refresh-system") {
+            return self.beat(socket).await;
+        }
         let rejected = |reason: String| CommandRejected {
             reason,
             current_command: None,

@@ -48,6 +48,40 @@ pub enum SourceSetting {
     VersionJson(String),
 }
 
+/// One of the remotes that hosts follow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedSource {
+    /// Its name; `default` if none was given.
+    pub name: String,
+    /// Where it is.
+    pub setting: SourceSetting,
+    /// The branch of it that hosts follow.
+    pub branch: String,
+}
+
+/// Which pull requests update flake.lock: one of these is enough.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PullRequestRules {
+    /// Beginnings of their branches' names.
+    pub branches: Vec<String>,
+    /// Labels.
+    pub labels: Vec<String>,
+    /// Who opened them.
+    pub authors: Vec<String>,
+}
+
+impl Default for PullRequestRules {
+    /// What the update-flake-lock action and Renovate do.
+    fn default() -> Self {
+        let own = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect();
+        Self {
+            branches: own(&["update_flake_lock", "update-flake-lock", "renovate/lock-file"]),
+            labels: own(&["flake-update", "flake.lock"]),
+            authors: Vec::new(),
+        }
+    }
+}
+
 /// What the dashboard runs with.
 #[derive(Debug, Clone)]
 pub struct DashboardConfig {
@@ -65,10 +99,12 @@ pub struct DashboardConfig {
     pub session_secret: Option<Secret>,
     /// Shared enrolment token: whoever has it may create hosts.
     pub agent_token: Option<Secret>,
-    /// Where desired state comes from.
-    pub source: Option<SourceSetting>,
-    /// The branch of it that hosts follow.
-    pub branch: String,
+    /// Where desired state comes from. The first is for hosts that match none.
+    pub sources: Vec<NamedSource>,
+    /// Key that senders of webhooks sign with; without it there are none.
+    pub hook_secret: Option<Secret>,
+    /// Which pull requests update flake.lock.
+    pub pull_requests: PullRequestRules,
     /// Token for GitHub's API.
     pub github_token: Option<Secret>,
     /// Base URL of GitHub's API.

@@ -3,7 +3,10 @@
 //! Every setting is a flag and a variable; the flag wins. Secrets are variables or files,
 //! never flags. A bad setting names itself and what was expected.
 
-use super::{AgentConfig, DashboardConfig, Platform, Role, Secret, SourceSetting};
+use super::{
+    AgentConfig, DashboardConfig, NamedSource, Platform, PullRequestRules, Role, Secret,
+    SourceSetting,
+};
 use crate::domain::operation::TimeLimits;
 use clap::{ArgGroup, CommandFactory, FromArgMatches, Parser};
 use std::collections::BTreeMap;
@@ -51,11 +54,21 @@ struct Cli {
     #[arg(long, value_name = "URL", help_heading = "Dashboard")]
     base_url: Option<String>,
     /// Config repository: github:owner/repo, a git URL or path, or the URL of a version.json.
+    /// Several: name=source#branch, separated by semicolons; the first is the default.
     #[arg(long, value_name = "SOURCE", help_heading = "Dashboard")]
     source: Option<String>,
     /// Base URL of GitHub's API, for GitHub Enterprise.
     #[arg(long, value_name = "URL", help_heading = "Dashboard")]
     github_api: Option<String>,
+    /// Beginnings of the branches of pull requests that update flake.lock.
+    #[arg(long, value_name = "PREFIXES", help_heading = "Dashboard")]
+    pr_branches: Option<String>,
+    /// Labels of pull requests that update flake.lock.
+    #[arg(long, value_name = "LABELS", help_heading = "Dashboard")]
+    pr_labels: Option<String>,
+    /// Authors of pull requests that update flake.lock.
+    #[arg(long, value_name = "NAMES", help_heading = "Dashboard")]
+    pr_authors: Option<String>,
     /// Seconds for which an answer of the remote is used.
     #[arg(long, value_name = "SECONDS", help_heading = "Dashboard")]
     fetch_ttl: Option<String>,
@@ -289,8 +302,9 @@ impl Settings<'_> {
             totp_secret: self.secret("NIXFLEET_TOTP_SECRET")?,
             session_secret: self.secret("NIXFLEET_SESSION_SECRET")?,
             agent_token: self.secret("NIXFLEET_AGENT_TOKEN")?,
-            source: self.get(cli.source.as_ref(), "source", source)?,
-            branch: self.branch(cli)?,
+            sources: self.sources(cli)?,
+            hook_secret: self.secret("NIXFLEET_HOOK_SECRET")?,
+            pull_requests: self.pull_requests(cli)?,
             github_token: self.secret("NIXFLEET_GITHUB_TOKEN")?,
             github_api: api.unwrap_or_else(|| "https://api.github.com".to_owned()),
             fetch_ttl: ttl.unwrap_or(Duration::from_secs(5)),
@@ -299,6 +313,26 @@ impl Settings<'_> {
             event_retention: events.unwrap_or(day * 90),
             time_limits: limits.unwrap_or_default(),
             sync_interval: sync.unwrap_or(Duration::from_secs(30)),
+        })
+    }
+
+    fn sources(&self, cli: &Cli) -> Result<Vec<NamedSource>, CliError> {
+        let branch = self.branch(cli)?;
+        let list = self.get(cli.source.as_ref(), "source", |text| sources(text, &branch))?;
+        Ok(list.unwrap_or_default())
+    }
+
+    fn pull_requests(&self, cli: &Cli) -> Result<PullRequestRules, CliError> {
+        let branches = self.get(cli.pr_branches.as_ref(), "pr-branches", list)?;
+        let labels = self.get(cli.pr_labels.as_ref(), "pr-labels", list)?;
+        let authors = self.get(cli.pr_authors.as_ref(), "pr-authors", list)?;
+        if branches.is_none() && labels.is_none() && authors.is_none() {
+            return Ok(PullRequestRules::default());
+        }
+        Ok(PullRequestRules {
+            branches: branches.unwrap_or_default(),
+            labels: labels.unwrap_or_default(),
+            authors: authors.unwrap_or_default(),
         })
     }
 
@@ -497,6 +531,37 @@ fn is_local(url: &str) -> bool {
     ["127.", "localhost", "[::1]"].iter().any(|local| authority.starts_with(local))
 }
 
+/// Texts separated by commas.
+fn list(text: &str) -> Parsed<Vec<String>> {
+    let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+    Ok(parts.map(str::to_owned).collect())
+}
+
+/// `[name=]source[#branch]`, separated by semicolons or line feeds.
+fn sources(text: &str, branch: &str) -> Parsed<Vec<NamedSource>> {
+    let entries = text.split([';', '\n']).map(str::trim).filter(|entry| !entry.is_empty());
+    let mut list: Vec<NamedSource> = Vec::new();
+    for entry in entries {
+        let is_name = |name: &str| {
+            name.starts_with(|c: char| c.is_ascii_alphanumeric())
+                && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c))
+        };
+        let (name, rest) = match entry.split_once('=') {
+            Some((name, rest)) if is_name(name) => (name, rest),
+            _ => ("default", entry),
+        };
+        let (setting, branch) = match rest.rsplit_once('#') {
+            Some((setting, branch)) => (setting, branch_name(branch)?),
+            None => (rest, branch.to_owned()),
+        };
+        if list.iter().any(|known| known.name == name) {
+            return Err(format!("different names for different sources, not {name} twice"));
+        }
+        list.push(NamedSource { name: name.to_owned(), setting: source(setting)?, branch });
+    }
+    Ok(list)
+}
+
 fn source(text: &str) -> Parsed<SourceSetting> {
     let expected = "github:owner/repo, a git URL or path, or the URL of a version.json";
     if let Some(name) = text.strip_prefix("github:") {
@@ -550,7 +615,7 @@ mod tests {
             panic!("no dashboard")
         };
         assert_eq!(config.listen.to_string(), "127.0.0.1:8000");
-        assert_eq!((config.branch.as_str(), config.source), ("main", None));
+        assert_eq!(config.sources, []);
     }
 
     #[test]
@@ -649,5 +714,21 @@ mod tests {
                 let _ = read(&["--agent"], &variables);
             }
         }
+    }
+
+    #[test]
+    fn several_sources_have_names_and_branches() {
+        let list = sources(
+            "github:o/r; lab=https://x.example/lab.git#dev\nv=https://x.example/version.json",
+            "main",
+        )
+        .unwrap();
+        let named: Vec<_> = list.iter().map(|s| (s.name.as_str(), s.branch.as_str())).collect();
+        assert_eq!(named, [("default", "main"), ("lab", "dev"), ("v", "main")]);
+        assert_eq!(list[1].setting, SourceSetting::Git("https://x.example/lab.git".to_owned()));
+        assert!(sources("a=/x; a=/y", "main").is_err());
+        assert!(sources("/x#bad branch", "main").is_err());
+        let query = sources("https://x.example/r?a=b", "main").unwrap();
+        assert_eq!(query[0].name, "default");
     }
 }

@@ -1,5 +1,6 @@
 //! What actors of the dashboard say to each other and to the HTTP handlers.
 
+use crate::dashboard::sources::Reverted;
 use crate::domain::command::Command;
 use crate::domain::desired::Desired;
 use crate::domain::host::Refusal;
@@ -7,6 +8,7 @@ use crate::domain::ids::{CommandId, HostId};
 use crate::domain::operation::{Args, Operation};
 use crate::domain::snapshot::{HostSnapshot, Pulse};
 use crate::domain::test_report::TestResult;
+use crate::domain::timestamp::Timestamp;
 use crate::protocol::Line;
 use actix::Message;
 use std::collections::BTreeMap;
@@ -105,10 +107,41 @@ pub struct RemoveHost {
     pub by: String,
 }
 
-/// Fetches the remote anew and answers when that is done.
+/// Fetches the remote of a host anew, or all of them, and answers when that is done.
 #[derive(Message)]
-#[rtype(result = "Result<Arc<Desired>, RequestError>")]
-pub struct RefreshDesired;
+#[rtype(result = "Result<Remotes, RequestError>")]
+pub struct RefreshDesired(pub Option<HostId>);
+
+/// Asks a host's agent to report at once. Does nothing while it is offline.
+#[derive(Message)]
+#[rtype(result = "Result<(), RequestError>")]
+pub struct AskHost(pub HostId);
+
+/// Merges a pull request that updates flake.lock. Deploys nothing.
+#[derive(Message)]
+#[rtype(result = "Result<(), RequestError>")]
+pub struct MergePullRequest {
+    /// The source it belongs to; the default if missing.
+    pub source: Option<String>,
+    /// Its number.
+    pub number: u64,
+    /// The head that was looked at.
+    pub head: String,
+    /// Who asks.
+    pub by: String,
+}
+
+/// Opens a pull request that takes back one that was merged from here.
+#[derive(Message)]
+#[rtype(result = "Result<Reverted, RequestError>")]
+pub struct RevertPullRequest {
+    /// The source it belongs to; the default if missing.
+    pub source: Option<String>,
+    /// The number of the merged one.
+    pub number: u64,
+    /// Who asks.
+    pub by: String,
+}
 
 // ---- to the Broadcaster ----
 
@@ -119,6 +152,8 @@ pub struct HostEntry {
     pub snapshot: Arc<HostSnapshot>,
     /// What changes with every heartbeat.
     pub pulse: Pulse,
+    /// When the remote that it is compared with was last read.
+    pub compared_at: Option<Timestamp>,
 }
 
 /// The whole fleet as it is now, for reading.
@@ -128,7 +163,19 @@ pub struct FleetView {
     pub version: u64,
     /// All hosts.
     pub hosts: BTreeMap<HostId, HostEntry>,
-    /// The remote.
+    /// The remotes, the default first.
+    pub remotes: Remotes,
+}
+
+/// What is known of each source, the default first.
+pub type Remotes = Arc<Vec<SourceState>>;
+
+/// What is known of one source.
+#[derive(Debug, Clone)]
+pub struct SourceState {
+    /// Its name.
+    pub name: Arc<str>,
+    /// What it says.
     pub desired: Arc<Desired>,
 }
 
@@ -162,10 +209,10 @@ pub struct HostOffline(pub HostId);
 #[rtype(result = "()")]
 pub struct HostRemoved(pub HostId);
 
-/// From the FleetActor: the remote looks like this now.
+/// From the FleetActor: the remotes look like this now.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct DesiredChanged(pub Arc<Desired>);
+pub struct DesiredChanged(pub Remotes);
 
 /// From a HostActor: a command was accepted for its host; its log begins.
 #[derive(Message)]

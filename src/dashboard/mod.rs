@@ -22,8 +22,9 @@ use actix_web::http::header;
 use actix_web::middleware::{Compress, DefaultHeaders};
 use actix_web::{HttpServer, web};
 use actors::broadcaster::Broadcaster;
-use actors::fleet::{FleetActor, Shutdown, StoredFleet, UseFetcher};
-use actors::version_fetcher::{self, VersionFetcher};
+use actors::fleet::{FleetActor, Shutdown, StoredFleet, UseSources};
+use actors::sources::{House, Seats};
+use actors::version_fetcher::Attention;
 use auth::{Auth, Secrets};
 use clock::Clock;
 use sockets::agent::AgentDoor;
@@ -112,7 +113,8 @@ async fn serve(config: DashboardConfig) -> Result<(), DashboardError> {
     let auth = Auth::new(secrets, totp, store.clone(), clock).map_err(DashboardError::Setting)?;
     let stored = store.read_blocking(StoredFleet::load)?;
 
-    let broadcaster = Broadcaster::new(config.sync_interval).start();
+    let attention = Attention::default();
+    let broadcaster = Broadcaster::new(config.sync_interval, attention.clone()).start();
     let fleet = FleetActor::new(
         store.clone(),
         clock,
@@ -121,16 +123,14 @@ async fn serve(config: DashboardConfig) -> Result<(), DashboardError> {
         stored,
     )
     .start();
-    let fetcher = VersionFetcher::new(version_fetcher::Settings {
-        source: config.source.clone(),
-        branch: config.branch.clone(),
-        ttl: config.fetch_ttl,
-        data_dir: config.data_dir.clone(),
+    let seats = Seats::start(&House {
+        config: &config,
+        attention: &attention,
         subscriber: fleet.clone().recipient(),
+        readings: broadcaster.clone().recipient(),
         clock,
-    })
-    .start();
-    fleet.do_send(UseFetcher(fetcher));
+    });
+    fleet.do_send(UseSources(seats));
     keep_pruned(store.clone(), clock, &config);
 
     let door = AgentDoor {
@@ -158,6 +158,7 @@ async fn serve(config: DashboardConfig) -> Result<(), DashboardError> {
             .route("/live", web::get().to(sockets::browser::connect))
             .route("/assets/{name}", web::get().to(assets::serve))
             .configure(api::configure)
+            .configure(api::configure_hooks)
             .configure(pages::configure)
     })
     .workers(2)
@@ -205,7 +206,7 @@ fn greet(app: &App, bound: std::net::SocketAddr, password: Option<&str>) {
              It gives you the host's token and the command that starts its agent.\n"
         );
     }
-    if app.config.source.is_none() {
+    if app.config.sources.is_empty() {
         text += "no remote yet: set --source / NIXFLEET_SOURCE to your config repository.\n";
     }
     process::say(text.trim_end());

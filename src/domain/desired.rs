@@ -41,6 +41,8 @@ impl Desired {
 /// The head of the remote's branch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Remote {
+    /// The name of the source that was read.
+    pub source: String,
     /// The branch, without `origin/`.
     pub branch: String,
     /// Its head.
@@ -75,6 +77,8 @@ pub struct PendingPr {
     pub url: String,
     /// Whether it can be merged now.
     pub mergeable: bool,
+    /// The commit it would merge: what a user looked at.
+    pub head: String,
 }
 
 impl Desired {
@@ -107,12 +111,39 @@ pub fn learn(before: &Desired, answer: Result<Remote, String>, now: Timestamp) -
     }
 }
 
+/// Whether two ways of writing a repository's address mean the same one: by https, by ssh,
+/// as `github:owner/repo`, with or without `.git`, user and port.
+pub fn same_repository(one: &str, other: &str) -> bool {
+    !one.trim().is_empty() && plain_address(one) == plain_address(other)
+}
+
+/// `host/path`, in lower case; a path of this machine as it is.
+fn plain_address(text: &str) -> String {
+    let text = text.trim().trim_end_matches('/').trim_end_matches(".git");
+    if let Some(name) = text.strip_prefix("github:") {
+        return format!("github.com/{}", name.to_ascii_lowercase());
+    }
+    let (authority, path) = match text.split_once("://") {
+        Some(("file", path)) => return path.to_owned(),
+        Some((_, rest)) => rest.split_once('/').unwrap_or((rest, "")),
+        // git@host:path
+        None => match text.split_once(':') {
+            Some((authority, path)) if !authority.contains('/') => (authority, path),
+            _ => return text.to_owned(),
+        },
+    };
+    let host = authority.rsplit('@').next().unwrap_or(authority);
+    let host = host.split(':').next().unwrap_or(host);
+    format!("{host}/{}", path.trim_start_matches('/')).to_ascii_lowercase()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn remote(commit: &str, fetched_at: i64) -> Remote {
         Remote {
+            source: "default".into(),
             branch: "main".into(),
             commit: Commit::parse(commit).unwrap(),
             lock: LockState::Absent,
@@ -121,6 +152,24 @@ mod tests {
             fetched_at: Timestamp::from_secs(fetched_at),
             pending_pr: None,
         }
+    }
+
+    #[test]
+    fn one_repository_has_many_addresses() {
+        let ways = [
+            "github:Owner/nixcfg",
+            "https://github.com/owner/nixcfg",
+            "https://github.com/owner/nixcfg.git",
+            "https://token@github.com/owner/nixcfg/",
+            "git@github.com:owner/nixcfg.git",
+            "ssh://git@github.com:22/owner/nixcfg",
+        ];
+        for way in ways {
+            assert!(same_repository(ways[0], way), "{way}");
+            assert!(!same_repository("https://github.com/owner/other", way), "{way}");
+        }
+        assert!(same_repository("/srv/git/nixcfg.git", "file:///srv/git/nixcfg"));
+        assert!(!same_repository("", ""));
     }
 
     #[test]

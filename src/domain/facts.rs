@@ -225,6 +225,27 @@ pub struct Lineage {
     pub head: Commit,
     /// How they relate.
     pub relation: Relation,
+    /// The newest of the commits that the host misses.
+    #[serde(default)]
+    pub missing: Vec<MissingCommit>,
+}
+
+/// How two commits relate, as a source worked it out.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Comparison {
+    /// How they relate.
+    pub relation: Relation,
+    /// The newest of the commits that the host misses.
+    pub missing: Vec<MissingCommit>,
+}
+
+/// A commit that a host does not have yet.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MissingCommit {
+    /// Which.
+    pub commit: Commit,
+    /// First line of its message. Hostile text.
+    pub subject: String,
 }
 
 /// How a host's commit relates to the remote's head.

@@ -1,9 +1,9 @@
 //! What the outside sees of a host: one value that page and API both show.
 
 use super::command::Command;
-use super::compartment::Row;
+use super::compartment::{Row, Status};
 use super::desired::PendingPr;
-use super::facts::HostFacts;
+use super::facts::{HostFacts, MissingCommit};
 use super::generation::Generation;
 use super::host::HostProfile;
 use super::ids::{CommandId, HostId};
@@ -37,10 +37,23 @@ pub struct HostSnapshot {
     pub drift: bool,
     /// An open pull request that updates flake.lock.
     pub pending_pr: Option<PendingPr>,
-    /// When the remote was last compared with.
-    pub compared_at: Option<Timestamp>,
+    /// The name of the source that it is compared with, where that could be read.
+    pub source: Option<String>,
     /// Which operations could start now; for the others, why not.
     pub allowed: Vec<(Operation, Result<(), super::host::Refusal>)>,
+}
+
+impl HostSnapshot {
+    /// The newest of the commits that the host does not have, if it is behind.
+    pub fn missing(&self) -> &[MissingCommit] {
+        let behind = self.row[1].status == Status::Outdated;
+        let lineage = self
+            .facts
+            .lineage
+            .as_ref()
+            .filter(|lineage| behind && self.facts.checkout.as_ref() == Some(&lineage.host));
+        lineage.map_or(&[], |lineage| &lineage.missing)
+    }
 }
 
 /// What changes with every heartbeat and is not worth a render of the row.

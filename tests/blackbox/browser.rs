@@ -1,7 +1,8 @@
 //! The page in a real browser, against real agents.
 
 use crate::support::browser::Browser;
-use crate::support::{Agent, Client, ConfigRepo, Dashboard, wait_until};
+use crate::support::{Agent, Client, ConfigRepo, Dashboard, GitHub, wait_until};
+use std::sync::Arc;
 
 struct Page {
     repo: ConfigRepo,
@@ -146,4 +147,34 @@ fn a_click_on_a_host_that_is_away_waits_for_it_and_the_row_says_so() {
     page.browser.wait_for_text("#log-outcome", "succeeded");
     page.browser.wait_for("#host-web .activity:empty");
     assert_eq!(page.browser.complaints(), [""; 0]);
+}
+
+#[test]
+fn an_update_is_merged_by_a_click_and_every_lock_turns_yellow() {
+    let repo = Arc::new(ConfigRepo::new());
+    let github = GitHub::serve(Arc::clone(&repo));
+    repo.push_branch("update_flake_lock_action");
+    github.open_pull(42, "update_flake_lock_action", true);
+    let dashboard = Dashboard::start(&[
+        ("NIXFLEET_SOURCE", "github:owner/nixcfg"),
+        ("NIXFLEET_GITHUB_API", &github.url),
+    ]);
+    let user = dashboard.login();
+    let _agent = Agent::start(&dashboard.url, "web", &repo.remote());
+    user.wait_for_row("web", "ok ok ok unk unk");
+    let browser = Browser::start();
+    browser.login(&dashboard.url, &dashboard.password);
+    browser.wait_for_text("#fleet-target", "flake.lock: update from");
+    browser.wait_for("#cell-web-lock[data-pr]");
+    browser.pictures("fleet-update");
+    browser.click("[data-op=merge]");
+    browser.wait_for_row("web", "ok outdated outdated outdated unknown");
+    browser.wait_for_text("#toasts", "Nothing was deployed.");
+    browser.wait_for("#fleet-target:not(:has(.pr))");
+    wait_until("hovering over Git names the missing commits", || {
+        let hover = browser.run("return document.querySelector('#cell-web-git summary').title");
+        let hover = hover.as_str().unwrap().to_owned();
+        if hover.contains("flake.lock: update") { Ok(()) } else { Err(hover) }
+    });
+    assert_eq!(browser.complaints(), [""; 0]);
 }

@@ -9,5 +9,6 @@ mod day;
 mod demo;
 mod faults;
 mod old_agent;
+mod remotes;
 mod start;
 mod support;

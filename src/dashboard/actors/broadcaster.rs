@@ -4,13 +4,14 @@
 //! what changed once, and sends the same bytes to every browser. It decides nothing about
 //! hosts, and renders nothing while nobody looks.
 
+use super::version_fetcher::{Attention, WasRead};
 use crate::dashboard::messages::{
     CommandComplete, CommandOutput, CommandQueued, CommandTestResult, DesiredChanged, FleetView,
-    HostChanged, HostEntry, HostOffline, HostPulse, HostRemoved, ReadFleet, ReadHost,
+    HostChanged, HostEntry, HostOffline, HostPulse, HostRemoved, ReadFleet, ReadHost, Remotes,
 };
 use crate::dashboard::views;
-use crate::domain::desired::Desired;
 use crate::domain::ids::HostId;
+use crate::domain::timestamp::Timestamp;
 use actix::prelude::*;
 use bytestring::ByteString;
 use serde::Serialize;
@@ -115,24 +116,33 @@ struct Watcher {
 pub struct Broadcaster {
     version: u64,
     hosts: BTreeMap<HostId, HostEntry>,
-    desired: Arc<Desired>,
+    remotes: Remotes,
+    /// When each remote was last read.
+    read_at: BTreeMap<Arc<str>, Timestamp>,
+    attention: Attention,
     view: Option<Arc<FleetView>>,
     watchers: BTreeMap<usize, Watcher>,
     next_watcher: usize,
+    /// How many hosts run a command.
+    busy: usize,
     pulsed: BTreeSet<HostId>,
     sync_every: Duration,
 }
 
 impl Broadcaster {
     /// An empty fleet. Browsers are told the version every `sync_every`.
-    pub fn new(sync_every: Duration) -> Self {
+    /// It says to `attention` who looks and what runs.
+    pub fn new(sync_every: Duration, attention: Attention) -> Self {
         Self {
             version: 1,
             hosts: BTreeMap::new(),
-            desired: Arc::new(Desired::NotYetFetched),
+            remotes: Remotes::default(),
+            read_at: BTreeMap::new(),
+            attention,
             view: None,
             watchers: BTreeMap::new(),
             next_watcher: 1,
+            busy: 0,
             pulsed: BTreeSet::new(),
             sync_every,
         }
@@ -140,11 +150,12 @@ impl Broadcaster {
 
     fn view(&mut self) -> Arc<FleetView> {
         let make = || {
-            Arc::new(FleetView {
-                version: self.version,
-                hosts: self.hosts.clone(),
-                desired: Arc::clone(&self.desired),
-            })
+            let mut hosts = self.hosts.clone();
+            for entry in hosts.values_mut() {
+                entry.compared_at = compared_at(&self.read_at, entry);
+            }
+            let remotes = Arc::clone(&self.remotes);
+            Arc::new(FleetView { version: self.version, hosts, remotes })
         };
         Arc::clone(self.view.get_or_insert_with(make))
     }
@@ -181,7 +192,7 @@ impl Broadcaster {
             },
             Fragment {
                 id: views::fleet::TARGET.to_owned(),
-                html: views::fleet::target(&self.desired).into_string(),
+                html: views::fleet::target(&self.remotes).into_string(),
                 after: None,
             },
         ]
@@ -247,6 +258,15 @@ impl Broadcaster {
     }
 }
 
+fn is_busy(entry: &HostEntry) -> bool {
+    entry.snapshot.command.is_some()
+}
+
+/// When the remote that a host is compared with was last read.
+fn compared_at(read_at: &BTreeMap<Arc<str>, Timestamp>, entry: &HostEntry) -> Option<Timestamp> {
+    read_at.get(entry.snapshot.source.as_deref()?).copied()
+}
+
 /// Puts a frame into a browser's queue; false if that is full.
 fn send(browser: &Browser, text: ByteString) -> bool {
     if browser.waiting.load(Ordering::Relaxed) >= QUEUE {
@@ -278,6 +298,7 @@ impl Handler<ReadFleet> for Broadcaster {
     type Result = Arc<FleetView>;
 
     fn handle(&mut self, _: ReadFleet, _: &mut Self::Context) -> Self::Result {
+        self.attention.look();
         self.view()
     }
 }
@@ -286,7 +307,10 @@ impl Handler<ReadHost> for Broadcaster {
     type Result = Option<HostEntry>;
 
     fn handle(&mut self, msg: ReadHost, _: &mut Self::Context) -> Self::Result {
-        self.hosts.get(&msg.0).cloned()
+        self.attention.look();
+        let mut entry = self.hosts.get(&msg.0).cloned()?;
+        entry.compared_at = compared_at(&self.read_at, &entry);
+        Some(entry)
     }
 }
 
@@ -296,7 +320,15 @@ impl Handler<HostChanged> for Broadcaster {
     fn handle(&mut self, msg: HostChanged, _: &mut Self::Context) {
         let id = msg.0.id.clone();
         let pulse = self.hosts.get(&id).map(|entry| entry.pulse).unwrap_or_default();
-        self.hosts.insert(id.clone(), HostEntry { snapshot: msg.0, pulse });
+        let was_busy = self.hosts.get(&id).is_some_and(is_busy);
+        let entry = HostEntry { snapshot: msg.0, pulse, compared_at: None };
+        match (was_busy, is_busy(&entry)) {
+            (false, true) => self.busy += 1,
+            (true, false) => self.busy -= 1,
+            _ => {}
+        }
+        self.attention.work(self.busy);
+        self.hosts.insert(id.clone(), entry);
         self.change("fragments", |act, frame| {
             frame.fragments = act.head_fragments();
             frame.fragments.extend(act.row_fragment(&id));
@@ -330,7 +362,10 @@ impl Handler<HostRemoved> for Broadcaster {
     type Result = ();
 
     fn handle(&mut self, msg: HostRemoved, _: &mut Self::Context) {
-        self.hosts.remove(&msg.0);
+        if self.hosts.remove(&msg.0).is_some_and(|entry| is_busy(&entry)) {
+            self.busy -= 1;
+            self.attention.work(self.busy);
+        }
         self.change("fragments", |act, frame| {
             frame.fragments = act.head_fragments();
             let id = views::host::row_id(&msg.0);
@@ -343,8 +378,18 @@ impl Handler<DesiredChanged> for Broadcaster {
     type Result = ();
 
     fn handle(&mut self, msg: DesiredChanged, _: &mut Self::Context) {
-        self.desired = msg.0;
+        self.remotes = msg.0;
         self.change("fragments", |act, frame| frame.fragments = act.head_fragments());
+    }
+}
+
+impl Handler<WasRead> for Broadcaster {
+    type Result = ();
+
+    fn handle(&mut self, msg: WasRead, _: &mut Self::Context) {
+        // Nothing on a page hangs on it: it is told to whoever asks.
+        self.read_at.insert(msg.source, msg.at);
+        self.view = None;
     }
 }
 
@@ -405,6 +450,7 @@ impl Handler<Join> for Broadcaster {
         self.next_watcher += 1;
         let behind = !send(&msg.0, Frame::new("init", self.version).text());
         self.watchers.insert(number, Watcher { browser: msg.0, behind });
+        self.attention.watch(self.watchers.len());
         number
     }
 }
@@ -414,6 +460,7 @@ impl Handler<Leave> for Broadcaster {
 
     fn handle(&mut self, msg: Leave, _: &mut Self::Context) {
         self.watchers.remove(&msg.0);
+        self.attention.watch(self.watchers.len());
     }
 }
 

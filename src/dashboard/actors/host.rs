@@ -5,7 +5,7 @@
 //! requests answered. While SQLite writes, the actor takes no other message, so events
 //! keep their order and a full queue slows the agent's link down, not the dashboard.
 
-use super::fleet::{FleetActor, HostCheckout};
+use super::fleet::{FleetActor, HostIsAt};
 use super::journal::Journal;
 use crate::dashboard::clock::Clock;
 use crate::dashboard::messages::{
@@ -17,7 +17,7 @@ use crate::dashboard::store::{self, Store, StoreError};
 use crate::dashboard::{Broadcast, translate};
 use crate::domain::command::{Command, State};
 use crate::domain::desired::Desired;
-use crate::domain::facts::Relation;
+use crate::domain::facts::Comparison;
 use crate::domain::host::{About, HostEffect, HostEvent, HostState, Refusal, Registration};
 use crate::domain::ids::{CommandId, Commit};
 use crate::domain::snapshot::HostSnapshot;
@@ -55,7 +55,8 @@ pub struct HostActor {
     around: Surroundings,
     link: Option<Link>,
     published: Option<Arc<HostSnapshot>>,
-    checkout: Option<Commit>,
+    /// Where the fleet was told that it is: commit, repository, branch.
+    at: Option<(Option<Commit>, String, Option<String>)>,
     timer: Option<(Timestamp, SpawnHandle)>,
     /// Lines of a 3.x agent that are not stored yet: whose, and the number of the first.
     gathered: Option<(CommandId, u64, Vec<Line>)>,
@@ -70,7 +71,7 @@ impl HostActor {
             around,
             link: None,
             published: None,
-            checkout: None,
+            at: None,
             timer: None,
             gathered: None,
             answer: None,
@@ -133,10 +134,12 @@ pub enum News {
         /// The remote's head.
         head: Commit,
         /// `None` if it could not be worked out.
-        relation: Option<Relation>,
+        comparison: Option<Comparison>,
     },
     /// The host's commit differs from the fleet's majority, or no longer does.
     Drift(bool),
+    /// Somebody wants to know how the host is now.
+    Report,
     /// The clock was set by so many milliseconds.
     ClockJumped(i64),
     /// The dashboard stops: the agent should come back at once.
@@ -239,10 +242,13 @@ impl HostActor {
                     );
                     around.broadcaster.do_send(CommandComplete(Arc::new(*command)));
                 }
-                HostEffect::Refetch => around.fleet.do_send(super::fleet::FetchSoon),
+                HostEffect::Refetch => {
+                    around.fleet.do_send(super::fleet::FetchSoon(self.state.id.clone()));
+                }
                 HostEffect::Compare { host, head } => {
                     around.fleet.do_send(super::fleet::WorkOutLineage {
                         asked_by: ctx.address(),
+                        id: self.state.id.clone(),
                         host,
                         head,
                     });
@@ -278,10 +284,14 @@ impl HostActor {
 
     /// Tells everybody who reads, if anything that they see has changed.
     fn publish(&mut self) {
-        if self.checkout != self.state.facts.checkout {
-            self.checkout.clone_from(&self.state.facts.checkout);
-            let commit = self.checkout.clone();
-            self.around.fleet.do_send(HostCheckout { host: self.state.id.clone(), commit });
+        let profile = &self.state.profile;
+        let at =
+            (self.state.facts.checkout.clone(), profile.repo_url.clone(), profile.branch.clone());
+        if self.at.as_ref() != Some(&at) {
+            let (commit, repo_url, branch) = at.clone();
+            self.at = Some(at);
+            let host = self.state.id.clone();
+            self.around.fleet.do_send(HostIsAt { host, commit, repo_url, branch });
         }
         let snapshot = self.state.snapshot();
         if self.published.as_deref() != Some(&snapshot) {
@@ -634,9 +644,24 @@ impl Handler<News> for HostActor {
     fn handle(&mut self, msg: News, ctx: &mut Self::Context) -> Self::Result {
         let event = match msg {
             News::Desired(desired) => HostEvent::DesiredChanged(desired),
-            News::Compared { host, head, relation } => HostEvent::Compared { host, head, relation },
+            News::Compared { host, head, comparison } => {
+                HostEvent::Compared { host, head, comparison }
+            }
             News::Drift(drift) => HostEvent::Drift(drift),
             News::ClockJumped(millis) => HostEvent::ClockJumped(millis),
+            News::Report => {
+                // The answer is a heartbeat. A 3.x agent that is busy would refuse it, and
+                // its refusal does not say what it is about.
+                if self.state.protocol() < 4 && self.state.live().next().is_some() {
+                    return AtomicResponse::new(nothing());
+                }
+                self.send(&DashboardMessage::Command(CommandMessage {
+                    command: "refresh-all".to_owned(),
+                    command_id: None,
+                    args: None,
+                }));
+                return AtomicResponse::new(nothing());
+            }
             News::Restarting => {
                 if let Some(link) = self.link.take() {
                     link.close(CloseLink::Restarting);

@@ -5,6 +5,7 @@ pub mod broadcaster;
 pub mod fleet;
 pub mod host;
 mod journal;
+pub mod sources;
 #[cfg(test)]
 mod tests;
 pub mod version_fetcher;

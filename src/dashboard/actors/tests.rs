@@ -3,6 +3,7 @@
 use super::broadcaster::Broadcaster;
 use super::fleet::{FindHost, FleetActor, StoredFleet};
 use super::host::Panic;
+use super::version_fetcher::Attention;
 use crate::dashboard::clock::Clock;
 use crate::dashboard::messages::{AddHost, RequestCommand, RequestError};
 use crate::dashboard::store::Store;
@@ -16,7 +17,7 @@ async fn an_actor_that_panics_starts_again_from_the_store_and_its_host_answers()
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path()).unwrap();
     let stored = store.read_blocking(StoredFleet::load).unwrap();
-    let broadcaster = Broadcaster::new(Duration::from_secs(30)).start();
+    let broadcaster = Broadcaster::new(Duration::from_secs(30), Attention::default()).start();
     let limits = TimeLimits::default();
     let fleet = FleetActor::new(store, Clock, broadcaster, limits, stored).start();
     let (hostname, by) = ("web".to_owned(), "admin".to_owned());

@@ -1,27 +1,86 @@
-//! Reads the remote: one answer, one fetch in flight, however many ask.
+//! Reads one remote: one answer, one fetch in flight, however many ask.
 //!
 //! The source blocks, so it lives on a thread of its own. This actor asks it again when
 //! the answer is older than the TTL, and publishes what is new: a change, an error, a
 //! recovery. What only was read again is not news.
 
-use crate::cli::SourceSetting;
 use crate::dashboard::clock::Clock;
-use crate::dashboard::sources::{self, Fetched, Source, SourceError};
+use crate::dashboard::sources::{
+    self, Fetched, MergeError, Opening, Reverted, Source, SourceError,
+};
 use crate::domain::desired::{self, Desired, Remote};
-use crate::domain::facts::Relation;
+use crate::domain::facts::Comparison;
 use crate::domain::ids::Commit;
+use crate::domain::timestamp::Timestamp;
 use actix::prelude::*;
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::mpsc::{Sender, channel};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
-/// The remote says something new.
+/// How often a remote is read when nobody looks and nothing runs.
+const IDLE: Duration = Duration::from_secs(60);
+/// Somebody who has just looked still looks.
+const STILL_LOOKS: Duration = Duration::from_secs(60);
+/// How many comparisons of commits are kept. They never change.
+const COMPARISONS: usize = 4096;
+
+/// Whether somebody looks at the fleet, or something runs on it.
+#[derive(Clone, Default)]
+pub struct Attention {
+    browsers: Arc<AtomicUsize>,
+    busy: Arc<AtomicUsize>,
+    looked: Arc<Mutex<Option<Instant>>>,
+}
+
+impl Attention {
+    /// Somebody read the fleet.
+    pub fn look(&self) {
+        if let Ok(mut looked) = self.looked.lock() {
+            *looked = Some(Instant::now());
+        }
+    }
+
+    /// So many browsers watch.
+    pub fn watch(&self, browsers: usize) {
+        self.browsers.store(browsers, Ordering::Relaxed);
+    }
+
+    /// So many hosts run a command.
+    pub fn work(&self, hosts: usize) {
+        self.busy.store(hosts, Ordering::Relaxed);
+    }
+
+    fn is_paid(&self) -> bool {
+        let recent = |at: &Option<Instant>| at.is_some_and(|at| at.elapsed() < STILL_LOOKS);
+        self.browsers.load(Ordering::Relaxed) > 0
+            || self.busy.load(Ordering::Relaxed) > 0
+            || self.looked.lock().is_ok_and(|looked| recent(&looked))
+    }
+}
+
+/// A remote says something new.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct Publish(pub Arc<Desired>);
+pub struct Publish {
+    /// The source's name.
+    pub source: Arc<str>,
+    /// What it says.
+    pub desired: Arc<Desired>,
+}
+
+/// A remote was read, with or without news.
+#[derive(Message, Clone)]
+#[rtype(result = "()")]
+pub struct WasRead {
+    /// The source's name.
+    pub source: Arc<str>,
+    /// When.
+    pub at: Timestamp,
+}
 
 /// Fetch anew; answers what the remote says then. At most one fetch is in flight and one
 /// waits, however many ask.
@@ -29,19 +88,32 @@ pub struct Publish(pub Arc<Desired>);
 #[rtype(result = "Result<Arc<Desired>, ()>")]
 pub struct Refresh;
 
-/// What the remote said last, with the time of the last reading.
-#[derive(Message)]
-#[rtype(result = "Arc<Desired>")]
-pub struct Current;
-
 /// How do these commits relate? Answers why not, if that cannot be told.
 #[derive(Message)]
-#[rtype(result = "Result<Relation, String>")]
+#[rtype(result = "Result<Comparison, String>")]
 pub struct Compare {
     /// The host's commit.
     pub host: Commit,
     /// The remote's head.
     pub head: Commit,
+}
+
+/// Merge a pull request whose head is still the one that was looked at.
+#[derive(Message)]
+#[rtype(result = "Result<(), MergeError>")]
+pub struct Merge {
+    /// Its number.
+    pub number: u64,
+    /// The head that was looked at.
+    pub head: String,
+}
+
+/// Open a pull request that takes a merged one back.
+#[derive(Message)]
+#[rtype(result = "Result<Reverted, MergeError>")]
+pub struct Revert {
+    /// The number of the merged one.
+    pub number: u64,
 }
 
 #[derive(Message)]
@@ -50,21 +122,25 @@ struct FetchEnded(Result<Fetched, SourceError>);
 
 enum Job {
     Fetch,
-    Compare(Compare, oneshot::Sender<Result<Relation, String>>),
+    Compare(Compare, oneshot::Sender<Result<Comparison, String>>),
+    Merge(Merge, oneshot::Sender<Result<(), MergeError>>),
+    Revert(Revert, oneshot::Sender<Result<Reverted, MergeError>>),
 }
 
-/// What the fetcher works with.
+/// What a fetcher works with.
 pub struct Settings {
-    /// Where desired state comes from.
-    pub source: Option<SourceSetting>,
-    /// The branch.
-    pub branch: String,
-    /// How long an answer is used.
+    /// The source's name.
+    pub name: Arc<str>,
+    /// The source.
+    pub opening: Opening,
+    /// How long an answer is used while somebody looks.
     pub ttl: Duration,
-    /// Caches live below it.
-    pub data_dir: PathBuf,
-    /// Who is told.
+    /// Whether somebody does.
+    pub attention: Attention,
+    /// Who is told what is new.
     pub subscriber: Recipient<Publish>,
+    /// Who is told when it was read.
+    pub readings: Recipient<WasRead>,
     /// The time.
     pub clock: Clock,
 }
@@ -75,34 +151,34 @@ pub struct VersionFetcher {
     desired: Arc<Desired>,
     jobs: Option<Sender<Job>>,
     in_flight: bool,
+    /// When the last answer came.
+    answered: Instant,
+    /// Until when the remote wants to be left alone.
+    not_before: Option<Instant>,
+    /// How many fetches failed in a row.
+    failures: u32,
     /// Who waits for the fetch in flight, and who for the one after it.
     waiting: Vec<oneshot::Sender<Arc<Desired>>>,
     next: Vec<oneshot::Sender<Arc<Desired>>>,
-    timer: Option<SpawnHandle>,
 }
 
 impl VersionFetcher {
     /// A fetcher; it begins when it is started.
     pub fn new(settings: Settings) -> Self {
-        let desired = match settings.source {
-            Some(_) => Desired::NotYetFetched,
-            None => Desired::NotConfigured { setting: "NIXFLEET_SOURCE".to_owned() },
-        };
         Self {
             settings,
-            desired: Arc::new(desired),
+            desired: Arc::new(Desired::NotYetFetched),
             jobs: None,
             in_flight: false,
+            answered: Instant::now(),
+            not_before: None,
+            failures: 0,
             waiting: Vec::new(),
             next: Vec::new(),
-            timer: None,
         }
     }
 
-    fn fetch(&mut self, ctx: &mut Context<Self>) {
-        if let Some(timer) = self.timer.take() {
-            ctx.cancel_future(timer);
-        }
+    fn fetch(&mut self) {
         if !self.in_flight
             && let Some(jobs) = &self.jobs
         {
@@ -111,23 +187,72 @@ impl VersionFetcher {
     }
 
     fn publish(&self) {
-        self.settings.subscriber.do_send(Publish(Arc::clone(&self.desired)));
+        let source = Arc::clone(&self.settings.name);
+        let desired = Arc::clone(&self.desired);
+        self.settings.subscriber.do_send(Publish { source, desired });
+    }
+
+    /// How old an answer may become now. A remote that fails is asked less often, except
+    /// while somebody waits for it to recover.
+    fn pace(&self) -> Duration {
+        let ttl = self.settings.ttl;
+        if self.settings.attention.is_paid() {
+            return ttl;
+        }
+        let backed_off = ttl.saturating_mul(1 << self.failures.min(6));
+        if self.failures > 0 { backed_off.min(IDLE).max(ttl) } else { IDLE.max(ttl) }
+    }
+
+    fn look_at_age(&mut self) {
+        let alone = self.not_before.is_some_and(|until| Instant::now() < until);
+        // Looked at a little before its time, an answer would become twice as old.
+        let slack = Duration::from_millis(100);
+        if !alone && self.answered.elapsed() + slack >= self.pace() {
+            self.fetch();
+        }
+    }
+
+    fn ask<T: 'static>(
+        &self,
+        job: impl FnOnce(oneshot::Sender<T>) -> Job,
+        gone: impl FnOnce() -> T + 'static,
+    ) -> ResponseFuture<T> {
+        let (tell, told) = oneshot::channel();
+        let sent = self.jobs.as_ref().is_some_and(|jobs| jobs.send(job(tell)).is_ok());
+        Box::pin(async move {
+            match (sent, told.await) {
+                (true, Ok(answer)) => answer,
+                _ => gone(),
+            }
+        })
     }
 }
 
 /// The thread that owns the source. It ends when the actor is gone.
-fn work(
-    mut source: Box<dyn Source>,
-    jobs: &std::sync::mpsc::Receiver<Job>,
-    to: &Addr<VersionFetcher>,
-) {
+fn work(mut source: Box<dyn Source>, jobs: &Receiver<Job>, to: &Addr<VersionFetcher>) {
+    // However many hosts ask, a pair of commits is compared once.
+    let mut compared: HashMap<(String, String), Comparison> = HashMap::new();
     while let Ok(job) = jobs.recv() {
+        // Whoever asked may be gone in between.
         match job {
             Job::Fetch => to.do_send(FetchEnded(source.fetch())),
             Job::Compare(Compare { host, head }, answer) => {
-                let relation = source.relation(&host, &head).map_err(|e| e.to_string());
-                // The host may have been removed in between.
-                let _ = answer.send(relation);
+                let pair = (host.as_str().to_owned(), head.as_str().to_owned());
+                let known = compared.get(&pair).cloned().map(Ok);
+                let comparison = known.unwrap_or_else(|| source.compare(&host, &head));
+                if let Ok(comparison) = &comparison {
+                    if compared.len() >= COMPARISONS {
+                        compared.clear();
+                    }
+                    compared.insert(pair, comparison.clone());
+                }
+                let _ = answer.send(comparison.map_err(|e| e.to_string()));
+            }
+            Job::Merge(Merge { number, head }, answer) => {
+                let _ = answer.send(source.merge(number, &head));
+            }
+            Job::Revert(Revert { number }, answer) => {
+                let _ = answer.send(source.revert(number));
             }
         }
     }
@@ -138,10 +263,7 @@ impl Actor for VersionFetcher {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         self.publish();
-        let Some(setting) = &self.settings.source else {
-            return;
-        };
-        let source = sources::open(setting, &self.settings.branch, &self.settings.data_dir);
+        let source = sources::open(&self.settings.opening);
         let (jobs, todo) = channel();
         let to = ctx.address();
         let thread = thread::Builder::new().name("source".to_owned());
@@ -149,7 +271,8 @@ impl Actor for VersionFetcher {
             Ok(_) => self.jobs = Some(jobs),
             Err(error) => log::error!("no thread to read the remote: {error}"),
         }
-        self.fetch(ctx);
+        self.fetch();
+        ctx.run_interval(self.settings.ttl, |act, _| act.look_at_age());
     }
 
     fn stopping(&mut self, _: &mut Self::Context) -> Running {
@@ -161,23 +284,35 @@ impl Actor for VersionFetcher {
 impl Handler<FetchEnded> for VersionFetcher {
     type Result = ();
 
-    fn handle(&mut self, msg: FetchEnded, ctx: &mut Self::Context) {
+    fn handle(&mut self, msg: FetchEnded, _: &mut Self::Context) {
         let now = self.settings.clock.now();
+        self.answered = Instant::now();
+        self.not_before = None;
         let answer = msg.0.map(|fetched| Remote {
-            branch: self.settings.branch.clone(),
+            source: self.settings.name.to_string(),
+            branch: self.settings.opening.branch.clone(),
             commit: fetched.commit,
             lock: fetched.lock,
             subject: fetched.subject,
             committed_at: fetched.committed_at,
             fetched_at: now,
-            pending_pr: None,
+            pending_pr: fetched.pending_pr,
         });
-        if let Err(error) = &answer
-            && self.desired.failure() != Some(error.0.as_str())
-        {
-            log::warn!("the remote could not be read: {error}");
+        match &answer {
+            Ok(_) => {
+                self.failures = 0;
+                let source = Arc::clone(&self.settings.name);
+                self.settings.readings.do_send(WasRead { source, at: now });
+            }
+            Err(error) => {
+                self.failures = self.failures.saturating_add(1);
+                self.not_before = error.retry_after.map(|wait| Instant::now() + wait);
+                if self.desired.failure() != Some(error.reason.as_str()) {
+                    log::warn!("{}: the remote could not be read: {error}", self.settings.name);
+                }
+            }
         }
-        let (desired, news) = desired::learn(&self.desired, answer.map_err(|e| e.0), now);
+        let (desired, news) = desired::learn(&self.desired, answer.map_err(|e| e.reason), now);
         self.desired = Arc::new(desired);
         if news {
             self.publish();
@@ -186,14 +321,9 @@ impl Handler<FetchEnded> for VersionFetcher {
             let _ = waiting.send(Arc::clone(&self.desired));
         }
         self.in_flight = false;
-        if self.next.is_empty() {
-            self.timer = Some(ctx.run_later(self.settings.ttl, |act, ctx| {
-                act.timer = None;
-                act.fetch(ctx);
-            }));
-        } else {
+        if !self.next.is_empty() {
             self.waiting = std::mem::take(&mut self.next);
-            self.fetch(ctx);
+            self.fetch();
         }
     }
 }
@@ -201,8 +331,10 @@ impl Handler<FetchEnded> for VersionFetcher {
 impl Handler<Refresh> for VersionFetcher {
     type Result = ResponseFuture<Result<Arc<Desired>, ()>>;
 
-    fn handle(&mut self, _: Refresh, ctx: &mut Self::Context) -> Self::Result {
-        if self.jobs.is_none() {
+    fn handle(&mut self, _: Refresh, _: &mut Self::Context) -> Self::Result {
+        let alone = self.not_before.is_some_and(|until| Instant::now() < until);
+        if self.jobs.is_none() || alone {
+            // A remote that wants to be left alone is left alone, whoever asks.
             let desired = Arc::clone(&self.desired);
             return Box::pin(async { Ok(desired) });
         }
@@ -212,33 +344,40 @@ impl Handler<Refresh> for VersionFetcher {
             self.next.push(tell);
         } else {
             self.waiting.push(tell);
-            self.fetch(ctx);
+            self.fetch();
         }
         Box::pin(async move { told.await.map_err(|_| ()) })
     }
 }
 
-impl Handler<Current> for VersionFetcher {
-    type Result = Arc<Desired>;
-
-    fn handle(&mut self, _: Current, _: &mut Self::Context) -> Self::Result {
-        Arc::clone(&self.desired)
-    }
+fn not_read() -> String {
+    "the remote is not being read".to_owned()
 }
 
 impl Handler<Compare> for VersionFetcher {
-    type Result = ResponseFuture<Result<Relation, String>>;
+    type Result = ResponseFuture<Result<Comparison, String>>;
 
     fn handle(&mut self, msg: Compare, _: &mut Self::Context) -> Self::Result {
-        let (tell, told) = oneshot::channel();
-        let sent =
-            self.jobs.as_ref().is_some_and(|jobs| jobs.send(Job::Compare(msg, tell)).is_ok());
-        Box::pin(async move {
-            let gone = || "the remote is not being read".to_owned();
-            if !sent {
-                return Err(gone());
-            }
-            told.await.map_err(|_| gone())?
-        })
+        self.ask(|tell| Job::Compare(msg, tell), || Err(not_read()))
+    }
+}
+
+fn not_merged<T>() -> Result<T, MergeError> {
+    Err(MergeError::Source(SourceError { reason: not_read(), retry_after: None }))
+}
+
+impl Handler<Merge> for VersionFetcher {
+    type Result = ResponseFuture<Result<(), MergeError>>;
+
+    fn handle(&mut self, msg: Merge, _: &mut Self::Context) -> Self::Result {
+        self.ask(|tell| Job::Merge(msg, tell), not_merged)
+    }
+}
+
+impl Handler<Revert> for VersionFetcher {
+    type Result = ResponseFuture<Result<Reverted, MergeError>>;
+
+    fn handle(&mut self, msg: Revert, _: &mut Self::Context) -> Self::Result {
+        self.ask(|tell| Job::Revert(msg, tell), not_merged)
     }
 }

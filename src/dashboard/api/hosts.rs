@@ -3,7 +3,7 @@
 use super::{ApiError, changer, host_id, object, reader};
 use crate::dashboard::App;
 use crate::dashboard::messages::{
-    AddHost, HostEntry, ReadFleet, ReadHost, RefreshDesired, RemoveHost, RequestError,
+    AddHost, AskHost, HostEntry, ReadFleet, ReadHost, RefreshDesired, RemoveHost, RequestError,
 };
 use crate::dashboard::store;
 use crate::domain::ids::{CommandId, HostId};
@@ -84,7 +84,8 @@ async fn refresh(
     changer(&app, &request).await?;
     let id = host_id(&id)?;
     entry(&app, &id).await?;
-    app.fleet.send(RefreshDesired).await??;
+    app.fleet.send(RefreshDesired(Some(id.clone()))).await??;
+    app.fleet.send(AskHost(id.clone())).await??;
     Ok(HttpResponse::Ok().json(object::host(&entry(&app, &id).await?)))
 }
 

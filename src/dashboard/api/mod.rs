@@ -4,12 +4,14 @@ mod commands;
 mod error;
 mod hosts;
 mod object;
+mod remotes;
 
 pub use error::{ApiError, status_of, unknown_operation};
+pub use remotes::configure_hooks;
 
 use crate::dashboard::App;
 use crate::dashboard::auth::{Auth, Caller};
-use crate::dashboard::messages::{ReadFleet, RefreshDesired, RequestError};
+use crate::dashboard::messages::RequestError;
 use crate::dashboard::store;
 use crate::domain::ids::HostId;
 use crate::protocol;
@@ -37,8 +39,7 @@ pub fn configure(service: &mut web::ServiceConfig) {
             )
             .configure(hosts::configure)
             .configure(commands::configure)
-            .route("/desired", web::get().to(desired))
-            .route("/desired/refresh", web::post().to(refresh_desired))
+            .configure(remotes::configure)
             .route("/events", web::get().to(events))
             .route("/tokens", web::post().to(new_token))
             .route("/version", web::get().to(version))
@@ -89,21 +90,6 @@ async fn version(request: HttpRequest, app: web::Data<App>) -> Result<HttpRespon
         "protocol": protocol::VERSION,
         "commit": option_env!("NIXFLEET_COMMIT"),
     })))
-}
-
-async fn desired(request: HttpRequest, app: web::Data<App>) -> Result<HttpResponse, ApiError> {
-    reader(&app, &request).await?;
-    let view = app.broadcaster.send(ReadFleet).await?;
-    Ok(HttpResponse::Ok().json(object::desired(&view.desired)))
-}
-
-async fn refresh_desired(
-    request: HttpRequest,
-    app: web::Data<App>,
-) -> Result<HttpResponse, ApiError> {
-    changer(&app, &request).await?;
-    let desired = app.fleet.send(RefreshDesired).await??;
-    Ok(HttpResponse::Ok().json(object::desired(&desired)))
 }
 
 #[derive(Deserialize)]

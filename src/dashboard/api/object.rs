@@ -1,11 +1,12 @@
 //! The objects of the API. Their field names are fixed (spec: http).
 
-use crate::dashboard::messages::HostEntry;
+use crate::dashboard::messages::{HostEntry, SourceState};
 use crate::dashboard::store::transitions::TransitionRecord;
 use crate::domain::command::Command;
 use crate::domain::compartment::Compartment;
 use crate::domain::desired::{Desired, Remote};
 use crate::domain::facts::{LockState, TestRun};
+use crate::domain::snapshot::HostSnapshot;
 use crate::domain::test_report::TestResult;
 use serde_json::{Value, json};
 
@@ -24,7 +25,7 @@ pub(super) fn host(entry: &HostEntry) -> Value {
     for (compartment, verdict) in Compartment::ALL.into_iter().zip(&host.row) {
         // Git and Lock were checked when the remote was read, the rest when the host spoke.
         let checked_at = match compartment {
-            Compartment::Git | Compartment::Lock => host.compared_at,
+            Compartment::Git | Compartment::Lock => entry.compared_at,
             Compartment::Agent | Compartment::System | Compartment::Tests => entry.pulse.last_seen,
         };
         statuses.insert(
@@ -53,9 +54,15 @@ pub(super) fn host(entry: &HostEntry) -> Value {
         "waiting_commands": host.waiting.iter().map(pending).collect::<Vec<_>>(),
         "metrics": entry.pulse.metrics,
         "update_status": statuses,
+        "missing_commits": missing(host),
         "generation_drift": host.drift,
         "pending_pr": host.pending_pr,
     })
+}
+
+/// The newest of the commits that the host does not have, if it is behind.
+fn missing(host: &HostSnapshot) -> Vec<Value> {
+    host.missing().iter().map(|m| json!({ "commit": m.commit, "subject": m.subject })).collect()
 }
 
 fn pending(command: &Command) -> Value {
@@ -108,8 +115,12 @@ pub(super) fn test_run(run: &TestRun) -> Value {
     })
 }
 
-/// Desired state, a list with one entry per source.
-pub(super) fn desired(desired: &Desired) -> Value {
+/// Desired state, a list with one entry per source, the default first.
+pub(super) fn desired(remotes: &[SourceState]) -> Value {
+    remotes.iter().map(one_desired).collect()
+}
+
+fn one_desired(state: &SourceState) -> Value {
     let head = |remote: &Remote| {
         json!({
             "branch": remote.branch, "commit": remote.commit, "lock_hash": lock(&remote.lock),
@@ -117,7 +128,7 @@ pub(super) fn desired(desired: &Desired) -> Value {
             "fetched_at": remote.fetched_at, "pending_pr": remote.pending_pr,
         })
     };
-    let one = match desired {
+    let mut object = match &*state.desired {
         Desired::Known(remote) => json!({ "state": "known", "remote": head(remote) }),
         Desired::NotYetFetched => json!({ "state": "not_yet_fetched" }),
         Desired::NotConfigured { setting } => {
@@ -128,5 +139,6 @@ pub(super) fn desired(desired: &Desired) -> Value {
             "last_known": last_known.as_ref().map(head),
         }),
     };
-    json!([one])
+    object["source"] = json!(*state.name);
+    object
 }

@@ -303,7 +303,7 @@ async fn refresh(
     form: web::Form<CsrfForm>,
 ) -> Result<HttpResponse, PageError> {
     acting(&app, &request, &form.csrf_token).await?;
-    app.fleet.send(RefreshDesired).await??;
+    app.fleet.send(RefreshDesired(None)).await??;
     Ok(back())
 }
 

@@ -1,7 +1,7 @@
 //! A git remote, read by the git program into a bare, partial clone of our own.
 
-use super::{Fetched, Source, SourceError};
-use crate::domain::facts::{LockState, Relation};
+use super::{Fetched, MISSING, Source, SourceError, first_line};
+use crate::domain::facts::{Comparison, LockState, MissingCommit, Relation};
 use crate::domain::ids::{Commit, LockHash};
 use crate::domain::timestamp::Timestamp;
 use sha2::{Digest, Sha256};
@@ -18,7 +18,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// The first fetch brings the whole history.
 const FIRST_TIMEOUT: Duration = Duration::from_secs(300);
 /// The largest flake.lock that is believed.
-const MAX_LOCK_BYTES: usize = 50 * 1024 * 1024;
+const MAX_LOCK_BYTES: usize = 8 * 1024 * 1024;
 /// How much of any other output is read.
 const MAX_OUTPUT: usize = 1024 * 1024;
 
@@ -70,7 +70,7 @@ impl GitSource {
             .stderr(Stdio::piped())
             .process_group(0);
         let child = command.spawn().map_err(|error| {
-            SourceError(format!("the git program could not be started: {error}"))
+            SourceError::new(format!("the git program could not be started: {error}"))
         })?;
         run(child, timeout, limit)
     }
@@ -82,7 +82,7 @@ impl GitSource {
         let line = output.lines().find(|line| line.ends_with(&format!("\t{reference}")));
         let hash = line.and_then(|line| line.split('\t').next());
         hash.and_then(Commit::parse)
-            .ok_or_else(|| SourceError(format!("no branch `{}` on the remote", self.branch)))
+            .ok_or_else(|| SourceError::new(format!("no branch `{}` on the remote", self.branch)))
     }
 
     fn prepare(&self) -> Result<(), SourceError> {
@@ -91,7 +91,7 @@ impl GitSource {
         }
         let parent = self.clone.parent().unwrap_or(&self.clone);
         fs::create_dir_all(parent)
-            .map_err(|e| SourceError(format!("cannot make {}: {e}", parent.display())))?;
+            .map_err(|e| SourceError::new(format!("cannot make {}: {e}", parent.display())))?;
         let path = self.clone.to_string_lossy().into_owned();
         self.git(&["init", "--quiet", "--bare", "--", &path])?.checked()?;
         self.git(&["config", "remote.origin.url", &self.url])?.checked()?;
@@ -115,12 +115,13 @@ impl GitSource {
             .checked()?;
         let mut lines = shown.lines();
         let committed_at = lines.next().and_then(|secs| secs.trim().parse().ok()).unwrap_or(0);
-        let subject = lines.next().unwrap_or_default().chars().take(300).collect();
+        let subject = first_line(lines.next().unwrap_or_default());
         Ok(Fetched {
             lock: self.lock(&commit)?,
             commit,
             subject,
             committed_at: Timestamp::from_secs(committed_at),
+            pending_pr: None,
         })
     }
 
@@ -131,11 +132,15 @@ impl GitSource {
         }
         let name = format!("{commit}:flake.lock");
         let output = self.git_with(&["cat-file", "blob", &name], TIMEOUT, MAX_LOCK_BYTES)?;
+        if output.cut {
+            let limit = MAX_LOCK_BYTES / 1024 / 1024;
+            return Err(SourceError::new(format!("flake.lock is larger than {limit} MiB")));
+        }
         let bytes = output.bytes()?;
         let hash: String = Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect();
         LockHash::parse(&hash)
             .map(LockState::Hash)
-            .ok_or_else(|| SourceError("flake.lock could not be hashed".to_owned()))
+            .ok_or_else(|| SourceError::new("flake.lock could not be hashed".to_owned()))
     }
 
     fn count(&self, range: &str, path: Option<&str>) -> Result<u32, SourceError> {
@@ -145,7 +150,18 @@ impl GitSource {
         counted
             .trim()
             .parse()
-            .map_err(|_| SourceError(format!("git counted {:?} commits", counted.trim())))
+            .map_err(|_| SourceError::new(format!("git counted {:?} commits", counted.trim())))
+    }
+
+    /// The newest commits of a range.
+    fn missing(&self, range: &str) -> Result<Vec<MissingCommit>, SourceError> {
+        let limit = format!("--max-count={MISSING}");
+        let listed = self.git(&["log", &limit, "--format=%H %s", range, "--"])?.checked()?;
+        let commits = listed.lines().filter_map(|line| {
+            let (hash, subject) = line.split_once(' ')?;
+            Some(MissingCommit { commit: Commit::parse(hash)?, subject: first_line(subject) })
+        });
+        Ok(commits.collect())
     }
 
     fn is_ancestor(&self, older: &str, newer: &str) -> Result<bool, SourceError> {
@@ -172,26 +188,29 @@ impl Source for GitSource {
         Ok(fetched)
     }
 
-    fn relation(&mut self, host: &Commit, head: &Commit) -> Result<Relation, SourceError> {
+    fn compare(&mut self, host: &Commit, head: &Commit) -> Result<Comparison, SourceError> {
+        let nothing = |relation| Ok(Comparison { relation, missing: Vec::new() });
         let (host, head) = (host.as_str(), head.as_str());
         let known = |commit: &str| {
             let name = format!("{commit}^{{commit}}");
             Ok::<_, SourceError>(self.git(&["rev-parse", "--verify", "--quiet", &name])?.success)
         };
         if !known(head)? {
-            return Err(SourceError(format!("{head} was not fetched")));
+            return Err(SourceError::new(format!("{head} was not fetched")));
         }
         if !known(host)? {
-            return Ok(Relation::NotOnBranch);
+            return nothing(Relation::NotOnBranch);
         }
         if self.is_ancestor(host, head)? {
             let range = format!("{host}..{head}");
-            return Ok(Relation::Behind {
+            let relation = Relation::Behind {
                 commits: self.count(&range, None)?,
                 lock_commits: self.count(&range, Some("flake.lock"))?,
-            });
+            };
+            return Ok(Comparison { relation, missing: self.missing(&range)? });
         }
-        if self.is_ancestor(head, host)? { Ok(Relation::Ahead) } else { Ok(Relation::NotOnBranch) }
+        let ahead = self.is_ancestor(head, host)?;
+        nothing(if ahead { Relation::Ahead } else { Relation::NotOnBranch })
     }
 }
 
@@ -208,7 +227,7 @@ impl Output {
             return Err(reason(&self.stderr));
         }
         if self.cut {
-            return Err(SourceError("the remote's answer is too large".to_owned()));
+            return Err(SourceError::new("the remote's answer is too large".to_owned()));
         }
         Ok(self.stdout)
     }
@@ -228,7 +247,7 @@ fn reason(stderr: &str) -> SourceError {
         .unwrap_or("git failed without a word");
     let line = line.trim_start_matches("fatal: ").trim_start_matches("error: ");
     let line: String = line.chars().filter(|c| !c.is_control()).take(300).collect();
-    SourceError(without_password(&line))
+    SourceError::new(without_password(&line))
 }
 
 /// Hides `user:password@` in URLs.
@@ -276,9 +295,10 @@ fn run(mut child: Child, timeout: Duration, limit: usize) -> Result<Output, Sour
             cut,
             stderr: String::from_utf8_lossy(&stderr).into_owned(),
         }),
-        None => {
-            Err(SourceError(format!("the remote did not answer within {} s", timeout.as_secs())))
-        }
+        None => Err(SourceError::new(format!(
+            "the remote did not answer within {} s",
+            timeout.as_secs()
+        ))),
     }
 }
 
@@ -364,11 +384,13 @@ mod tests {
         let head = remote.commit("flake.lock", "2");
         let mut source = remote.source("main");
         source.fetch().unwrap();
-        let relation = source.relation(&old, &head).unwrap();
-        assert_eq!(relation, Relation::Behind { commits: 3, lock_commits: 2 });
+        let compared = source.compare(&old, &head).unwrap();
+        assert_eq!(compared.relation, Relation::Behind { commits: 3, lock_commits: 2 });
+        let subjects: Vec<&str> = compared.missing.iter().map(|m| m.subject.as_str()).collect();
+        assert_eq!(subjects, ["change flake.lock", "change a", "change flake.lock"]);
         let short = Commit::parse(old.short()).unwrap();
-        assert_eq!(source.relation(&short, &head).unwrap(), relation);
-        assert_eq!(source.relation(&head, &old).unwrap(), Relation::Ahead);
+        assert_eq!(source.compare(&short, &head).unwrap(), compared);
+        assert_eq!(source.compare(&head, &old).unwrap().relation, Relation::Ahead);
     }
 
     #[test]
@@ -380,9 +402,9 @@ mod tests {
         remote.git(&["reset", "--quiet", "--hard", "HEAD~1"]);
         let head = remote.commit("b", "1");
         assert_eq!(source.fetch().unwrap().commit, head);
-        assert_eq!(source.relation(&gone, &head).unwrap(), Relation::NotOnBranch);
+        assert_eq!(source.compare(&gone, &head).unwrap().relation, Relation::NotOnBranch);
         let stranger = Commit::parse("0123456789012345678901234567890123456789").unwrap();
-        assert_eq!(source.relation(&stranger, &head).unwrap(), Relation::NotOnBranch);
+        assert_eq!(source.compare(&stranger, &head).unwrap().relation, Relation::NotOnBranch);
     }
 
     #[test]
@@ -396,6 +418,14 @@ mod tests {
         let mut source = GitSource::new(nowhere.to_str().unwrap(), "main", remote.dir.path());
         let error = source.fetch().unwrap_err().to_string();
         assert!(error.contains("nowhere") && error.contains("not"), "{error}");
+    }
+
+    #[test]
+    fn a_huge_flake_lock_is_an_error_and_not_read_whole() {
+        let remote = Remote::new();
+        remote.commit("flake.lock", &"x".repeat(MAX_LOCK_BYTES + 1));
+        let error = remote.source("main").fetch().unwrap_err();
+        assert_eq!(error.to_string(), "flake.lock is larger than 8 MiB");
     }
 
     #[test]

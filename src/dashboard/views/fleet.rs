@@ -1,9 +1,9 @@
 //! The fleet page.
 
 use super::{host, layout, log, time};
-use crate::dashboard::messages::{FleetView, HostEntry};
+use crate::dashboard::messages::{FleetView, HostEntry, SourceState};
 use crate::domain::compartment::Status;
-use crate::domain::desired::{Desired, Remote};
+use crate::domain::desired::{Desired, PendingPr, Remote};
 use crate::domain::facts::LockState;
 use maud::{Markup, html};
 
@@ -14,19 +14,23 @@ pub const TARGET: &str = "fleet-target";
 /// Id of the list of hosts.
 pub const HOSTS: &str = "hosts";
 
-/// "12 hosts: 9 current, 2 need action, 1 failed, 1 offline".
+/// "12 hosts: 9 current, 2 need action, 1 failed, 1 offline". A host is current only if all
+/// of its row says so; where there are no tests, Tests says nothing.
 pub fn summary<'a>(entries: impl Iterator<Item = &'a HostEntry>) -> Markup {
-    let (mut all, mut current, mut action, mut failed, mut busy, mut offline) = (0, 0, 0, 0, 0, 0);
+    let (mut all, mut current, mut action, mut failed) = (0, 0, 0, 0);
+    let (mut busy, mut unknown, mut offline) = (0, 0, 0);
     for entry in entries {
-        let has = |status| entry.snapshot.row.iter().any(|verdict| verdict.status == status);
+        let row = &entry.snapshot.row;
+        let has = |status| row.iter().any(|verdict| verdict.status == status);
+        let proven = row[..4].iter().all(|verdict| verdict.status == Status::Ok);
         all += 1;
         offline += u32::from(!entry.snapshot.online);
         match () {
             () if has(Status::Error) => failed += 1,
             () if has(Status::Working) => busy += 1,
             () if has(Status::Outdated) => action += 1,
-            () if has(Status::Ok) => current += 1,
-            () => {}
+            () if proven => current += 1,
+            () => unknown += 1,
         }
     }
     let parts = [
@@ -34,6 +38,7 @@ pub fn summary<'a>(entries: impl Iterator<Item = &'a HostEntry>) -> Markup {
         (busy, "busy"),
         (action, if action == 1 { "needs action" } else { "need action" }),
         (failed, "failed"),
+        (unknown, "not known yet"),
         (offline, "offline"),
     ];
     let parts: Vec<String> =
@@ -47,11 +52,28 @@ pub fn summary<'a>(entries: impl Iterator<Item = &'a HostEntry>) -> Markup {
 }
 
 /// What the fleet is compared with, or why that is not known.
-pub fn target(desired: &Desired) -> Markup {
+pub fn target(remotes: &[SourceState]) -> Markup {
     html! {
-        div id=(TARGET) .target data-known=(desired.known().is_some()) {
-            @match desired {
-                Desired::Known(remote) => (head(remote)),
+        div id=(TARGET) .targets {
+            @for state in remotes { (one_target(state, remotes.len() > 1)) }
+        }
+    }
+}
+
+fn one_target(state: &SourceState, named: bool) -> Markup {
+    let refresh = |label: &str| {
+        html! {
+            button.quiet type="submit" form="act" formaction="/desired/refresh" data-op="refresh" { (label) }
+        }
+    };
+    html! {
+        div.target data-source=(state.name) data-known=(state.desired.known().is_some()) {
+            @if named { b { (state.name) } " " }
+            @match &*state.desired {
+                Desired::Known(remote) => {
+                    (head(remote)) " " (refresh("Refresh"))
+                    @if let Some(pr) = &remote.pending_pr { (pull_request(&state.name, pr)) }
+                }
                 Desired::NotYetFetched => "Waiting for the first answer of the remote.",
                 Desired::NotConfigured { setting } => {
                     span.alert { "No remote to compare with: set " code { (setting) } " on the dashboard." }
@@ -59,7 +81,7 @@ pub fn target(desired: &Desired) -> Markup {
                 Desired::Unavailable { since, reason, last_known } => {
                     span.alert { "Cannot fetch the remote: " (reason) " (since " (time(*since)) ")" }
                     @if let Some(remote) = last_known { " Last known: " (head(remote)) }
-                    button type="submit" form="act" formaction="/desired/refresh" data-op="retry" { "Retry" }
+                    " " (refresh("Retry"))
                 }
             }
         }
@@ -75,6 +97,25 @@ fn head(remote: &Remote) -> Markup {
         span { "origin/" (remote.branch) " " code title=(remote.commit) { (remote.commit.short()) } }
         " " q.subject { (remote.subject) } " " (time(remote.committed_at))
         span.quiet { " · flake.lock " code { (lock) } }
+    }
+}
+
+/// A pull request that waits to be merged. What the button merges is what is shown.
+fn pull_request(source: &str, pr: &PendingPr) -> Markup {
+    let merge = format!("/pull-requests/{}/merge", pr.number);
+    html! {
+        p.pr {
+            "Update waits: "
+            @if pr.url.is_empty() { "#" (pr.number) } @else {
+                a href=(pr.url) rel="noreferrer" { "#" (pr.number) }
+            }
+            " " q.subject { (pr.title) } " "
+            button type="submit" form="act" formaction=(merge) data-op="merge"
+                data-source=(source) data-head=(pr.head) disabled[!pr.mergeable]
+                title=[(!pr.mergeable).then_some("It cannot be merged now: conflicts, or a check is missing.")] {
+                "Merge"
+            }
+        }
     }
 }
 
@@ -108,7 +149,7 @@ pub fn page(view: &FleetView, log: &Markup, csrf: &str, added: Option<&Added<'_>
         form #act method="post" { input type="hidden" name="csrf_token" value=(csrf); }
         section.head {
             (summary(view.hosts.values()))
-            (target(&view.desired))
+            (target(&view.remotes))
         }
         (hosts(view))
         details #add-host.add open[view.hosts.is_empty() || added.is_some()] data-dialog="add-host" {

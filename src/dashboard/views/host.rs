@@ -30,7 +30,7 @@ pub fn row(entry: &HostEntry) -> Markup {
             (identity(host))
             div.row role="group" aria-label="Compartments" {
                 @for (compartment, verdict) in Compartment::ALL.into_iter().zip(&host.row) {
-                    (cell(&host.id, compartment, verdict, host.pending_pr.is_some()))
+                    (cell(host, compartment, verdict))
                 }
             }
             (generation(host))
@@ -83,13 +83,16 @@ fn word(status: Status) -> &'static str {
     }
 }
 
-fn cell(host: &HostId, compartment: Compartment, verdict: &Verdict, pr: bool) -> Markup {
+fn cell(host: &HostSnapshot, compartment: Compartment, verdict: &Verdict) -> Markup {
     let text = verdict.message.to_string();
+    let missing = if compartment == Compartment::Git { host.missing() } else { &[] };
+    let hover: String =
+        missing.iter().map(|m| format!("\n{} {}", m.commit.short(), m.subject)).collect();
+    let pr = compartment == Compartment::Lock && host.pending_pr.is_some();
     html! {
-        details.cell name={ "cells-" (host) } id={ "cell-" (host) "-" (compartment.name()) }
-            data-compartment=(compartment.name()) data-status=(verdict.status.name())
-            data-pr[pr && compartment == Compartment::Lock] {
-            summary title={ (compartment.label()) ": " (text) } {
+        details.cell name={ "cells-" (host.id) } id={ "cell-" (host.id) "-" (compartment.name()) }
+            data-compartment=(compartment.name()) data-status=(verdict.status.name()) data-pr[pr] {
+            summary title={ (compartment.label()) ": " (text) (hover) } {
                 span.mark aria-hidden="true" { (mark(verdict.status)) }
                 span.label { (compartment.label()) }
                 span.sr { (word(verdict.status)) }
@@ -230,7 +233,8 @@ fn controls(host: &HostSnapshot) -> Markup {
 /// Whether anything is known of a host at all; used by tests.
 #[doc(hidden)]
 pub fn entry_of(state: &HostState) -> HostEntry {
-    HostEntry { snapshot: std::sync::Arc::new(state.snapshot()), pulse: state.pulse() }
+    let snapshot = std::sync::Arc::new(state.snapshot());
+    HostEntry { snapshot, pulse: state.pulse(), compared_at: None }
 }
 
 /// The word for a state, as the host's page shows it.

@@ -48,6 +48,16 @@ pub fn page(entry: &HostEntry, story: &Story, csrf: &str) -> Markup {
                 }
             }
         }
+        @if !snapshot.missing().is_empty() {
+            section #missing {
+                h2 { "Commits it does not have" }
+                ul {
+                    @for commit in snapshot.missing() {
+                        li { code { (commit.commit.short()) } " " (commit.subject) }
+                    }
+                }
+            }
+        }
         section {
             h2 { "Facts" }
             dl {

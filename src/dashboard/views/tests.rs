@@ -1,12 +1,36 @@
 use super::*;
-use crate::dashboard::messages::{FleetView, HostEntry};
-use crate::domain::desired::Desired;
+use crate::dashboard::messages::{FleetView, HostEntry, Remotes, SourceState};
+use crate::domain::desired::{Desired, PendingPr, Remote};
+use crate::domain::facts::LockState;
 use crate::domain::host::HostState;
-use crate::domain::ids::HostId;
+use crate::domain::ids::{Commit, HostId};
 use crate::protocol::{Line, Stream};
 use std::sync::Arc;
 
 const HOSTILE: &str = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>";
+
+fn remotes(desired: Desired) -> Remotes {
+    Arc::new(vec![SourceState { name: HOSTILE.into(), desired: Arc::new(desired) }])
+}
+
+fn hostile_remote() -> Desired {
+    Desired::Known(Remote {
+        source: HOSTILE.into(),
+        branch: HOSTILE.into(),
+        commit: Commit::parse("abc1234").unwrap(),
+        lock: LockState::Absent,
+        subject: HOSTILE.into(),
+        committed_at: Timestamp::from_secs(1),
+        fetched_at: Timestamp::from_secs(1),
+        pending_pr: Some(PendingPr {
+            number: 42,
+            title: HOSTILE.into(),
+            url: HOSTILE.into(),
+            mergeable: true,
+            head: HOSTILE.into(),
+        }),
+    })
+}
 
 fn hostile_host() -> HostEntry {
     let desired = Arc::new(Desired::Unavailable {
@@ -36,10 +60,7 @@ fn text_of_hosts_never_becomes_markup() {
     let line = Line { stream: Stream::Stderr, text: HOSTILE.into() };
     let view = FleetView {
         version: 1,
-        desired: entry.snapshot.compared_at.map_or_else(
-            || Arc::new(Desired::NotConfigured { setting: HOSTILE.into() }),
-            |_| Arc::new(Desired::NotYetFetched),
-        ),
+        remotes: remotes(hostile_remote()),
         hosts: [(entry.snapshot.id.clone(), entry.clone())].into(),
     };
     for html in [
@@ -61,13 +82,13 @@ fn the_page_holds_each_row_as_an_update_would_send_it() {
     let view = FleetView {
         version: 7,
         hosts: [(entry.snapshot.id.clone(), entry.clone())].into(),
-        desired: Arc::new(Desired::NotYetFetched),
+        remotes: remotes(Desired::NotYetFetched),
     };
     let page = fleet::page(&view, &fleet::no_log(), "t", None).into_string();
     for element in [
         host::row(&entry),
         fleet::summary(view.hosts.values()),
-        fleet::target(&view.desired),
+        fleet::target(&view.remotes),
         fleet::hosts(&view),
     ] {
         assert!(page.contains(&element.into_string()));

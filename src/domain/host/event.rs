@@ -3,7 +3,7 @@
 use super::{HostProfile, Refusal};
 use crate::domain::command::{Command, Outcome};
 use crate::domain::desired::Desired;
-use crate::domain::facts::{AgentBinary, LockState, Relation, SystemFacts, TestRun};
+use crate::domain::facts::{AgentBinary, Comparison, LockState, SystemFacts, TestRun};
 use crate::domain::generation::Generation;
 use crate::domain::ids::{CommandId, Commit};
 use crate::domain::operation::{Args, Operation};
@@ -176,7 +176,7 @@ pub enum HostEvent {
         /// The remote's head.
         head: Commit,
         /// `None` if it could not be worked out.
-        relation: Option<Relation>,
+        comparison: Option<Comparison>,
     },
     /// The host's commit differs from the fleet's majority, or no longer does.
     Drift(bool),

@@ -16,7 +16,7 @@ pub use event::{About, HostEffect, HostEvent, Job, Registration, Report, TestSet
 use super::command::{self, Baseline, Command, Event, Goal, State};
 use super::compartment::{self, DASHBOARD_VERSION};
 use super::desired::Desired;
-use super::facts::HostFacts;
+use super::facts::{Comparison, HostFacts, Lineage};
 use super::generation::Generation;
 use super::ids::{CommandId, Commit, HostId};
 use super::operation::{Args, Operation, TimeLimits};
@@ -254,7 +254,7 @@ impl HostState {
             generations: self.profile.generations.clone(),
             drift: self.drift,
             pending_pr: remote.and_then(|r| r.pending_pr.clone()),
-            compared_at: remote.map(|r| r.fetched_at),
+            source: remote.map(|r| r.source.clone()),
             allowed: Operation::ALL
                 .into_iter()
                 .map(|op| (op, self.allows(op, &Args { confirmed: Some(true), ..Args::default() })))
@@ -358,7 +358,7 @@ impl Turn<'_, '_> {
             HostEvent::StopRequested { id, by } => self.user_event(id, &Event::Stop(by)),
             HostEvent::ExtendRequested { id, by } => self.user_event(id, &Event::Extend(by)),
             HostEvent::DesiredChanged(desired) => self.state.desired = desired,
-            HostEvent::Compared { host, head, relation } => self.compared(host, head, relation),
+            HostEvent::Compared { host, head, comparison } => self.compared(host, head, comparison),
             HostEvent::Drift(drift) => self.state.drift = drift,
             HostEvent::Odd(what) => self.odd(what),
             HostEvent::Tick => self.step_all(&Event::Tick),
@@ -545,13 +545,15 @@ impl Turn<'_, '_> {
         }
     }
 
-    fn compared(&mut self, host: Commit, head: Commit, relation: Option<super::facts::Relation>) {
-        if self.state.comparing.as_ref().is_some_and(|(a, b)| *a == host && *b == head) {
-            // A failure is asked again when the remote or the host moves.
-            if let Some(relation) = relation {
-                self.state.facts.lineage = Some(super::facts::Lineage { host, head, relation });
-                self.state.comparing = None;
-            }
+    fn compared(&mut self, host: Commit, head: Commit, comparison: Option<Comparison>) {
+        let asked = self.state.comparing.as_ref();
+        if asked.is_none_or(|(a, b)| *a != host || *b != head) {
+            return;
+        }
+        // A failure is asked again when the remote or the host moves.
+        if let Some(Comparison { relation, missing }) = comparison {
+            self.state.facts.lineage = Some(Lineage { host, head, relation, missing });
+            self.state.comparing = None;
         }
     }
 }

@@ -176,6 +176,7 @@ impl Turn<'_, '_> {
         let refused = match about {
             About::Id(id) => self.state.find(*id).map(|c| c.id),
             // A 3.x agent names what runs, not what it refused: that is what was sent last.
+            About::Name(_) if self.state.protocol() >= 4 => None,
             About::Name(_) => {
                 let sent = self.state.live().filter(|c| c.state == State::Sent);
                 sent.max_by_key(|c| c.sent_at).map(|c| c.id)

@@ -32,7 +32,9 @@ impl Dashboard {
         let mut settings: Vec<(String, String)> =
             settings.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         settings.push(("NIXFLEET_AGENT_TOKEN".to_owned(), TOKEN.to_owned()));
-        settings.push(("NIXFLEET_FETCH_TTL".to_owned(), "1".to_owned()));
+        if !settings.iter().any(|(name, _)| name == "NIXFLEET_FETCH_TTL") {
+            settings.push(("NIXFLEET_FETCH_TTL".to_owned(), "1".to_owned()));
+        }
         let (child, lines) = spawn(dir.path(), "127.0.0.1:0", &settings);
         let url =
             expect(&lines, |line| line.split_once(" dashboard: ").map(|(_, url)| url.to_owned()));

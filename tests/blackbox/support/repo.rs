@@ -23,6 +23,36 @@ impl ConfigRepo {
         repo
     }
 
+    /// What git says about the remote; `None` if it fails.
+    pub fn remote_git(&self, arguments: &[&str]) -> Option<String> {
+        let bytes = self.remote_bytes(arguments)?;
+        Some(String::from_utf8(bytes).unwrap().trim().to_owned())
+    }
+
+    /// As [`Self::remote_git`], byte by byte.
+    pub fn remote_bytes(&self, arguments: &[&str]) -> Option<Vec<u8>> {
+        let mut command = Command::new("git");
+        command.arg("-C").arg(self.remote()).args(arguments);
+        let output = command.env("GIT_CONFIG_GLOBAL", "/dev/null").output().unwrap();
+        output.status.success().then_some(output.stdout)
+    }
+
+    /// Pushes a branch with one commit that changes flake.lock, without going there.
+    pub fn push_branch(&self, branch: &str) {
+        self.git(&["checkout", "--quiet", "-B", branch, "main"]);
+        self.write("flake.lock", &format!("{{ \"version\": 7, \"from\": \"{branch}\" }}\n"));
+        self.git(&["commit", "--quiet", "-a", "-m", "flake.lock: update"]);
+        self.git(&["push", "--quiet", "--force", "origin", branch]);
+        self.git(&["checkout", "--quiet", "main"]);
+    }
+
+    /// Merges a branch into main, as a forge does.
+    pub fn merge_on_remote(&self, branch: &str) {
+        self.git(&["checkout", "--quiet", "main"]);
+        self.git(&["merge", "--quiet", "--no-edit", branch]);
+        self.git(&["push", "--quiet", "origin", "main"]);
+    }
+
     /// The remote, as a path that git takes.
     pub fn remote(&self) -> PathBuf {
         self.dir.path().join("remote.git")

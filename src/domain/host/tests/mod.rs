@@ -99,6 +99,7 @@ impl Lab {
 
     fn remote(&mut self, head: u32, with: u32) {
         let remote = Remote {
+            source: "default".into(),
             branch: "main".into(),
             commit: commit(head),
             lock: lock(with),

@@ -198,8 +198,9 @@ fn messages_name_the_two_values_that_were_compared() {
         lab.says(1),
         "Not the head of origin/main (host 1111111, latest 2222222). Pull to update."
     );
-    let relation = Some(Relation::Behind { commits: 3, lock_commits: 2 });
-    lab.apply(HostEvent::Compared { host: commit(1), head: commit(2), relation });
+    let relation = Relation::Behind { commits: 3, lock_commits: 2 };
+    let comparison = Some(Comparison { relation, missing: Vec::new() });
+    lab.apply(HostEvent::Compared { host: commit(1), head: commit(2), comparison });
     assert_eq!(
         lab.says(1),
         "3 commits behind origin/main (host 1111111, latest 2222222). Pull to update."
@@ -304,6 +305,7 @@ fn an_open_update_pull_request_adds_words_and_changes_no_colour() {
         title: "flake.lock: update".into(),
         url: "https://example.org/42".into(),
         mergeable: true,
+        head: "abc".into(),
     });
     lab.apply(HostEvent::DesiredChanged(Arc::new(Desired::Known(remote))));
     assert_eq!(lab.row(), "ok ok ok ok ok");

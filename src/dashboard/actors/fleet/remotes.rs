@@ -1,0 +1,331 @@
+//! What concerns the remotes: who follows which, what is new, and pull requests.
+
+use super::{Answer, FleetActor, not_stored};
+use crate::dashboard::actors::host::{HostActor, News};
+use crate::dashboard::actors::sources::Seats;
+use crate::dashboard::actors::version_fetcher::{Compare, Merge, Publish, Refresh, Revert};
+use crate::dashboard::messages::{
+    DesiredChanged, MergePullRequest, RefreshDesired, RequestError, RevertPullRequest,
+};
+use crate::dashboard::sources::{MergeError, Reverted};
+use crate::dashboard::store;
+use crate::domain::generation;
+use crate::domain::host::Refusal;
+use crate::domain::ids::{Commit, HostId};
+use actix::prelude::*;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What a host follows, and where it is.
+pub(super) struct Following {
+    /// Number of the source.
+    pub(super) source: usize,
+    /// Its checkout.
+    commit: Option<Commit>,
+    /// Its commit differs from the majority of those that follow the same source.
+    drifts: bool,
+}
+
+/// The sources, once their fetchers have started.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct UseSources(pub Seats);
+
+impl Handler<UseSources> for FleetActor {
+    type Result = ();
+
+    fn handle(&mut self, msg: UseSources, _: &mut Self::Context) {
+        self.seats = msg.0;
+        self.broadcaster.do_send(DesiredChanged(self.seats.states()));
+        for (id, host) in &self.hosts {
+            let source = self.following.get(id).map_or(0, |following| following.source);
+            if let Some(seat) = self.seats.get(source) {
+                host.do_send(News::Desired(Arc::clone(&seat.desired)));
+            }
+        }
+    }
+}
+
+impl Handler<Publish> for FleetActor {
+    type Result = ();
+
+    fn handle(&mut self, msg: Publish, _: &mut Self::Context) {
+        let Some(number) = self.seats.learn(&msg.source, Arc::clone(&msg.desired)) else {
+            return;
+        };
+        self.broadcaster.do_send(DesiredChanged(self.seats.states()));
+        for (id, host) in &self.hosts {
+            if self.following.get(id).map_or(0, |following| following.source) == number {
+                host.do_send(News::Desired(Arc::clone(&msg.desired)));
+            }
+        }
+    }
+}
+
+/// Where a host is, and what it follows.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct HostIsAt {
+    /// Whose.
+    pub host: HostId,
+    /// Its checkout.
+    pub commit: Option<Commit>,
+    /// Its config repository, as its agent says.
+    pub repo_url: String,
+    /// Its branch.
+    pub branch: Option<String>,
+}
+
+impl Handler<HostIsAt> for FleetActor {
+    type Result = ();
+
+    fn handle(&mut self, msg: HostIsAt, _: &mut Self::Context) {
+        let source = self.seats.followed_by(&msg.repo_url, msg.branch.as_deref());
+        let before = self.following.get(&msg.host);
+        let drifts = before.is_some_and(|before| before.drifts);
+        let followed = before.map_or(0, |before| before.source);
+        if followed != source
+            && let (Some(host), Some(seat)) = (self.hosts.get(&msg.host), self.seats.get(source))
+        {
+            host.do_send(News::Desired(Arc::clone(&seat.desired)));
+        }
+        self.following.insert(msg.host, Following { source, commit: msg.commit, drifts });
+        self.tell_drift();
+    }
+}
+
+impl FleetActor {
+    /// Tells each host whose drift changed.
+    pub(super) fn tell_drift(&mut self) {
+        let mut by_source: BTreeMap<usize, BTreeMap<HostId, Commit>> = BTreeMap::new();
+        for (id, following) in &self.following {
+            if let Some(commit) = &following.commit {
+                let same = by_source.entry(following.source).or_default();
+                same.insert(id.clone(), commit.clone());
+            }
+        }
+        let drifting: Vec<HostId> = by_source.values().flat_map(generation::drifting).collect();
+        for (id, following) in &mut self.following {
+            let now = drifting.contains(id);
+            if now != std::mem::replace(&mut following.drifts, now)
+                && let Some(host) = self.hosts.get(id)
+            {
+                host.do_send(News::Drift(now));
+            }
+        }
+    }
+
+    fn source_of(&self, host: &HostId) -> usize {
+        self.following.get(host).map_or(0, |following| following.source)
+    }
+}
+
+/// A host waits for its remote's newest word.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct FetchSoon(pub HostId);
+
+impl Handler<FetchSoon> for FleetActor {
+    type Result = ();
+
+    fn handle(&mut self, msg: FetchSoon, _: &mut Self::Context) {
+        let seat = self.seats.get(self.source_of(&msg.0));
+        if let Some(fetcher) = seat.and_then(|seat| seat.fetcher.as_ref()) {
+            fetcher.do_send(Refresh);
+        }
+    }
+}
+
+/// A host wants to know how its commit relates to the remote's head.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct WorkOutLineage {
+    /// Who wants to know.
+    pub asked_by: Addr<HostActor>,
+    /// Its id.
+    pub id: HostId,
+    /// Its commit.
+    pub host: Commit,
+    /// The remote's head.
+    pub head: Commit,
+}
+
+impl Handler<WorkOutLineage> for FleetActor {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, msg: WorkOutLineage, _: &mut Self::Context) -> Self::Result {
+        let seat = self.seats.get(self.source_of(&msg.id));
+        let Some(fetcher) = seat.and_then(|seat| seat.fetcher.clone()) else {
+            return Box::pin(async {});
+        };
+        Box::pin(async move {
+            let compare = Compare { host: msg.host.clone(), head: msg.head.clone() };
+            let comparison = match fetcher.send(compare).await {
+                Ok(Ok(comparison)) => Some(comparison),
+                Ok(Err(reason)) => {
+                    log::debug!("commits not compared: {reason}");
+                    None
+                }
+                Err(_) => None,
+            };
+            msg.asked_by.do_send(News::Compared { host: msg.host, head: msg.head, comparison });
+        })
+    }
+}
+
+impl Handler<RefreshDesired> for FleetActor {
+    type Result = Answer<crate::dashboard::messages::Remotes>;
+
+    fn handle(&mut self, msg: RefreshDesired, ctx: &mut Self::Context) -> Self::Result {
+        let wanted = msg.0.as_ref().map(|host| self.source_of(host));
+        let seats = self.seats.iter().enumerate();
+        let seats = seats.filter(|(number, _)| wanted.is_none_or(|wanted| wanted == *number));
+        let fetchers: Vec<_> = seats.filter_map(|(_, seat)| seat.fetcher.clone()).collect();
+        let fleet = ctx.address();
+        Box::pin(async move {
+            let asked: Vec<_> = fetchers.iter().map(|fetcher| fetcher.send(Refresh)).collect();
+            let unavailable = || RequestError::Unavailable("The remote is not being read.".into());
+            for answer in asked {
+                answer.await.map_err(|_| unavailable())?.map_err(|()| unavailable())?;
+            }
+            fleet.send(ReadRemotes).await.map_err(|_| unavailable())
+        })
+    }
+}
+
+#[derive(Message)]
+#[rtype(result = "crate::dashboard::messages::Remotes")]
+struct ReadRemotes;
+
+impl Handler<ReadRemotes> for FleetActor {
+    type Result = crate::dashboard::messages::Remotes;
+
+    fn handle(&mut self, _: ReadRemotes, _: &mut Self::Context) -> Self::Result {
+        self.seats.states()
+    }
+}
+
+// ---- pull requests ----
+
+fn refused(number: u64, error: &MergeError) -> RequestError {
+    let code = match error {
+        MergeError::Unsupported => "not_supported",
+        MergeError::AlreadyMerged => "already_merged",
+        MergeError::Closed => "closed",
+        MergeError::Changed => "changed",
+        MergeError::NotMergeable => "not_mergeable",
+        MergeError::NotMerged => "not_merged",
+        MergeError::Source(_) => "remote_unavailable",
+    };
+    RequestError::Refused(Refusal { code, message: format!("Pull request #{number}: {error}.") })
+}
+
+/// Under what a merge from here is remembered.
+fn merged_key(source: &str, number: u64) -> String {
+    format!("merged-pr/{source}/{number}")
+}
+
+impl FleetActor {
+    fn fetcher_named(
+        &self,
+        source: Option<&str>,
+    ) -> Result<
+        (Arc<str>, Addr<crate::dashboard::actors::version_fetcher::VersionFetcher>),
+        RequestError,
+    > {
+        let seat = self.seats.named(source).ok_or_else(|| RequestError::Invalid {
+            field: "source",
+            expected: format!(
+                "one of {}",
+                self.seats.iter().map(|s| &*s.name).collect::<Vec<_>>().join(", ")
+            ),
+        })?;
+        let fetcher = seat.fetcher.clone();
+        let fetcher = fetcher.ok_or_else(|| refused(0, &MergeError::Unsupported))?;
+        Ok((Arc::clone(&seat.name), fetcher))
+    }
+}
+
+impl Handler<MergePullRequest> for FleetActor {
+    type Result = Answer<()>;
+
+    fn handle(&mut self, msg: MergePullRequest, _: &mut Self::Context) -> Self::Result {
+        let found = self.fetcher_named(msg.source.as_deref());
+        let (store, at) = (self.store.clone(), self.clock.now());
+        Box::pin(async move {
+            let (source, fetcher) = found?;
+            let number = msg.number;
+            let gone = |_| RequestError::Unavailable("The remote is not being read.".into());
+            let merge = Merge { number, head: msg.head };
+            let merged = fetcher.send(merge).await.map_err(gone)?;
+            let message = match &merged {
+                Ok(()) => format!("Pull request #{number} of {source} was merged."),
+                Err(error) => {
+                    format!("Pull request #{number} of {source} was not merged: {error}.")
+                }
+            };
+            let ours = merged.is_ok().then(|| merged_key(&source, number));
+            let event = store::events::EventRecord {
+                id: 0,
+                at,
+                host: None,
+                category: "pull-request".to_owned(),
+                message,
+                by: Some(msg.by),
+            };
+            store
+                .write(move |conn| {
+                    if let Some(key) = &ours {
+                        store::settings::set(conn, key, &at.to_string())?;
+                    }
+                    store::events::append(conn, &event)
+                })
+                .await
+                .map_err(not_stored)?;
+            merged.map_err(|error| refused(number, &error))?;
+            // Lock turns yellow everywhere, at once.
+            let _ = fetcher.send(Refresh).await;
+            Ok(())
+        })
+    }
+}
+
+impl Handler<RevertPullRequest> for FleetActor {
+    type Result = Answer<Reverted>;
+
+    fn handle(&mut self, msg: RevertPullRequest, _: &mut Self::Context) -> Self::Result {
+        let found = self.fetcher_named(msg.source.as_deref());
+        let (store, at) = (self.store.clone(), self.clock.now());
+        Box::pin(async move {
+            let (source, fetcher) = found?;
+            let number = msg.number;
+            let key = merged_key(&source, number);
+            let ours = store.read(move |conn| store::settings::get(conn, &key)).await;
+            if ours.map_err(not_stored)?.is_none() {
+                let message = format!("Pull request #{number} was not merged from here.");
+                return Err(RequestError::Refused(Refusal { code: "not_merged", message }));
+            }
+            let gone = |_| RequestError::Unavailable("The remote is not being read.".into());
+            let reverted = fetcher.send(Revert { number }).await.map_err(gone)?;
+            let message = match &reverted {
+                Ok(made) => {
+                    format!("Pull request #{} takes #{number} of {source} back.", made.number)
+                }
+                Err(error) => {
+                    format!("Pull request #{number} of {source} was not reverted: {error}.")
+                }
+            };
+            let event = store::events::EventRecord {
+                id: 0,
+                at,
+                host: None,
+                category: "pull-request".to_owned(),
+                message,
+                by: Some(msg.by),
+            };
+            let write = store.write(move |conn| store::events::append(conn, &event));
+            write.await.map_err(not_stored)?;
+            reverted.map_err(|error| refused(number, &error))
+        })
+    }
+}

@@ -1,6 +1,8 @@
 //! Flags and environment, one struct per role. The only room that reads the environment.
 
+mod options;
 mod parse;
+mod values;
 
 pub use parse::{CliError, environment, parse};
 

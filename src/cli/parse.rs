@@ -3,15 +3,17 @@
 //! Every setting is a flag and a variable; the flag wins. Secrets are variables or files,
 //! never flags. A bad setting names itself and what was expected.
 
-use super::{
-    AgentConfig, DashboardConfig, NamedSource, Platform, PullRequestRules, Role, Secret,
-    SourceSetting,
+use super::options::{Cli, Internal};
+use super::values::{
+    Parsed, addresses, boolean, branch_name, colour, detected_platform, hostname, is_local, list,
+    listen_address, number, one_of, own_hostname, platform, socket_url, sources, web_url,
 };
+use super::{AgentConfig, DashboardConfig, NamedSource, PullRequestRules, Role, Secret};
 use crate::domain::operation::TimeLimits;
-use clap::{ArgGroup, CommandFactory, FromArgMatches, Parser};
+use clap::{CommandFactory, FromArgMatches};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -23,136 +25,6 @@ pub enum CliError {
     Clap(Box<clap::Error>),
     /// A setting is not as expected. The text names it.
     Setting(String),
-}
-
-/// One row per machine: is it current? And a click to bring it there.
-#[derive(Debug, Parser)]
-#[command(name = "nixfleet", version, args_conflicts_with_subcommands = true)]
-#[command(group = ArgGroup::new("role").args(["dashboard", "agent", "demo"]).required(true))]
-#[command(
-    after_help = "Every option can be given as a variable too: --data-dir is NIXFLEET_DATA_DIR.\n\
-    Secrets are variables or files (NIXFLEET_TOKEN or NIXFLEET_TOKEN_FILE), never options."
-)]
-struct Cli {
-    /// Run the dashboard: web interface and database.
-    #[arg(long)]
-    dashboard: bool,
-    /// Run the agent on a machine of the fleet.
-    #[arg(long)]
-    agent: bool,
-    /// Run a whole fleet on this machine, to try it: nothing to set up.
-    #[arg(long)]
-    demo: bool,
-
-    /// Address and port to listen on.
-    #[arg(long, value_name = "ADDRESS:PORT", help_heading = "Dashboard")]
-    listen: Option<String>,
-    /// Directory for the database and secrets.
-    #[arg(long, value_name = "DIR", help_heading = "Dashboard")]
-    data_dir: Option<String>,
-    /// The dashboard's own address, as users and agents see it.
-    #[arg(long, value_name = "URL", help_heading = "Dashboard")]
-    base_url: Option<String>,
-    /// Config repository: github:owner/repo, a git URL or path, or the URL of a version.json.
-    /// Several: name=source#branch, separated by semicolons; the first is the default.
-    #[arg(long, value_name = "SOURCE", help_heading = "Dashboard")]
-    source: Option<String>,
-    /// Base URL of GitHub's API, for GitHub Enterprise.
-    #[arg(long, value_name = "URL", help_heading = "Dashboard")]
-    github_api: Option<String>,
-    /// Beginnings of the branches of pull requests that update flake.lock.
-    #[arg(long, value_name = "PREFIXES", help_heading = "Dashboard")]
-    pr_branches: Option<String>,
-    /// Labels of pull requests that update flake.lock.
-    #[arg(long, value_name = "LABELS", help_heading = "Dashboard")]
-    pr_labels: Option<String>,
-    /// Authors of pull requests that update flake.lock.
-    #[arg(long, value_name = "NAMES", help_heading = "Dashboard")]
-    pr_authors: Option<String>,
-    /// Seconds for which an answer of the remote is used.
-    #[arg(long, value_name = "SECONDS", help_heading = "Dashboard")]
-    fetch_ttl: Option<String>,
-    /// Addresses of proxies whose X-Forwarded-For is believed, separated by commas.
-    #[arg(long, value_name = "ADDRESSES", help_heading = "Dashboard")]
-    trusted_proxies: Option<String>,
-    /// Days for which commands and their output are kept.
-    #[arg(long, value_name = "DAYS", help_heading = "Dashboard")]
-    command_retention_days: Option<String>,
-    /// Days for which the audit log is kept.
-    #[arg(long, value_name = "DAYS", help_heading = "Dashboard")]
-    event_retention_days: Option<String>,
-    /// How long operations may take before they are overdue: switch=90m,pull=2m.
-    #[arg(long, value_name = "LIMITS", help_heading = "Dashboard")]
-    time_limits: Option<String>,
-    /// Seconds between version messages to browsers.
-    #[arg(long, value_name = "SECONDS", help_heading = "Dashboard")]
-    sync_interval: Option<String>,
-
-    /// The branch that hosts follow.
-    #[arg(long, value_name = "BRANCH", help_heading = "Both")]
-    branch: Option<String>,
-
-    /// The dashboard's address.
-    #[arg(long, value_name = "URL", help_heading = "Agent")]
-    url: Option<String>,
-    /// The config repository to clone.
-    #[arg(long, value_name = "URL", help_heading = "Agent")]
-    repo_url: Option<String>,
-    /// The agent's own clone of it.
-    #[arg(long, value_name = "DIR", help_heading = "Agent")]
-    repo_dir: Option<String>,
-    /// Private key for git over ssh.
-    #[arg(long, value_name = "FILE", help_heading = "Agent")]
-    ssh_key: Option<String>,
-    /// Seconds between heartbeats.
-    #[arg(long, value_name = "SECONDS", help_heading = "Agent")]
-    interval: Option<String>,
-    /// This machine's name; must be the name of its configuration in the flake.
-    #[arg(long, value_name = "NAME", help_heading = "Agent")]
-    hostname: Option<String>,
-    /// Colour of its row.
-    #[arg(long, value_name = "#RRGGBB", help_heading = "Agent")]
-    theme_color: Option<String>,
-    /// home, work or cloud.
-    #[arg(long, value_name = "PLACE", help_heading = "Agent")]
-    location: Option<String>,
-    /// server, desktop, laptop or gaming.
-    #[arg(long, value_name = "TYPE", help_heading = "Agent")]
-    device_type: Option<String>,
-    /// nixos, darwin or home-manager; detected if not given.
-    #[arg(long, value_name = "PLATFORM", help_heading = "Agent")]
-    platform: Option<String>,
-    /// Directory for the clone and for jobs.
-    #[arg(long, value_name = "DIR", help_heading = "Agent")]
-    state_dir: Option<String>,
-    /// Whether tests are on: true or false.
-    #[arg(long, value_name = "BOOL", help_heading = "Agent")]
-    tests_enabled: Option<String>,
-    /// Whether tests run by themselves after a switch: true or false.
-    #[arg(long, value_name = "BOOL", help_heading = "Agent")]
-    tests_auto_run: Option<String>,
-    /// Seconds that one test may take.
-    #[arg(long, value_name = "SECONDS", help_heading = "Agent")]
-    test_timeout: Option<String>,
-    /// Program used instead of nixos-rebuild, darwin-rebuild or home-manager.
-    #[arg(long, value_name = "PROGRAM", help_heading = "Agent")]
-    rebuild: Option<String>,
-    /// Directory that stands for / where the agent looks at what runs.
-    #[arg(long, value_name = "DIR", hide = true)]
-    root: Option<String>,
-
-    #[command(subcommand)]
-    internal: Option<Internal>,
-}
-
-#[derive(Debug, clap::Subcommand)]
-enum Internal {
-    /// Runs one job, detached. The agent starts this itself.
-    #[command(hide = true)]
-    JobRun {
-        /// The job's directory.
-        dir: PathBuf,
-    },
 }
 
 /// The variables that matter here.
@@ -185,8 +57,6 @@ pub fn parse(
         }
     }
 }
-
-type Parsed<T> = Result<T, String>;
 
 struct Settings<'a> {
     environment: &'a Environment,
@@ -415,178 +285,9 @@ impl Settings<'_> {
     }
 }
 
-fn number(text: &str, least: u32, most: u32, what: &str) -> Parsed<u32> {
-    let parsed = text.parse::<u32>().ok().filter(|n| (least..=most).contains(n));
-    parsed.ok_or_else(|| format!("{what} from {least} to {most}"))
-}
-
-fn listen_address(text: &str) -> Parsed<SocketAddr> {
-    // A port alone, or `:8000`, is what people try first.
-    let port = text.strip_prefix(':').unwrap_or(text).parse::<u16>();
-    match (text.parse(), port) {
-        (Ok(address), _) => Ok(address),
-        (Err(_), Ok(port)) => Ok(SocketAddr::from(([127, 0, 0, 1], port))),
-        (Err(_), Err(_)) => Err("an address and a port, such as 127.0.0.1:8000".to_owned()),
-    }
-}
-
-fn boolean(text: &str) -> Parsed<bool> {
-    match text.to_ascii_lowercase().as_str() {
-        "true" | "1" | "yes" | "on" => Ok(true),
-        "false" | "0" | "no" | "off" => Ok(false),
-        _ => Err("true or false".to_owned()),
-    }
-}
-
-fn one_of(text: &str, known: &[&str]) -> Parsed<String> {
-    let found = known.contains(&text);
-    found.then(|| text.to_owned()).ok_or_else(|| format!("one of {}", known.join(", ")))
-}
-
-fn platform(text: &str) -> Parsed<Platform> {
-    match text {
-        "nixos" => Ok(Platform::NixOs),
-        "darwin" | "macos" => Ok(Platform::Darwin),
-        "home-manager" => Ok(Platform::HomeManager),
-        _ => Err("one of nixos, darwin, home-manager".to_owned()),
-    }
-}
-
-fn detected_platform() -> Platform {
-    if cfg!(target_os = "macos") {
-        Platform::Darwin
-    } else if Path::new("/etc/NIXOS").exists() {
-        Platform::NixOs
-    } else {
-        Platform::HomeManager
-    }
-}
-
-fn colour(text: &str) -> Parsed<String> {
-    let hex = text.strip_prefix('#').unwrap_or_default();
-    let valid = hex.len() == 6 && hex.bytes().all(|b| b.is_ascii_hexdigit());
-    valid.then(|| text.to_owned()).ok_or_else(|| "a colour such as #7aa2f7".to_owned())
-}
-
-fn hostname(text: &str) -> Parsed<String> {
-    match crate::domain::ids::HostId::parse(text) {
-        Ok(_) => Ok(text.to_owned()),
-        Err(error) => Err(format!("a hostname ({error})")),
-    }
-}
-
-/// The machine's name, without its domain.
-fn own_hostname() -> Option<String> {
-    let full = nix::unistd::gethostname().ok()?.into_string().ok()?;
-    hostname(full.split('.').next()?).ok()
-}
-
-/// A branch's name. What git takes for an option or a pattern is none.
-fn branch_name(text: &str) -> Parsed<String> {
-    let bad = text.starts_with(['-', '/', '.'])
-        || text.ends_with(['/', '.'])
-        || text.contains("..")
-        || text.contains("//")
-        || text.chars().any(|c| c.is_whitespace() || c.is_control() || "~^:?*[\\".contains(c));
-    if bad { Err("the name of a git branch".to_owned()) } else { Ok(text.to_owned()) }
-}
-
-fn addresses(text: &str) -> Parsed<Vec<IpAddr>> {
-    let parsed: Result<Vec<IpAddr>, _> = text.split(',').map(|part| part.trim().parse()).collect();
-    parsed.map_err(|_| "IP addresses separated by commas".to_owned())
-}
-
-/// `http(s)://host[:port][/path]`, without a slash at the end.
-fn web_url(text: &str) -> Parsed<String> {
-    let expected = || "an address such as https://fleet.example.org".to_owned();
-    let (scheme, rest) = text.split_once("://").ok_or_else(expected)?;
-    let authority = rest.split('/').next().unwrap_or_default();
-    let plain = text.chars().all(|c| !c.is_whitespace() && !c.is_control() && c != '#');
-    if !matches!(scheme, "http" | "https")
-        || authority.is_empty()
-        || authority.contains('@')
-        || !plain
-    {
-        return Err(expected());
-    }
-    Ok(text.trim_end_matches('/').to_owned())
-}
-
-/// The address of the dashboard's WebSocket, from any way of writing the dashboard's.
-fn socket_url(text: &str) -> Parsed<String> {
-    let web = match text.split_once("://") {
-        Some(("ws", rest)) => format!("http://{rest}"),
-        Some(("wss", rest)) => format!("https://{rest}"),
-        Some(_) => text.to_owned(),
-        None => return Err("an address such as https://fleet.example.org".to_owned()),
-    };
-    let web = web_url(&web)?;
-    let socket = web.replacen("http", "ws", 1);
-    let has_path = socket.split_once("://").is_some_and(|(_, rest)| rest.contains('/'));
-    Ok(if has_path { socket } else { format!("{socket}/ws") })
-}
-
-fn is_local(url: &str) -> bool {
-    let authority = url.split_once("://").map_or(url, |(_, rest)| rest);
-    ["127.", "localhost", "[::1]"].iter().any(|local| authority.starts_with(local))
-}
-
-/// Texts separated by commas.
-fn list(text: &str) -> Parsed<Vec<String>> {
-    let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
-    Ok(parts.map(str::to_owned).collect())
-}
-
-/// `[name=]source[#branch]`, separated by semicolons or line feeds.
-fn sources(text: &str, branch: &str) -> Parsed<Vec<NamedSource>> {
-    let entries = text.split([';', '\n']).map(str::trim).filter(|entry| !entry.is_empty());
-    let mut list: Vec<NamedSource> = Vec::new();
-    for entry in entries {
-        let is_name = |name: &str| {
-            name.starts_with(|c: char| c.is_ascii_alphanumeric())
-                && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c))
-        };
-        let (name, rest) = match entry.split_once('=') {
-            Some((name, rest)) if is_name(name) => (name, rest),
-            _ => ("default", entry),
-        };
-        let (setting, branch) = match rest.rsplit_once('#') {
-            Some((setting, branch)) => (setting, branch_name(branch)?),
-            None => (rest, branch.to_owned()),
-        };
-        if list.iter().any(|known| known.name == name) {
-            return Err(format!("different names for different sources, not {name} twice"));
-        }
-        list.push(NamedSource { name: name.to_owned(), setting: source(setting)?, branch });
-    }
-    Ok(list)
-}
-
-fn source(text: &str) -> Parsed<SourceSetting> {
-    let expected = "github:owner/repo, a git URL or path, or the URL of a version.json";
-    if let Some(name) = text.strip_prefix("github:") {
-        let word = |w: &str| {
-            !w.is_empty() && w.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
-        };
-        return match name.split_once('/') {
-            Some((owner, repo)) if word(owner) && word(repo) => {
-                Ok(SourceSetting::GitHub { owner: owner.to_owned(), repo: repo.to_owned() })
-            }
-            _ => Err(expected.to_owned()),
-        };
-    }
-    if text.starts_with('-') || text.contains("::") || text.chars().any(char::is_control) {
-        return Err(expected.to_owned());
-    }
-    let web = text.starts_with("http://") || text.starts_with("https://");
-    if web && text.split(['?', '#']).next().is_some_and(|path| path.ends_with(".json")) {
-        return Ok(SourceSetting::VersionJson(text.to_owned()));
-    }
-    Ok(SourceSetting::Git(text.to_owned()))
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::SourceSetting;
     use super::*;
     use proptest::prelude::*;
 

@@ -3,8 +3,8 @@
 use crate::dashboard::sources::Reverted;
 use crate::domain::command::Command;
 use crate::domain::desired::Desired;
-use crate::domain::host::Refusal;
 use crate::domain::ids::{CommandId, HostId};
+use crate::domain::operation::Refusal;
 use crate::domain::operation::{Args, Operation};
 use crate::domain::snapshot::{HostSnapshot, Pulse};
 use crate::domain::test_report::TestResult;

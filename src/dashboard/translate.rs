@@ -5,11 +5,10 @@
 
 use crate::domain::command::{Outcome, OutcomeKind};
 use crate::domain::facts::{AgentBinary, LockState, SystemFacts};
-use crate::domain::host::{
-    About, HostEvent, HostProfile, Job, Registration, Report, TestSetup, Work,
-};
+use crate::domain::host::{About, HostEvent, Job, Registration, Report, TestSetup, Work};
 use crate::domain::ids::{CommandId, Commit, HostId, LockHash};
 use crate::domain::operation::Operation;
+use crate::domain::profile::HostProfile;
 use crate::domain::snapshot::Metrics;
 use crate::protocol;
 use crate::protocol::{

@@ -12,6 +12,7 @@ pub mod host;
 pub mod ids;
 pub mod message;
 pub mod operation;
+pub mod profile;
 pub mod snapshot;
 pub mod test_report;
 pub mod timestamp;

@@ -5,9 +5,9 @@ use super::compartment::{Row, Status};
 use super::desired::PendingPr;
 use super::facts::{HostFacts, MissingCommit};
 use super::generation::Generation;
-use super::host::HostProfile;
 use super::ids::{CommandId, HostId};
 use super::operation::Operation;
+use super::profile::HostProfile;
 use super::timestamp::Timestamp;
 
 /// A host as it is now. Made by its actor after every change, read by everybody else.
@@ -40,7 +40,7 @@ pub struct HostSnapshot {
     /// The name of the source that it is compared with, where that could be read.
     pub source: Option<String>,
     /// Which operations could start now; for the others, why not.
-    pub allowed: Vec<(Operation, Result<(), super::host::Refusal>)>,
+    pub allowed: Vec<(Operation, Result<(), super::operation::Refusal>)>,
 }
 
 impl HostSnapshot {

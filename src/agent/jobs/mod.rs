@@ -9,6 +9,7 @@ pub mod child;
 mod launcher;
 pub mod spool;
 pub mod supervisor;
+pub mod work;
 
 use super::site::Site;
 use crate::domain::ids::CommandId;

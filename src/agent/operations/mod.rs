@@ -5,7 +5,7 @@ mod rebuild;
 mod test;
 
 use super::jobs::Order;
-use super::jobs::supervisor::{Failure, Work};
+use super::jobs::work::{Failure, Work};
 use crate::domain::operation::Operation;
 use std::process::Command;
 

@@ -1,6 +1,6 @@
 //! `pull`: fetch, hard reset and clean, in the agent's own clone.
 
-use crate::agent::jobs::supervisor::{Failure, Work};
+use crate::agent::jobs::work::{Failure, Work};
 use crate::agent::repository;
 use crate::agent::site::Site;
 

@@ -1,6 +1,6 @@
 //! `switch`, `rollback` and `dry-run`: by the platform's own program.
 
-use crate::agent::jobs::supervisor::{Failure, Work};
+use crate::agent::jobs::work::{Failure, Work};
 use crate::agent::platform;
 use crate::agent::repository;
 use crate::agent::site::Site;

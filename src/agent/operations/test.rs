@@ -2,7 +2,7 @@
 
 use crate::agent::facts;
 use crate::agent::jobs::child::Ended;
-use crate::agent::jobs::supervisor::{Failure, Work};
+use crate::agent::jobs::work::{Failure, Work};
 use crate::agent::site::Site;
 use crate::domain::test_report::{TestCaseOutcome, TestResult};
 use std::fs;

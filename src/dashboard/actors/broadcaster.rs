@@ -4,6 +4,7 @@
 //! what changed once, and sends the same bytes to every browser. It decides nothing about
 //! hosts, and renders nothing while nobody looks.
 
+use super::frame::{Fragment, Frame};
 use super::version_fetcher::{Attention, WasRead};
 use crate::dashboard::messages::{
     CommandComplete, CommandOutput, CommandQueued, CommandTestResult, DesiredChanged, FleetView,
@@ -14,7 +15,6 @@ use crate::domain::ids::HostId;
 use crate::domain::timestamp::Timestamp;
 use actix::prelude::*;
 use bytestring::ByteString;
-use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -24,58 +24,6 @@ use std::time::Duration;
 const PULSE_EVERY: Duration = Duration::from_secs(1);
 /// Frames that may wait for one browser; more, and it is dropped down to a full state.
 pub const QUEUE: usize = 256;
-
-/// A piece of the page, by its id.
-#[derive(Debug, Serialize)]
-struct Fragment {
-    id: String,
-    /// Empty: the element goes away.
-    html: String,
-    /// For an element that may be new: the id of the one before it; empty: it is the first.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    after: Option<String>,
-}
-
-/// One message to browsers.
-#[derive(Debug, Serialize)]
-struct Frame {
-    #[serde(rename = "type")]
-    kind: &'static str,
-    version: u64,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    fragments: Vec<Fragment>,
-    /// The host that it is about.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    host: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    command_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    first_seq: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    count: Option<usize>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    html: Option<String>,
-}
-
-impl Frame {
-    fn new(kind: &'static str, version: u64) -> Self {
-        Frame {
-            kind,
-            version,
-            fragments: Vec::new(),
-            host: None,
-            command_id: None,
-            first_seq: None,
-            count: None,
-            html: None,
-        }
-    }
-
-    fn text(&self) -> ByteString {
-        // Strings and numbers only: this cannot fail.
-        serde_json::to_string(self).unwrap_or_default().into()
-    }
-}
 
 /// A browser's queue, as the broadcaster sees it.
 #[derive(Clone)]

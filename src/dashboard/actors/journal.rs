@@ -3,8 +3,9 @@
 use crate::dashboard::store::{self, StoreError};
 use crate::domain::command::Command;
 use crate::domain::facts::{HostFacts, TestRun};
-use crate::domain::host::{HostEffect, HostProfile, HostState};
+use crate::domain::host::{HostEffect, HostState};
 use crate::domain::ids::{CommandId, HostId};
+use crate::domain::profile::HostProfile;
 use crate::domain::test_report::TestResult;
 use crate::domain::timestamp::Timestamp;
 use rusqlite::Connection;

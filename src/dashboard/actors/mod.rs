@@ -3,8 +3,10 @@
 
 pub mod broadcaster;
 pub mod fleet;
+mod frame;
 pub mod host;
 mod journal;
+pub mod link;
 pub mod sources;
 #[cfg(test)]
 mod tests;

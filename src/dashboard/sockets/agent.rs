@@ -5,15 +5,14 @@
 
 use crate::dashboard::actors::fleet::{AgentJoins, BadHostname, FleetActor};
 use crate::dashboard::actors::host::{AgentConnected, AgentGone, FromAgent, HostActor};
+use crate::dashboard::actors::link::{CloseLink, Link, SendFrame, TokenFor, token_hash};
 use crate::dashboard::store;
 use crate::dashboard::translate;
-use crate::domain::ids::HostId;
 use crate::protocol::{AgentMessage, FrameError, MAX_FRAME_BYTES, Register};
 use actix::prelude::*;
 use actix_web::http::header::AUTHORIZATION;
 use actix_web::{HttpRequest, HttpResponse, web};
 use actix_web_actors::ws::{self, CloseCode, CloseReason, ProtocolError, WebsocketContext};
-use sha2::{Digest, Sha256};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use subtle::ConstantTimeEq;
@@ -38,60 +37,6 @@ pub struct AgentDoor {
     pub store: store::Store,
     /// SHA-256 of the shared enrolment token, where that is switched on.
     pub enrolment: Option<[u8; 32]>,
-}
-
-/// SHA-256 of a token: all that is ever stored of it.
-pub fn token_hash(token: &str) -> [u8; 32] {
-    Sha256::digest(token.as_bytes()).into()
-}
-
-/// What a token allows.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum TokenFor {
-    /// This host only.
-    Host(HostId),
-    /// Any host that has no token of its own; it is created at first use.
-    Enrolment,
-}
-
-/// An agent's connection, as its host's actor sees it.
-#[derive(Clone)]
-pub struct Link {
-    /// Tells links of one host apart.
-    pub number: u64,
-    socket: Addr<AgentSocket>,
-}
-
-/// A frame for the agent.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct SendFrame(pub String);
-
-/// Why a link is closed from here.
-#[derive(Message, Debug, Clone)]
-#[rtype(result = "()")]
-pub enum CloseLink {
-    /// 1008: the agent did, or is, something that is not allowed.
-    Policy(String),
-    /// 1009: a frame was too large.
-    TooBig,
-    /// 1012: the dashboard restarts, come back at once.
-    Restarting,
-    /// 1013: the dashboard cannot now, come back later.
-    TryAgain(String),
-}
-
-impl Link {
-    /// Sends a frame. The queue is the socket's mailbox; the window of unacknowledged
-    /// output bounds what the dashboard ever has to say.
-    pub fn send(&self, frame: SendFrame) {
-        self.socket.do_send(frame);
-    }
-
-    /// Closes the link.
-    pub fn close(&self, why: CloseLink) {
-        self.socket.do_send(why);
-    }
 }
 
 /// `GET /ws`: checks the token before the upgrade.
@@ -253,7 +198,8 @@ impl AgentSocket {
             hostname: register.hostname.chars().take(253).collect(),
             token: self.token.clone(),
         };
-        let link = Link { number: self.number, socket: ctx.address() };
+        let socket = ctx.address();
+        let link = Link::new(self.number, socket.clone().recipient(), socket.recipient());
         let joined = self.fleet.send(joins);
         ctx.wait(joined.into_actor(self).then(move |answer, act, ctx| {
             match answer {

@@ -2,8 +2,8 @@
 
 use super::{StoreError, instant};
 use crate::domain::facts::HostFacts;
-use crate::domain::host::HostProfile;
 use crate::domain::ids::HostId;
+use crate::domain::profile::HostProfile;
 use crate::domain::timestamp::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 

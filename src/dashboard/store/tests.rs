@@ -17,7 +17,10 @@ fn temp() -> tempfile::TempDir {
 fn host_record(name: &str) -> hosts::HostRecord {
     hosts::HostRecord {
         id: HostId::parse(name).unwrap(),
-        profile: crate::domain::host::HostProfile { hostname: name.into(), ..Default::default() },
+        profile: crate::domain::profile::HostProfile {
+            hostname: name.into(),
+            ..Default::default()
+        },
         facts: Default::default(),
         last_seen: None,
         created_at: Timestamp::from_secs(1),

@@ -1,12 +1,12 @@
 //! What can happen to a host, and what must be done about it.
 
-use super::{HostProfile, Refusal};
 use crate::domain::command::{Command, Outcome};
 use crate::domain::desired::Desired;
 use crate::domain::facts::{AgentBinary, Comparison, LockState, SystemFacts, TestRun};
 use crate::domain::generation::Generation;
 use crate::domain::ids::{CommandId, Commit};
-use crate::domain::operation::{Args, Operation};
+use crate::domain::operation::{Args, Operation, Refusal};
+use crate::domain::profile::HostProfile;
 use crate::domain::snapshot::Metrics;
 use crate::domain::test_report::TestResult;
 use std::sync::Arc;

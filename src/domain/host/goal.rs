@@ -1,6 +1,7 @@
 //! Whether a command that ended with exit 0 reached what it is for.
 
-use super::{HostState, Turn};
+use super::HostState;
+use super::turn::Turn;
 use crate::domain::command::{Command, Event, Goal, State};
 use crate::domain::compartment::PROTOCOLS;
 use crate::domain::desired::Desired;

@@ -1,9 +1,9 @@
 //! What an operation needs before it may start, and why it may not.
 
-use super::{HostState, Refusal};
+use super::HostState;
 use crate::domain::command::State;
 use crate::domain::compartment::{self, Compartment, Status};
-use crate::domain::operation::{Args, Operation};
+use crate::domain::operation::{Args, Operation, Refusal};
 
 fn refuse(code: &'static str, message: impl Into<String>) -> Result<(), Refusal> {
     Err(Refusal { code, message: message.into() })

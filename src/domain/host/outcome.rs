@@ -1,7 +1,8 @@
 //! What a command's end means for the facts.
 
 use super::goal::STALE_AGENT;
-use super::{About, HostEffect, Report, Turn};
+use super::turn::Turn;
+use super::{About, HostEffect, Report};
 use crate::domain::command::{Command, Event, Outcome, OutcomeKind, State};
 use crate::domain::facts::{Deploy, DeployKind, DeployOutcome, Pull, TestOutcome, TestRun};
 use crate::domain::operation::{Args, Operation};

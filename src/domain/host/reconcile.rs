@@ -1,7 +1,8 @@
 //! Whose word counts (spec: lifecycle, "Reconciliation"): the agent's about what runs on
 //! its host, the dashboard's about what was asked.
 
-use super::{About, HostEffect, Refusal, Registration, Report, Turn, Work};
+use super::turn::Turn;
+use super::{About, HostEffect, Registration, Report, Work};
 use crate::domain::command::{Command, Event, Outcome, OutcomeKind, State};
 use crate::domain::facts::AgentBinary;
 use crate::domain::ids::CommandId;
@@ -193,52 +194,7 @@ impl Turn<'_, '_> {
         }
     }
 
-    pub(super) fn requested(&mut self, op: Operation, args: Args, queue: bool, by: String) {
-        let mut refusal = self.state.allows(op, &args).err();
-        let wait = refusal.as_ref().is_some_and(|r| r.code == "host_offline") && queue;
-        let waits = |c: &Command| c.state == State::Queued && c.op == op;
-        let twice = wait && self.state.others.iter().any(waits);
-        if twice {
-            let name = &self.state.profile.hostname;
-            refusal = Some(Refusal {
-                code: "host_busy",
-                message: format!("{} waits for {name} already.", op.label()),
-            });
-        }
-        if let Some(refusal) = refusal
-            && (!wait || twice)
-        {
-            self.effects.push(HostEffect::Record {
-                category: "command",
-                message: format!("{} was not started: {}", op.label(), refusal.message),
-                by: Some(by),
-            });
-            self.effects.push(HostEffect::Answer(Box::new(Err(refusal))));
-            return;
-        }
-        let mut command = self.new_command(None, op, args, by.clone());
-        if wait {
-            command.state = State::Queued;
-            command.deadline = Some(self.now + crate::domain::command::QUEUED_FOR);
-            command.reason = Some("Waits for the host to come back.".to_owned());
-        } else {
-            command.sent_at = Some(self.now);
-            command.deadline = Some(Command::sent_deadline(self.now, self.now));
-        }
-        self.effects.push(HostEffect::Record {
-            category: "command",
-            message: format!("{} was {}.", op.label(), if wait { "queued" } else { "started" }),
-            by: Some(by),
-        });
-        let (id, args) = (command.id, command.args.clone());
-        self.begin(command.clone());
-        if !wait {
-            self.effects.push(HostEffect::Run { id, op, args });
-        }
-        self.effects.push(HostEffect::Answer(Box::new(Ok(command))));
-    }
-
-    fn new_command(
+    pub(super) fn new_command(
         &mut self,
         id: Option<CommandId>,
         op: Operation,
@@ -270,7 +226,7 @@ impl Turn<'_, '_> {
     }
 
     /// A new command takes its place.
-    fn begin(&mut self, command: Command) {
+    pub(super) fn begin(&mut self, command: Command) {
         let effects = &mut self.effects;
         effects.push(HostEffect::SaveCommand { command: Box::new(command.clone()), journal: true });
         effects.push(HostEffect::Announce(Box::new(command.clone())));
@@ -281,48 +237,6 @@ impl Turn<'_, '_> {
             self.state.last_error_line = None;
         }
         self.put(command);
-    }
-
-    /// A user stops, takes back or extends a command.
-    pub(super) fn user_event(&mut self, id: CommandId, event: &Event) {
-        let name = self.state.profile.hostname.clone();
-        let refuse = |code, message| HostEffect::Answer(Box::new(Err(Refusal { code, message })));
-        let Some(command) = self.state.live().find(|c| c.id == id) else {
-            self.effects.push(refuse("not_running", "The command is over.".to_owned()));
-            return;
-        };
-        let waits = command.state == State::Queued;
-        let op = command.op;
-        let (what, by) = match event {
-            Event::Stop(by) if waits => ("cancelled", by.clone()),
-            Event::Stop(_) if !self.state.online => {
-                let message = format!("{name} is offline: it cannot be told to stop.");
-                self.effects.push(refuse("host_offline", message));
-                return;
-            }
-            Event::Stop(_) if command.state == State::Verifying => {
-                let message = format!("{} ended already and is being checked.", op.label());
-                self.effects.push(refuse("not_running", message));
-                return;
-            }
-            Event::Stop(by) => ("told to stop", by.clone()),
-            Event::Extend(_) if !matches!(command.state, State::Running | State::Overdue) => {
-                self.effects.push(refuse("not_running", format!("{} is not running.", op.label())));
-                return;
-            }
-            Event::Extend(by) => ("given more time", by.clone()),
-            _ => return,
-        };
-        self.effects.push(HostEffect::Record {
-            category: "command",
-            message: format!("{} was {what}.", op.label()),
-            by: Some(by),
-        });
-        self.step_id(id, event);
-        let now = self.state.find(id).or(self.state.last.as_ref().filter(|c| c.id == id)).cloned();
-        if let Some(command) = now {
-            self.effects.push(HostEffect::Answer(Box::new(Ok(command))));
-        }
     }
 
     /// The command that a message of the agent is about.

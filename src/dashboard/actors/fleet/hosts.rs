@@ -2,8 +2,8 @@
 
 use super::{FleetActor, not_stored};
 use crate::dashboard::actors::host::{HostActor, News};
+use crate::dashboard::actors::link::{CloseLink, TokenFor, token_hash};
 use crate::dashboard::messages::{AddHost, HostRemoved, NewHost, RemoveHost, RequestError};
-use crate::dashboard::sockets::agent::{CloseLink, TokenFor, token_hash};
 use crate::dashboard::store::{self, StoreError};
 use crate::domain::ids::HostId;
 use actix::prelude::*;
@@ -23,9 +23,9 @@ impl FleetActor {
         async move {
             store
                 .write(move |conn| {
-                    let profile = crate::domain::host::HostProfile {
+                    let profile = crate::domain::profile::HostProfile {
                         hostname,
-                        ..crate::domain::host::HostProfile::default()
+                        ..crate::domain::profile::HostProfile::default()
                     };
                     let record = store::hosts::HostRecord {
                         id: id.clone(),
@@ -145,7 +145,7 @@ impl Handler<AddHost> for FleetActor {
             expected: error.to_string(),
         });
         let checked = checked.and_then(|id| match self.hosts.get(&id) {
-            Some(_) => Err(RequestError::Refused(crate::domain::host::Refusal {
+            Some(_) => Err(RequestError::Refused(crate::domain::operation::Refusal {
                 code: "host_exists",
                 message: format!("There is a host {id} already."),
             })),

@@ -10,8 +10,8 @@ use crate::dashboard::messages::{
 use crate::dashboard::sources::{MergeError, Reverted};
 use crate::dashboard::store;
 use crate::domain::generation;
-use crate::domain::host::Refusal;
 use crate::domain::ids::{Commit, HostId};
+use crate::domain::operation::Refusal;
 use actix::prelude::*;
 use std::collections::BTreeMap;
 use std::sync::Arc;

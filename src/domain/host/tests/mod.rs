@@ -9,8 +9,9 @@ use super::*;
 use crate::domain::command::{Outcome, OutcomeKind};
 use crate::domain::compartment::Status;
 use crate::domain::desired::Remote;
-use crate::domain::facts::{AgentBinary, LockState, Relation, SystemFacts};
+use crate::domain::facts::{AgentBinary, Comparison, LockState, Relation, SystemFacts};
 use crate::domain::ids::LockHash;
+use crate::domain::operation::Refusal;
 use crate::domain::test_report::TestCaseOutcome;
 use uuid::Uuid;
 

@@ -1,0 +1,134 @@
+//! The options of the command line, as clap reads them and `--help` shows them.
+
+use clap::{ArgGroup, Parser};
+use std::path::PathBuf;
+
+/// One row per machine: is it current? And a click to bring it there.
+#[derive(Debug, Parser)]
+#[command(name = "nixfleet", version, args_conflicts_with_subcommands = true)]
+#[command(group = ArgGroup::new("role").args(["dashboard", "agent", "demo"]).required(true))]
+#[command(
+    after_help = "Every option can be given as a variable too: --data-dir is NIXFLEET_DATA_DIR.\n\
+    Secrets are variables or files (NIXFLEET_TOKEN or NIXFLEET_TOKEN_FILE), never options."
+)]
+pub(super) struct Cli {
+    /// Run the dashboard: web interface and database.
+    #[arg(long)]
+    pub(super) dashboard: bool,
+    /// Run the agent on a machine of the fleet.
+    #[arg(long)]
+    pub(super) agent: bool,
+    /// Run a whole fleet on this machine, to try it: nothing to set up.
+    #[arg(long)]
+    pub(super) demo: bool,
+
+    /// Address and port to listen on.
+    #[arg(long, value_name = "ADDRESS:PORT", help_heading = "Dashboard")]
+    pub(super) listen: Option<String>,
+    /// Directory for the database and secrets.
+    #[arg(long, value_name = "DIR", help_heading = "Dashboard")]
+    pub(super) data_dir: Option<String>,
+    /// The dashboard's own address, as users and agents see it.
+    #[arg(long, value_name = "URL", help_heading = "Dashboard")]
+    pub(super) base_url: Option<String>,
+    /// Config repository: github:owner/repo, a git URL or path, or the URL of a version.json.
+    /// Several: name=source#branch, separated by semicolons; the first is the default.
+    #[arg(long, value_name = "SOURCE", help_heading = "Dashboard")]
+    pub(super) source: Option<String>,
+    /// Base URL of GitHub's API, for GitHub Enterprise.
+    #[arg(long, value_name = "URL", help_heading = "Dashboard")]
+    pub(super) github_api: Option<String>,
+    /// Beginnings of the branches of pull requests that update flake.lock.
+    #[arg(long, value_name = "PREFIXES", help_heading = "Dashboard")]
+    pub(super) pr_branches: Option<String>,
+    /// Labels of pull requests that update flake.lock.
+    #[arg(long, value_name = "LABELS", help_heading = "Dashboard")]
+    pub(super) pr_labels: Option<String>,
+    /// Authors of pull requests that update flake.lock.
+    #[arg(long, value_name = "NAMES", help_heading = "Dashboard")]
+    pub(super) pr_authors: Option<String>,
+    /// Seconds for which an answer of the remote is used.
+    #[arg(long, value_name = "SECONDS", help_heading = "Dashboard")]
+    pub(super) fetch_ttl: Option<String>,
+    /// Addresses of proxies whose X-Forwarded-For is believed, separated by commas.
+    #[arg(long, value_name = "ADDRESSES", help_heading = "Dashboard")]
+    pub(super) trusted_proxies: Option<String>,
+    /// Days for which commands and their output are kept.
+    #[arg(long, value_name = "DAYS", help_heading = "Dashboard")]
+    pub(super) command_retention_days: Option<String>,
+    /// Days for which the audit log is kept.
+    #[arg(long, value_name = "DAYS", help_heading = "Dashboard")]
+    pub(super) event_retention_days: Option<String>,
+    /// How long operations may take before they are overdue: switch=90m,pull=2m.
+    #[arg(long, value_name = "LIMITS", help_heading = "Dashboard")]
+    pub(super) time_limits: Option<String>,
+    /// Seconds between version messages to browsers.
+    #[arg(long, value_name = "SECONDS", help_heading = "Dashboard")]
+    pub(super) sync_interval: Option<String>,
+
+    /// The branch that hosts follow.
+    #[arg(long, value_name = "BRANCH", help_heading = "Both")]
+    pub(super) branch: Option<String>,
+
+    /// The dashboard's address.
+    #[arg(long, value_name = "URL", help_heading = "Agent")]
+    pub(super) url: Option<String>,
+    /// The config repository to clone.
+    #[arg(long, value_name = "URL", help_heading = "Agent")]
+    pub(super) repo_url: Option<String>,
+    /// The agent's own clone of it.
+    #[arg(long, value_name = "DIR", help_heading = "Agent")]
+    pub(super) repo_dir: Option<String>,
+    /// Private key for git over ssh.
+    #[arg(long, value_name = "FILE", help_heading = "Agent")]
+    pub(super) ssh_key: Option<String>,
+    /// Seconds between heartbeats.
+    #[arg(long, value_name = "SECONDS", help_heading = "Agent")]
+    pub(super) interval: Option<String>,
+    /// This machine's name; must be the name of its configuration in the flake.
+    #[arg(long, value_name = "NAME", help_heading = "Agent")]
+    pub(super) hostname: Option<String>,
+    /// Colour of its row.
+    #[arg(long, value_name = "#RRGGBB", help_heading = "Agent")]
+    pub(super) theme_color: Option<String>,
+    /// home, work or cloud.
+    #[arg(long, value_name = "PLACE", help_heading = "Agent")]
+    pub(super) location: Option<String>,
+    /// server, desktop, laptop or gaming.
+    #[arg(long, value_name = "TYPE", help_heading = "Agent")]
+    pub(super) device_type: Option<String>,
+    /// nixos, darwin or home-manager; detected if not given.
+    #[arg(long, value_name = "PLATFORM", help_heading = "Agent")]
+    pub(super) platform: Option<String>,
+    /// Directory for the clone and for jobs.
+    #[arg(long, value_name = "DIR", help_heading = "Agent")]
+    pub(super) state_dir: Option<String>,
+    /// Whether tests are on: true or false.
+    #[arg(long, value_name = "BOOL", help_heading = "Agent")]
+    pub(super) tests_enabled: Option<String>,
+    /// Whether tests run by themselves after a switch: true or false.
+    #[arg(long, value_name = "BOOL", help_heading = "Agent")]
+    pub(super) tests_auto_run: Option<String>,
+    /// Seconds that one test may take.
+    #[arg(long, value_name = "SECONDS", help_heading = "Agent")]
+    pub(super) test_timeout: Option<String>,
+    /// Program used instead of nixos-rebuild, darwin-rebuild or home-manager.
+    #[arg(long, value_name = "PROGRAM", help_heading = "Agent")]
+    pub(super) rebuild: Option<String>,
+    /// Directory that stands for / where the agent looks at what runs.
+    #[arg(long, value_name = "DIR", hide = true)]
+    pub(super) root: Option<String>,
+
+    #[command(subcommand)]
+    pub(super) internal: Option<Internal>,
+}
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Internal {
+    /// Runs one job, detached. The agent starts this itself.
+    #[command(hide = true)]
+    JobRun {
+        /// The job's directory.
+        dir: PathBuf,
+    },
+}

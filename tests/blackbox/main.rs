@@ -9,6 +9,7 @@ mod day;
 mod demo;
 mod faults;
 mod old_agent;
+mod real_nix;
 mod remotes;
 mod start;
 mod support;

@@ -12,14 +12,20 @@ pub struct ConfigRepo {
 impl ConfigRepo {
     /// A remote with one commit: a flake, its lock, and a test that passes for `web`.
     pub fn new() -> Self {
-        let repo = Self { dir: tempfile::tempdir().unwrap() };
-        repo.git_in(repo.dir.path(), &["init", "--quiet", "--bare", "-b", "main", "remote.git"]);
-        repo.git_in(repo.dir.path(), &["clone", "--quiet", "remote.git", "work"]);
-        repo.git(&["checkout", "--quiet", "-B", "main"]);
+        let repo = Self::empty();
         repo.write("flake.nix", "{ outputs = { self }: { }; }\n");
         repo.write("flake.lock", "{ \"version\": 7 }\n");
         repo.test("web", "T01-first.sh", "#!/bin/sh\n# Name: First\necho fine\n");
         repo.push("first");
+        repo
+    }
+
+    /// A remote without a commit.
+    pub fn empty() -> Self {
+        let repo = Self { dir: tempfile::tempdir().unwrap() };
+        repo.git_in(repo.dir.path(), &["init", "--quiet", "--bare", "-b", "main", "remote.git"]);
+        repo.git_in(repo.dir.path(), &["clone", "--quiet", "remote.git", "work"]);
+        repo.git(&["checkout", "--quiet", "-B", "main"]);
         repo
     }
 

@@ -196,15 +196,18 @@ async function act(button) {
     const address = new URL(button.formAction);
     const path = "/api" + address.pathname;
     const queue = address.searchParams.has("queue");
-    const { head, source } = button.dataset;
-    const body = JSON.stringify(button.name === "op" ? { op: button.value, queue } : { head, source });
+    const { head, source, generation, patch } = button.dataset;
+    const args = generation ? { generation: Number(generation) } : undefined;
+    const asked = button.name === "op" ? { op: button.value, args, queue } : { head, source };
     const answer = await fetch(path, {
-      method: "POST",
+      method: patch ? "PATCH" : "POST",
       headers: { "Content-Type": "application/json", "X-CSRF-Token": csrf },
-      body,
+      body: patch || JSON.stringify(asked),
     });
     if (answer.status === 401) location.href = "/login";
     else toastAnswer(answer.ok, await answer.json());
+    // A host's own page is not live: it shows what became of the click.
+    if (answer.ok && !page()) location.reload();
   } catch {
     toast("The dashboard cannot be reached.");
   } finally {

@@ -8,14 +8,20 @@ use crate::domain::generation::Generation;
 use crate::domain::timestamp::Timestamp;
 use crate::protocol::{SystemReport, TestSettings};
 use sha2::{Digest, Sha256};
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
-/// The host's test scripts, in name order.
+/// The host's test scripts, in name order; where it has none, those common to all hosts.
 pub fn tests(site: &Site) -> Vec<PathBuf> {
-    let Ok(entries) = fs::read_dir(site.tests_dir()) else {
+    let own = scripts_in(&site.tests_dir());
+    if own.is_empty() { scripts_in(&site.common_tests_dir()) } else { own }
+}
+
+fn scripts_in(dir: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(dir) else {
         return Vec::new();
     };
     let is_test = |path: &PathBuf| {
@@ -56,6 +62,8 @@ pub struct Facts {
     platform: Box<dyn Platform>,
     lock: Option<(FileStamp, String)>,
     system: Option<(PathBuf, SystemReport)>,
+    /// What systems said they were built from. A store path never changes.
+    revisions: HashMap<String, Option<String>>,
 }
 
 /// Tells whether a file is the one that was read before.
@@ -71,7 +79,7 @@ impl Facts {
     /// Facts of this machine.
     pub fn new(site: Site) -> Self {
         let platform = platform::of(&site);
-        Self { site, platform, lock: None, system: None }
+        Self { site, platform, lock: None, system: None, revisions: HashMap::new() }
     }
 
     /// The checkout's commit; the empty string if there is none.
@@ -117,9 +125,19 @@ impl Facts {
         list.iter().find(|g| g.store_path.as_deref() == Some(&*path)).map(|g| g.generation)
     }
 
-    /// The last ten generations.
-    pub fn generations(&self) -> Vec<Generation> {
-        self.platform.generations(&self.site)
+    /// The last ten generations, with what each was built from.
+    pub fn generations(&mut self) -> Vec<Generation> {
+        let mut list = self.platform.generations(&self.site);
+        let known = |path: &String| list.iter().any(|g| g.store_path.as_ref() == Some(path));
+        self.revisions.retain(|path, _| known(path));
+        for generation in &mut list {
+            if let Some(path) = &generation.store_path {
+                let revision = self.revisions.entry(path.clone());
+                let ask = || self.platform.revision(Path::new(path));
+                generation.configuration_revision.clone_from(revision.or_insert_with(ask));
+            }
+        }
+        list
     }
 
     /// How tests are set up.

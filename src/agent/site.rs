@@ -49,4 +49,9 @@ impl Site {
     pub fn tests_dir(&self) -> PathBuf {
         self.repo_dir.join("hosts").join(&self.hostname).join("tests")
     }
+
+    /// Where tests lie that are common to all hosts without tests of their own.
+    pub fn common_tests_dir(&self) -> PathBuf {
+        self.repo_dir.join("tests")
+    }
 }

@@ -6,6 +6,7 @@ use crate::domain::desired::Desired;
 use crate::domain::ids::{CommandId, HostId};
 use crate::domain::operation::Refusal;
 use crate::domain::operation::{Args, Operation};
+use crate::domain::profile::Overrides;
 use crate::domain::snapshot::{HostSnapshot, Pulse};
 use crate::domain::test_report::TestResult;
 use crate::domain::timestamp::Timestamp;
@@ -74,6 +75,18 @@ pub struct StopCommand {
 pub struct ExtendCommand {
     /// Which.
     pub id: CommandId,
+    /// Who asks.
+    pub by: String,
+}
+
+/// Changes what the dashboard says about a host.
+#[derive(Message)]
+#[rtype(result = "Result<(), RequestError>")]
+pub struct ConfigureHost {
+    /// Which.
+    pub host: HostId,
+    /// All of it as it shall be.
+    pub overrides: Overrides,
     /// Who asks.
     pub by: String,
 }

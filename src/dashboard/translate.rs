@@ -44,6 +44,7 @@ fn system(report: &SystemReport) -> SystemFacts {
         configuration_revision: some_text(report.configuration_revision.as_ref()),
         activated_at: report.activated_at,
         agent_path: some_text(report.agent_path.as_ref()),
+        reboot_needed: report.reboot_needed,
     }
 }
 
@@ -108,6 +109,7 @@ pub fn registration(register: &Register) -> Registration {
         boot_time: register.boot_time,
         tests_auto_run: None,
         generations: Vec::new(),
+        ..HostProfile::default()
     };
     let mut generations = register.generations.clone();
     generations.truncate(10);

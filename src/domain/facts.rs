@@ -31,6 +31,8 @@ pub struct HostFacts {
     pub last_tests: Option<TestRun>,
     /// Whether tests are on for this host; `None` until the host or a user said so.
     pub tests_enabled: Option<bool>,
+    /// What the host itself says about that.
+    pub tests_enabled_by_host: Option<bool>,
     /// Whether the host's checkout has tests; `None` until known.
     pub has_tests: Option<bool>,
     /// How the checkout relates to the remote's head, once the source has told.
@@ -89,6 +91,8 @@ pub struct SystemFacts {
     pub activated_at: Option<Timestamp>,
     /// Store path of the agent that it contains.
     pub agent_path: Option<String>,
+    /// Whether what was booted is not what would boot: another kernel, say.
+    pub reboot_needed: Option<bool>,
 }
 
 impl SystemFacts {
@@ -110,6 +114,9 @@ impl SystemFacts {
         }
         if newer.configuration_revision.is_some() {
             self.configuration_revision.clone_from(&newer.configuration_revision);
+        }
+        if newer.reboot_needed.is_some() {
+            self.reboot_needed = newer.reboot_needed;
         }
         if newer.agent_path.is_some() {
             self.agent_path.clone_from(&newer.agent_path);

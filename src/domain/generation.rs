@@ -1,5 +1,6 @@
 //! Generations of a host's system, and drift between hosts.
 
+use super::facts::{TestOutcome, TestRun};
 use super::ids::{Commit, HostId};
 use super::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -24,6 +25,42 @@ pub struct Generation {
     pub current: bool,
 }
 
+/// A generation, and what is known of its tests.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TestedGeneration {
+    /// The generation.
+    pub generation: Generation,
+    /// The last run on it that ended.
+    pub tests: Option<TestRun>,
+    /// It is the newest before the one that runs whose tests passed: the way back.
+    pub last_working: bool,
+}
+
+/// Puts to each generation the last run on its store path. `runs` are newest first.
+pub fn with_tests(generations: &[Generation], runs: &[TestRun]) -> Vec<TestedGeneration> {
+    let run_of = |generation: &Generation| {
+        let path = generation.store_path.as_ref()?;
+        runs.iter().find(|run| run.store_path.as_ref() == Some(path)).cloned()
+    };
+    let mut list: Vec<TestedGeneration> = generations
+        .iter()
+        .map(|generation| TestedGeneration {
+            generation: generation.clone(),
+            tests: run_of(generation),
+            last_working: false,
+        })
+        .collect();
+    let passed = |one: &TestedGeneration| {
+        one.tests.as_ref().is_some_and(|run| run.outcome == TestOutcome::Passed)
+    };
+    let way_back = list.iter().filter(|one| !one.generation.current && passed(one));
+    let newest = way_back.map(|one| one.generation.generation).max();
+    for one in &mut list {
+        one.last_working = Some(one.generation.generation) == newest;
+    }
+    list
+}
+
 /// The hosts whose commit differs from that of the fleet's majority. With no majority
 /// (two commits equally common) the hosts of neither drift.
 pub fn drifting(checkouts: &BTreeMap<HostId, Commit>) -> BTreeSet<HostId> {
@@ -44,6 +81,42 @@ pub fn drifting(checkouts: &BTreeMap<HostId, Commit>) -> BTreeSet<HostId> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_last_known_working_generation_is_the_newest_other_one_whose_tests_passed() {
+        let generation = |number: u64, current: bool| Generation {
+            generation: number,
+            store_path: Some(format!("/nix/store/{number}")),
+            configuration_revision: None,
+            created_at: None,
+            current,
+        };
+        let run = |number: u64, outcome| TestRun {
+            command_id: crate::domain::ids::CommandId(uuid::Uuid::from_u128(u128::from(number))),
+            deployment: 1,
+            store_path: Some(format!("/nix/store/{number}")),
+            counts: None,
+            outcome,
+            first_failed: None,
+            exit_code: None,
+            ended_at: Timestamp::from_secs(1),
+        };
+        let list: Vec<Generation> = (1..=4).rev().map(|n| generation(n, n == 4)).collect();
+        let runs = [
+            run(4, TestOutcome::Passed),
+            run(3, TestOutcome::Failed),
+            run(3, TestOutcome::Passed),
+            run(2, TestOutcome::Passed),
+            run(1, TestOutcome::Passed),
+        ];
+        let told = with_tests(&list, &runs);
+        let marked: Vec<u64> = told
+            .iter()
+            .filter(|one| one.last_working)
+            .map(|one| one.generation.generation)
+            .collect();
+        assert_eq!(marked, [2]);
+    }
 
     #[test]
     fn hosts_off_the_majority_drift() {

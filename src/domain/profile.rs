@@ -36,4 +36,44 @@ pub struct HostProfile {
     pub tests_auto_run: Option<bool>,
     /// The last ten generations.
     pub generations: Vec<Generation>,
+    /// What users set on the dashboard.
+    pub overrides: Overrides,
+}
+
+/// What users set on the dashboard for one host. It wins over what the agent says; `None`
+/// leaves that to the agent.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Overrides {
+    /// home, work, cloud.
+    pub location: Option<String>,
+    /// server, desktop, laptop, gaming.
+    pub device_type: Option<String>,
+    /// `#rrggbb`, checked.
+    pub theme_color: Option<String>,
+    /// Whether tests are on.
+    pub tests_enabled: Option<bool>,
+    /// Whether tests run by themselves after a switch.
+    pub tests_auto_run: Option<bool>,
+    /// Whether failed tests after a switch roll it back without asking; off by default.
+    pub auto_rollback: bool,
+}
+
+impl HostProfile {
+    /// Name, looks and place as they are shown.
+    pub fn shown(&self) -> Self {
+        let mut shown = self.clone();
+        let over = &self.overrides;
+        for (own, set) in [
+            (&mut shown.location, &over.location),
+            (&mut shown.device_type, &over.device_type),
+            (&mut shown.theme_color, &over.theme_color),
+        ] {
+            if let Some(set) = set {
+                own.clone_from(set);
+            }
+        }
+        shown.tests_auto_run = over.tests_auto_run.or(self.tests_auto_run);
+        shown
+    }
 }

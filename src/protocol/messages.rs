@@ -82,6 +82,9 @@ pub struct SystemReport {
     /// Store path of the agent that this system contains: the one that should run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub agent_path: Option<String>,
+    /// Whether what was booted is not what would boot.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reboot_needed: Option<bool>,
 }
 
 /// A job the agent has: running, or ended and not yet acknowledged.

@@ -228,3 +228,46 @@ fn commands_for_a_host_that_is_away_wait_for_it_and_survive_the_dashboard() {
     user.wait_for_state(&test, "succeeded");
     user.wait_for_row("web", "ok ok ok ok ok");
 }
+
+#[test]
+fn a_host_without_tests_of_its_own_runs_those_common_to_all() {
+    let repo = ConfigRepo::new();
+    repo.write("tests/T01-common.sh", "#!/bin/sh\n# Name: Common\n");
+    repo.mode("tests/T01-common.sh", 0o755);
+    repo.push("common tests");
+    let dashboard = Dashboard::with_source(&repo.remote());
+    let user = dashboard.login();
+    let _agent = Agent::start(&dashboard.url, "other", &repo.remote());
+    user.wait_for_row("other", "ok ok ok unk unk");
+    let run = user.run("other", "test", "succeeded");
+    assert_eq!(run["test_results"][0]["name"], "Common");
+}
+
+#[test]
+fn settings_of_the_dashboard_win_and_survive_a_restart() {
+    let mut day = Day::begin();
+    let set = json!({ "tests_enabled": false, "theme_color": "#123456", "location": "work" });
+    let answer = day.user.patch("/api/hosts/web", &set);
+    assert_eq!((answer.status, &answer.json()["location"]), (200, &json!("work")));
+    day.user.wait_for_row("web", "ok ok ok ok unk");
+    for (field, value) in [
+        ("theme_color", json!("red")),
+        ("location", json!("moon")),
+        ("tests_enabled", json!("maybe")),
+        ("colour", json!("#123456")),
+    ] {
+        let refused = day.user.patch("/api/hosts/web", &json!({ field: value }));
+        assert_eq!(refused.status, 400, "{field}");
+        assert!(refused.message().contains(field) || field == "tests_enabled", "{refused:?}");
+    }
+    day.dashboard.kill_9();
+    day.dashboard.start_again();
+    let user = day.dashboard.login();
+    user.wait_for_online("web");
+    assert_eq!(user.row("web"), "ok ok ok ok unk");
+    assert_eq!(user.host("web")["theme_color"], "#123456");
+    let back = json!({ "tests_enabled": null, "location": null });
+    assert_eq!(user.patch("/api/hosts/web", &back).status, 200);
+    user.wait_for_row("web", "ok ok ok ok ok");
+    assert_eq!(user.host("web")["location"], "");
+}

@@ -1,5 +1,6 @@
 //! Generations that real Nix builds, and a profile that it really switches.
 
+use crate::support::browser::Browser;
 use crate::support::{Agent, Client, ConfigRepo, Dashboard, wait_until};
 use serde_json::{Value, json};
 use std::fs;
@@ -228,4 +229,45 @@ fn a_dry_run_by_real_nix_activates_nothing() {
     assert_eq!(run["exit_code"], 0);
     assert_eq!(fs::read_link(host.root.path().join("run/current-system")).unwrap(), before);
     assert_eq!(steps.generation(), 1);
+}
+
+#[test]
+fn the_hosts_page_shows_generations_and_leads_back_to_the_last_known_working_one() {
+    let mut host = FakeHost::new();
+    let dashboard = Dashboard::with_source(&host.repo.remote());
+    let user = dashboard.login();
+    let _agent = host.agent(&dashboard.url);
+    user.wait_for_row("alpha", "ok ok ok unk unk");
+    let steps = Steps { user: user.clone() };
+    steps.switch("succeeded", "ok ok ok ok out");
+    steps.test("succeeded", "ok ok ok ok ok");
+    let one = user.host("alpha")["generation"].as_str().unwrap().to_owned();
+    host.push(json!({ "motd": "broken" }));
+    user.wait_for_row("alpha", "ok out ok out out");
+    steps.pull("ok ok ok out ok");
+    steps.switch("succeeded", "ok ok ok ok out");
+    steps.test("failed", "ok ok ok ok err");
+    wait_until("both generations are known with their tests", || {
+        let list = user.get("/api/hosts/alpha/generations").json();
+        let told = list.as_array().unwrap().iter().map(|g| {
+            (g["generation"].clone(), g["tests"]["outcome"].clone(), g["last_working"].clone())
+        });
+        let told = json!(told.collect::<Vec<_>>());
+        if told == json!([[2, "failed", false], [1, "passed", true]]) { Ok(()) } else { Err(list) }
+    });
+    let browser = Browser::start();
+    browser.login(&dashboard.url, &dashboard.password);
+    browser.click("#host-alpha a.name");
+    browser.wait_for_text("#generations", "last known working");
+    browser.click("[data-generation='1'] summary");
+    browser.wait_for_text("[data-generation='1'] .confirm", &one[..7]);
+    browser.pictures("host-rollback");
+    browser.click("[data-generation='1'] button");
+    user.wait_for_row("alpha", "ok ok ok out out");
+    assert_eq!(steps.generation(), 1);
+    let log = user.get("/api/events?host=alpha").text;
+    assert!(log.contains("Rollback from generation 2 to generation 1 was started."), "{log}");
+    browser.click("#runs summary");
+    browser.wait_for_text("#runs", "it says broken");
+    assert_eq!(browser.complaints(), [""; 0]);
 }

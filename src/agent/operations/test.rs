@@ -1,4 +1,4 @@
-//! `test`: the executable scripts `hosts/<host>/tests/T*.sh`, in name order.
+//! `test`: the executable scripts `hosts/<host>/tests/T*.sh`, else `tests/T*.sh`, in name order.
 
 use crate::agent::facts;
 use crate::agent::jobs::child::Ended;
@@ -19,7 +19,9 @@ pub(super) fn run(site: &Site, work: &mut Work<'_>) -> Result<(), Failure> {
     let scripts = facts::tests(site);
     if scripts.is_empty() {
         let dir = site.tests_dir();
-        work.say(&format!("no tests found: {}/T*.sh", dir.display()))?;
+        let common = site.common_tests_dir();
+        let (dir, common) = (dir.display(), common.display());
+        work.say(&format!("no tests found: neither {dir}/T*.sh nor {common}/T*.sh"))?;
         return Ok(());
     }
     let total = u32::try_from(scripts.len()).unwrap_or(u32::MAX);

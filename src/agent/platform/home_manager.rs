@@ -57,6 +57,7 @@ impl Platform for HomeManager {
             configuration_revision: None,
             activated_at: generations::changed_at(&profile),
             agent_path: contained_agent(&path, UNITS),
+            reboot_needed: None,
         }
     }
 

@@ -22,6 +22,10 @@ pub trait Platform {
     fn dry_run(&self, site: &Site) -> Vec<Command>;
     /// What runs; fields that cannot be told are missing.
     fn system(&self, site: &Site) -> SystemReport;
+    /// The commit that a system says it was built from.
+    fn revision(&self, _store_path: &Path) -> Option<String> {
+        None
+    }
     /// The last ten generations, newest first.
     fn generations(&self, site: &Site) -> Vec<Generation>;
 }

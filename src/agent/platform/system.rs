@@ -5,7 +5,7 @@ use crate::agent::site::Site;
 use crate::domain::generation::Generation;
 use crate::protocol::SystemReport;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// Where a system says how its agent is started: NixOS, then nix-darwin.
@@ -28,9 +28,20 @@ fn profiles(site: &Site) -> PathBuf {
     site.root.join("nix/var/nix/profiles")
 }
 
+/// Whether another kernel, or other modules, would boot than were booted; `None` where that
+/// cannot be told.
+fn reboot_needed(booted: &Path, current: &Path) -> Option<bool> {
+    let parts = ["kernel", "kernel-modules", "initrd"];
+    let pairs = parts.iter().filter_map(|part| {
+        let of = |system: &Path| fs::canonicalize(system.join(part)).ok();
+        Some((of(booted)?, of(current)?))
+    });
+    pairs.map(|(was, is)| was != is).reduce(|one, other| one || other)
+}
+
 impl System {
     /// The commit that the running system says it was built from.
-    fn revision(&self, store_path: &std::path::Path) -> Option<String> {
+    fn asked_revision(&self, store_path: &Path) -> Option<String> {
         let program = store_path.join("sw/bin").join(self.version);
         let mut command = Command::new(program);
         command.arg("--configuration-revision").stdin(Stdio::null()).stderr(Stdio::null());
@@ -82,15 +93,48 @@ impl Platform for System {
             links.iter().find(|(_, link)| fs::canonicalize(link).ok().as_ref() == Some(&path));
         SystemReport {
             generation: runs.map(|(number, _)| *number),
-            configuration_revision: self.revision(&path),
+            configuration_revision: self.asked_revision(&path),
             store_path: Some(path.to_string_lossy().into_owned()),
             activated_at: generations::changed_at(&current(site)),
             agent_path: contained_agent(&path, UNITS),
+            reboot_needed: reboot_needed(&site.root.join("run/booted-system"), &path),
         }
+    }
+
+    fn revision(&self, store_path: &Path) -> Option<String> {
+        self.asked_revision(store_path)
     }
 
     fn generations(&self, site: &Site) -> Vec<Generation> {
         let runs = fs::canonicalize(current(site)).ok();
         generations::list(&profiles(site), "system", runs.as_deref())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::reboot_needed;
+    use std::fs;
+    use std::os::unix::fs::symlink;
+    use std::path::Path;
+
+    /// A system whose kernel is this one.
+    fn system(dir: &Path, name: &str, kernel: &str) -> std::path::PathBuf {
+        let (system, kernel) = (dir.join(name), dir.join(kernel));
+        fs::create_dir_all(&system).unwrap();
+        fs::write(&kernel, "").unwrap();
+        symlink(&kernel, system.join("kernel")).unwrap();
+        system
+    }
+
+    #[test]
+    fn a_reboot_is_needed_when_another_kernel_would_boot() {
+        let dir = tempfile::tempdir().unwrap();
+        let old = system(dir.path(), "old", "linux-1");
+        let same = system(dir.path(), "same", "linux-1");
+        let new = system(dir.path(), "new", "linux-2");
+        assert_eq!(reboot_needed(&old, &same), Some(false));
+        assert_eq!(reboot_needed(&old, &new), Some(true));
+        assert_eq!(reboot_needed(&dir.path().join("nothing"), &new), None);
     }
 }

@@ -3,10 +3,13 @@
 use super::{ApiError, changer, host_id, object, reader};
 use crate::dashboard::App;
 use crate::dashboard::messages::{
-    AddHost, AskHost, HostEntry, ReadFleet, ReadHost, RefreshDesired, RemoveHost, RequestError,
+    AddHost, AskHost, ConfigureHost, HostEntry, ReadFleet, ReadHost, RefreshDesired, RemoveHost,
+    RequestError,
 };
 use crate::dashboard::store;
+use crate::domain::generation;
 use crate::domain::ids::{CommandId, HostId};
+use crate::domain::profile::Overrides;
 use crate::domain::timestamp::Timestamp;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
@@ -18,6 +21,8 @@ pub(super) fn configure(service: &mut web::ServiceConfig) {
         .route("/hosts", web::post().to(add))
         .route("/hosts/{id}", web::get().to(get))
         .route("/hosts/{id}", web::delete().to(remove))
+        .route("/hosts/{id}", web::patch().to(configure_one))
+        .route("/hosts/{id}/generations", web::get().to(generations))
         .route("/hosts/{id}/refresh", web::post().to(refresh))
         .route("/hosts/{id}/commands", web::get().to(commands))
         .route("/hosts/{id}/tests", web::get().to(tests));
@@ -87,6 +92,98 @@ async fn refresh(
     app.fleet.send(RefreshDesired(Some(id.clone()))).await??;
     app.fleet.send(AskHost(id.clone())).await??;
     Ok(HttpResponse::Ok().json(object::host(&entry(&app, &id).await?)))
+}
+
+/// A field that is missing stays as it is; `null` gives it back to the agent.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Change {
+    #[serde(default, deserialize_with = "given")]
+    theme_color: Option<Option<String>>,
+    #[serde(default, deserialize_with = "given")]
+    location: Option<Option<String>>,
+    #[serde(default, deserialize_with = "given")]
+    device_type: Option<Option<String>>,
+    #[serde(default, deserialize_with = "given")]
+    tests_enabled: Option<Option<bool>>,
+    #[serde(default, deserialize_with = "given")]
+    tests_auto_run: Option<Option<bool>>,
+    auto_rollback: Option<bool>,
+}
+
+/// Tells `null` from a field that is missing.
+fn given<'de, T: Deserialize<'de>, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Option<T>>, D::Error> {
+    Option::<T>::deserialize(deserializer).map(Some)
+}
+
+impl Change {
+    fn check(&self) -> Result<(), ApiError> {
+        let one_of = |field: &str, value: &Option<Option<String>>, known: &[&str]| match value {
+            Some(Some(text)) if !known.contains(&text.as_str()) => {
+                Err(ApiError::bad(field, format!("expected one of {}", known.join(", "))))
+            }
+            _ => Ok(()),
+        };
+        one_of("location", &self.location, &["home", "work", "cloud"])?;
+        one_of("device_type", &self.device_type, &["server", "desktop", "laptop", "gaming"])?;
+        match &self.theme_color {
+            Some(Some(colour)) if !is_colour(colour) => {
+                Err(ApiError::bad("theme_color", "expected a colour such as #7aa2f7"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn apply(self, to: &mut Overrides) {
+        fn set<T>(field: &mut T, value: Option<T>) {
+            if let Some(value) = value {
+                *field = value;
+            }
+        }
+        set(&mut to.theme_color, self.theme_color);
+        set(&mut to.location, self.location);
+        set(&mut to.device_type, self.device_type);
+        set(&mut to.tests_enabled, self.tests_enabled);
+        set(&mut to.tests_auto_run, self.tests_auto_run);
+        set(&mut to.auto_rollback, self.auto_rollback);
+    }
+}
+
+fn is_colour(text: &str) -> bool {
+    let hex = text.strip_prefix('#').unwrap_or_default();
+    hex.len() == 6 && hex.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+async fn configure_one(
+    request: HttpRequest,
+    app: web::Data<App>,
+    id: web::Path<String>,
+    body: web::Json<Change>,
+) -> Result<HttpResponse, ApiError> {
+    let by = changer(&app, &request).await?.name();
+    let host = host_id(&id)?;
+    let change = body.into_inner();
+    change.check()?;
+    let mut overrides = entry(&app, &host).await?.snapshot.profile.overrides.clone();
+    change.apply(&mut overrides);
+    app.fleet.send(ConfigureHost { host: host.clone(), overrides, by }).await??;
+    Ok(HttpResponse::Ok().json(object::host(&entry(&app, &host).await?)))
+}
+
+async fn generations(
+    request: HttpRequest,
+    app: web::Data<App>,
+    id: web::Path<String>,
+) -> Result<HttpResponse, ApiError> {
+    reader(&app, &request).await?;
+    let id = host_id(&id)?;
+    let known = entry(&app, &id).await?.snapshot.generations.clone();
+    let runs = app.store.read(move |conn| store::test_results::runs(conn, &id, 200, None)).await?;
+    let list: Vec<_> =
+        generation::with_tests(&known, &runs).iter().map(object::generation).collect();
+    Ok(HttpResponse::Ok().json(list))
 }
 
 #[derive(Deserialize)]

@@ -6,6 +6,7 @@ use crate::domain::command::Command;
 use crate::domain::compartment::Compartment;
 use crate::domain::desired::{Desired, Remote};
 use crate::domain::facts::{LockState, TestRun};
+use crate::domain::generation::TestedGeneration;
 use crate::domain::snapshot::HostSnapshot;
 use crate::domain::test_report::TestResult;
 use serde_json::{Value, json};
@@ -55,6 +56,11 @@ pub(super) fn host(entry: &HostEntry) -> Value {
         "metrics": entry.pulse.metrics,
         "update_status": statuses,
         "missing_commits": missing(host),
+        "reboot_needed": facts.system.reboot_needed,
+        "tests": {
+            "enabled": facts.tests_enabled, "auto_run": host.profile.tests_auto_run,
+            "auto_rollback": host.profile.overrides.auto_rollback,
+        },
         "generation_drift": host.drift,
         "pending_pr": host.pending_pr,
     })
@@ -103,6 +109,14 @@ pub(super) fn command_story(
         .map(|step| json!({ "at": step.at, "state": step.state, "reason": step.reason }))
         .collect();
     object["test_results"] = json!(results);
+    object
+}
+
+/// A generation.
+pub(super) fn generation(one: &TestedGeneration) -> Value {
+    let mut object = json!(one.generation);
+    object["tests"] = json!(one.tests.as_ref().map(test_run));
+    object["last_working"] = json!(one.last_working);
     object
 }
 

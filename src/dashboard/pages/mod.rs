@@ -8,6 +8,7 @@ use crate::dashboard::messages::{
 };
 use crate::dashboard::store::{self, StoreError};
 use crate::dashboard::views::{self, fleet, host_page, layout};
+use crate::domain::generation;
 use crate::domain::ids::{CommandId, HostId};
 use crate::domain::operation::{Args, Operation};
 use actix_web::http::StatusCode;
@@ -188,6 +189,7 @@ async fn host(
     let id = host_id(&id)?;
     let entry = app.broadcaster.send(ReadHost(id.clone())).await?;
     let entry = entry.ok_or_else(|| RequestError::NoSuchHost(id.to_string()))?;
+    let known = entry.snapshot.generations.clone();
     let read = app.store.read(move |conn| {
         let commands = store::commands::history(conn, &id, 30, None)?;
         let commands = commands
@@ -198,8 +200,14 @@ async fn host(
                 Ok((command, transitions))
             })
             .collect::<Result<Vec<_>, StoreError>>()?;
-        let runs = store::test_results::runs(conn, &id, 20, None)?;
-        Ok(host_page::Story { commands, runs })
+        let all = store::test_results::runs(conn, &id, 200, None)?;
+        let generations = generation::with_tests(&known, &all);
+        let runs = all.into_iter().take(20).map(|run| {
+            let results = store::test_results::list(conn, run.command_id)?;
+            Ok((run, results))
+        });
+        let runs = runs.collect::<Result<Vec<_>, StoreError>>()?;
+        Ok(host_page::Story { commands, runs, generations })
     });
     let story = read.await?;
     Ok(show(StatusCode::OK, &host_page::page(&entry, &story, &user.csrf)))

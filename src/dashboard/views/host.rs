@@ -108,6 +108,9 @@ fn generation(host: &HostSnapshot) -> Markup {
         div.gen title=[commit.map(|commit| commit.to_string())] {
             @match commit { Some(commit) => code { (commit.short()) }, None => span.quiet { "–" } }
             @if let Some(number) = host.facts.system.generation { span.quiet { " gen " (number) } }
+            @if host.facts.system.reboot_needed == Some(true) {
+                span.reboot title="Another kernel would boot than the one that runs" { " reboot needed" }
+            }
             @if host.drift { span.drift title="Its commit differs from that of most hosts" { " ≠" } }
         }
     }

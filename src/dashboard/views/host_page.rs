@@ -6,15 +6,22 @@ use crate::dashboard::store::events::EventRecord;
 use crate::dashboard::store::transitions::TransitionRecord;
 use crate::domain::command::Command;
 use crate::domain::compartment::Compartment;
-use crate::domain::facts::TestRun;
+use crate::domain::facts::{TestOutcome, TestRun};
+use crate::domain::generation::TestedGeneration;
+use crate::domain::ids::Commit;
+use crate::domain::operation::Operation;
+use crate::domain::snapshot::HostSnapshot;
+use crate::domain::test_report::{TestCaseOutcome, TestResult};
 use maud::{Markup, html};
 
 /// What a host's page shows besides its row.
 pub struct Story {
     /// Its last commands, newest first, with the states they went through.
     pub commands: Vec<(Command, Vec<TransitionRecord>)>,
-    /// Its last test runs, newest first.
-    pub runs: Vec<TestRun>,
+    /// Its last test runs, newest first, with the results of each test.
+    pub runs: Vec<(TestRun, Vec<TestResult>)>,
+    /// Its generations, newest first.
+    pub generations: Vec<TestedGeneration>,
 }
 
 /// The page.
@@ -22,7 +29,7 @@ pub fn page(entry: &HostEntry, story: &Story, csrf: &str) -> Markup {
     let snapshot = &entry.snapshot;
     let profile = &snapshot.profile;
     let facts = &snapshot.facts;
-    let generation = facts.system.generation.map(|n| n.to_string());
+    let number = facts.system.generation.map(|n| n.to_string());
     let known: [(&str, Option<&str>); 11] = [
         ("Agent", facts.agent.version.as_deref()),
         ("Operating system", Some(&profile.os_version)),
@@ -30,7 +37,7 @@ pub fn page(entry: &HostEntry, story: &Story, csrf: &str) -> Markup {
         ("Config repository", Some(&profile.repo_url)),
         ("Branch", profile.branch.as_deref()),
         ("Checkout", facts.checkout.as_ref().map(|c| c.as_str())),
-        ("Generation", generation.as_deref()),
+        ("Generation", number.as_deref()),
         ("Store path", facts.system.store_path.as_deref()),
         ("Built from", facts.system.configuration_revision.as_deref()),
         ("Location", Some(&profile.location)),
@@ -71,14 +78,114 @@ pub fn page(entry: &HostEntry, story: &Story, csrf: &str) -> Markup {
             @if story.commands.is_empty() { p.quiet { "None yet." } }
             @for (command, transitions) in &story.commands { (told(command, transitions)) }
         }
+        @if !story.generations.is_empty() {
+            section #generations {
+                h2 { "Generations" }
+                @for one in &story.generations { (generation(snapshot, one)) }
+            }
+        }
         @if !story.runs.is_empty() {
-            section {
+            section #runs {
                 h2 { "Test runs" }
-                ul { @for run in &story.runs { li { (time(run.ended_at)) " " (counted(run)) } } }
+                @for (run, results) in &story.runs { (test_run(run, results)) }
+            }
+        }
+        (settings(snapshot))
+    };
+    layout::page(&profile.hostname, Some(csrf), &main)
+}
+
+/// A generation, and the way back to it: the target is shown before anything starts.
+fn generation(host: &HostSnapshot, one: &TestedGeneration) -> Markup {
+    let it = &one.generation;
+    let commit = it.configuration_revision.as_deref().and_then(Commit::parse);
+    let told = html! {
+        b { "Generation " (it.generation) } " "
+        @if let Some(commit) = &commit { code { (commit.short()) } " " }
+        @if let Some(at) = it.created_at { "made " (time(at)) " " }
+        @match &one.tests {
+            Some(run) => span data-outcome=(outcome_name(run)) { "tests: " (counted(run)) },
+            None => span.quiet { "not tested" },
+        }
+    };
+    let busy = host.allowed.iter().find(|(op, _)| *op == Operation::Rollback);
+    let refused = busy.and_then(|(_, may)| may.as_ref().err());
+    html! {
+        div.generation data-generation=(it.generation) data-current=(it.current) {
+            (told)
+            @if it.current { " " b { "runs now" } }
+            @if one.last_working { " " b.working { "last known working" } }
+            @if !it.current {
+                details.confirm {
+                    summary { "Roll back…" }
+                    p { "Activates: " (told) }
+                    p.quiet { "Tests must run again afterwards." }
+                    button type="submit" form="act" name="op" value="rollback" data-op="rollback"
+                        data-generation=(it.generation) formaction={ "/hosts/" (host.id) "/commands" }
+                        disabled[refused.is_some()] title=[refused.map(|r| r.message.as_str())] {
+                        "Roll back to generation " (it.generation)
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn outcome_name(run: &TestRun) -> &'static str {
+    if run.outcome == TestOutcome::Passed { "passed" } else { "failed" }
+}
+
+fn test_run(run: &TestRun, results: &[TestResult]) -> Markup {
+    html! {
+        details.run data-outcome=(outcome_name(run)) {
+            summary { (time(run.ended_at)) " " (counted(run)) }
+            ul {
+                @for result in results {
+                    li data-outcome=(if result.outcome == TestCaseOutcome::Passed { "passed" } else { "failed" }) {
+                        (result.name) " "
+                        span.quiet { (format!("{:.1} s", millis_as_seconds(result.duration_ms))) }
+                        @match result.outcome {
+                            TestCaseOutcome::Passed => " passed",
+                            TestCaseOutcome::Failed => " failed",
+                            TestCaseOutcome::TimedOut => " timed out",
+                        }
+                        @if !result.output.is_empty() { pre { (log::plain_text(&result.output)) } }
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[allow(clippy::cast_precision_loss)] // shown with one digit
+fn millis_as_seconds(millis: u64) -> f64 {
+    millis as f64 / 1000.0
+}
+
+/// What users set here wins over what the agent says.
+fn settings(host: &HostSnapshot) -> Markup {
+    let tests = host.facts.tests_enabled != Some(false);
+    let auto = host.profile.tests_auto_run != Some(false);
+    let rollback = host.profile.overrides.auto_rollback;
+    let switch = |field: &str, on: bool, label: &str| {
+        html! {
+            p {
+                (label) ": " b { @if on { "on" } @else { "off" } } " "
+                button type="submit" form="act" formaction={ "/hosts/" (host.id) }
+                    data-op=(field) data-patch=(format!("{{\"{field}\":{}}}", !on)) {
+                    @if on { "Turn off" } @else { "Turn on" }
+                }
             }
         }
     };
-    layout::page(&profile.hostname, Some(csrf), &main)
+    html! {
+        section #settings {
+            h2 { "Settings" }
+            (switch("tests_enabled", tests, "Tests"))
+            (switch("tests_auto_run", auto, "Tests run by themselves after a switch"))
+            (switch("auto_rollback", rollback, "Roll back by itself when they fail"))
+        }
+    }
 }
 
 fn counted(run: &TestRun) -> String {

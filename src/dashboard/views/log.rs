@@ -55,6 +55,11 @@ fn stream(stream: Stream) -> &'static str {
     }
 }
 
+/// Several lines without terminal control sequences.
+pub(super) fn plain_text(text: &str) -> String {
+    text.lines().map(plain).collect::<Vec<_>>().join("\n")
+}
+
 /// A line without terminal control sequences, as it stands after its carriage returns.
 fn plain(text: &str) -> String {
     let shown = text.trim_end_matches('\r').rsplit('\r').next().unwrap_or_default();

@@ -56,7 +56,8 @@ fn hostile_host() -> HostEntry {
 #[test]
 fn text_of_hosts_never_becomes_markup() {
     let entry = hostile_host();
-    let story = host_page::Story { commands: Vec::new(), runs: Vec::new() };
+    let story =
+        host_page::Story { commands: Vec::new(), runs: Vec::new(), generations: Vec::new() };
     let line = Line { stream: Stream::Stderr, text: HOSTILE.into() };
     let view = FleetView {
         version: 1,

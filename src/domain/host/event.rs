@@ -6,7 +6,7 @@ use crate::domain::facts::{AgentBinary, Comparison, LockState, SystemFacts, Test
 use crate::domain::generation::Generation;
 use crate::domain::ids::{CommandId, Commit};
 use crate::domain::operation::{Args, Operation, Refusal};
-use crate::domain::profile::HostProfile;
+use crate::domain::profile::{HostProfile, Overrides};
 use crate::domain::snapshot::Metrics;
 use crate::domain::test_report::TestResult;
 use std::sync::Arc;
@@ -160,6 +160,13 @@ pub enum HostEvent {
         /// Who.
         by: String,
     },
+    /// A user changes what the dashboard says about the host.
+    Configured {
+        /// All of it as it is then.
+        overrides: Box<Overrides>,
+        /// Who.
+        by: String,
+    },
     /// A user gives a command more time.
     ExtendRequested {
         /// Which.
@@ -204,6 +211,7 @@ impl HostEvent {
             | Self::Requested { .. }
             | Self::StopRequested { .. }
             | Self::ExtendRequested { .. }
+            | Self::Configured { .. }
             | Self::DesiredChanged(_)
             | Self::Compared { .. }
             | Self::Drift(_)

@@ -200,7 +200,7 @@ impl HostState {
         let remote = self.desired.known();
         HostSnapshot {
             id: self.id.clone(),
-            profile: self.profile.clone(),
+            profile: self.profile.shown(),
             online: self.online,
             agent_outdated: self
                 .facts

@@ -72,7 +72,7 @@ impl HostState {
                 return refuse(
                     "no_tests",
                     format!(
-                        "{name} has no tests: add executable hosts/{name}/tests/T*.sh to the config repository."
+                        "{name} has no tests: add executable hosts/{name}/tests/T*.sh, or tests/T*.sh for all hosts, to the config repository."
                     ),
                 );
             }

@@ -8,6 +8,9 @@ use crate::domain::facts::{Deploy, DeployKind, DeployOutcome, Pull, TestOutcome,
 use crate::domain::operation::{Args, Operation};
 use crate::domain::test_report::{self, TestCaseOutcome, TestResult};
 
+/// Who asks for tests after a switch.
+const BY_ITSELF: &str = "auto";
+
 impl Turn<'_, '_> {
     /// The agent says that a command ended.
     pub(super) fn ended(&mut self, about: &About, outcome: &Outcome, report: &Report) {
@@ -106,6 +109,21 @@ impl Turn<'_, '_> {
             && matches!(command.op, Operation::Switch | Operation::PullSwitch)
         {
             self.test_by_itself();
+        }
+        let failed = command.op == Operation::Test && command.state == State::Failed;
+        if failed && command.requested_by == BY_ITSELF && self.state.profile.overrides.auto_rollback
+        {
+            self.rollback_by_itself();
+        }
+    }
+
+    /// After failed tests of a switch, where a user has asked for that.
+    fn rollback_by_itself(&mut self) {
+        let by = "auto: the tests after the switch failed".to_owned();
+        if self.state.allows(Operation::Rollback, &Args::default()).is_ok() {
+            self.requested(Operation::Rollback, Args::default(), false, by);
+        } else {
+            self.record("command", "Rollback after failed tests could not start.".to_owned());
         }
     }
 
@@ -211,9 +229,11 @@ impl Turn<'_, '_> {
 
     /// After a switch that succeeded tests run by themselves, where that is on.
     fn test_by_itself(&mut self) {
-        let on = self.state.profile.tests_auto_run.unwrap_or(true);
+        let profile = &self.state.profile;
+        let set = profile.overrides.tests_auto_run;
+        let on = set.or(profile.tests_auto_run).unwrap_or(true);
         if on && self.state.allows(Operation::Test, &Args::default()).is_ok() {
-            self.requested(Operation::Test, Args::default(), false, "auto".to_owned());
+            self.requested(Operation::Test, Args::default(), false, BY_ITSELF.to_owned());
         }
     }
 }

@@ -297,7 +297,9 @@ impl Turn<'_, '_> {
             facts.system.merge(system);
         }
         if let Some(tests) = report.tests {
-            facts.tests_enabled = Some(tests.enabled);
+            facts.tests_enabled_by_host = Some(tests.enabled);
+            let set = state.profile.overrides.tests_enabled;
+            facts.tests_enabled = set.or(facts.tests_enabled_by_host);
             state.profile.tests_auto_run = Some(tests.auto_run);
             if let Some(count) = tests.count {
                 facts.has_tests = Some(count > 0);

@@ -1,12 +1,23 @@
 //! What users ask of a host.
 
-use super::HostEffect;
 use super::turn::Turn;
+use super::{HostEffect, HostState};
 use crate::domain::command::{Command, Event, QUEUED_FOR, State};
 use crate::domain::ids::CommandId;
 use crate::domain::operation::{Args, Operation, Refusal};
+use crate::domain::profile::Overrides;
 
 impl Turn<'_, '_> {
+    /// A user changes what the dashboard says about the host.
+    pub(super) fn configured(&mut self, overrides: Overrides, by: String) {
+        let state = &mut *self.state;
+        let facts = &mut state.facts;
+        facts.tests_enabled = overrides.tests_enabled.or(facts.tests_enabled_by_host);
+        state.profile.overrides = overrides;
+        let message = "Settings were changed.".to_owned();
+        self.effects.push(HostEffect::Record { category: "host", message, by: Some(by) });
+    }
+
     pub(super) fn requested(&mut self, op: Operation, args: Args, queue: bool, by: String) {
         let mut refusal = self.state.allows(op, &args).err();
         let wait = refusal.as_ref().is_some_and(|r| r.code == "host_offline") && queue;
@@ -30,6 +41,7 @@ impl Turn<'_, '_> {
             self.effects.push(HostEffect::Answer(Box::new(Err(refusal))));
             return;
         }
+        let args_told = args.clone();
         let mut command = self.new_command(None, op, args, by.clone());
         if wait {
             command.state = State::Queued;
@@ -41,7 +53,12 @@ impl Turn<'_, '_> {
         }
         self.effects.push(HostEffect::Record {
             category: "command",
-            message: format!("{} was {}.", op.label(), if wait { "queued" } else { "started" }),
+            message: format!(
+                "{}{} was {}.",
+                op.label(),
+                self.state.way_back(op, &args_told),
+                if wait { "queued" } else { "started" }
+            ),
             by: Some(by),
         });
         let (id, args) = (command.id, command.args.clone());
@@ -91,6 +108,21 @@ impl Turn<'_, '_> {
         let now = self.state.find(id).or(self.state.last.as_ref().filter(|c| c.id == id)).cloned();
         if let Some(command) = now {
             self.effects.push(HostEffect::Answer(Box::new(Ok(command))));
+        }
+    }
+}
+
+impl HostState {
+    /// For the audit log: from which generation to which.
+    fn way_back(&self, op: Operation, args: &Args) -> String {
+        if op != Operation::Rollback {
+            return String::new();
+        }
+        let from = self.facts.system.generation;
+        let from = from.map_or_else(String::new, |number| format!(" from generation {number}"));
+        match args.generation {
+            Some(number) => format!("{from} to generation {number}"),
+            None => format!("{from} to the one before"),
         }
     }
 }

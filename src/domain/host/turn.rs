@@ -41,6 +41,7 @@ impl Turn<'_, '_> {
             HostEvent::Requested { op, args, queue, by } => self.requested(op, args, queue, by),
             HostEvent::StopRequested { id, by } => self.user_event(id, &Event::Stop(by)),
             HostEvent::ExtendRequested { id, by } => self.user_event(id, &Event::Extend(by)),
+            HostEvent::Configured { overrides, by } => self.configured(*overrides, by),
             HostEvent::DesiredChanged(desired) => self.state.desired = desired,
             HostEvent::Compared { host, head, comparison } => self.compared(host, head, comparison),
             HostEvent::Drift(drift) => self.state.drift = drift,

@@ -115,14 +115,25 @@ impl Client {
     }
 
     fn try_post_text(&self, path: &str, body: &str) -> Option<Answer> {
-        let mut request = self.agent.post(format!("{}{path}", self.base));
+        self.send("POST", path, body)
+    }
+
+    pub fn patch(&self, path: &str, body: &Value) -> Answer {
+        self.send("PATCH", path, &body.to_string()).expect("the dashboard answers")
+    }
+
+    fn send(&self, method: &str, path: &str, body: &str) -> Option<Answer> {
+        let mut request = ureq::http::Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.base))
+            .header("Content-Type", "application/json");
         if let Some(cookie) = &self.cookie {
             request = request.header("Cookie", cookie);
         }
         if let Some(csrf) = &self.csrf {
             request = request.header("X-CSRF-Token", csrf);
         }
-        read(request.content_type("application/json").send(body).ok()?).ok()
+        read(self.agent.run(request.body(body.to_owned()).unwrap()).ok()?).ok()
     }
 
     pub fn host(&self, name: &str) -> Value {

@@ -16,7 +16,8 @@ use super::sources::Seats;
 use crate::dashboard::Broadcast;
 use crate::dashboard::clock::Clock;
 use crate::dashboard::messages::{
-    AskHost, DesiredChanged, ExtendCommand, RequestCommand, RequestError, StopCommand,
+    AskHost, ConfigureHost, DesiredChanged, ExtendCommand, RequestCommand, RequestError,
+    StopCommand,
 };
 use crate::dashboard::store::{self, Store, StoreError};
 use crate::domain::command::Command;
@@ -224,6 +225,16 @@ impl Handler<RequestCommand> for FleetActor {
         Box::pin(async move {
             host?.send(Ask(HostEvent::Requested { op, args, queue, by })).await.map_err(gone)?
         })
+    }
+}
+
+impl Handler<ConfigureHost> for FleetActor {
+    type Result = Answer<()>;
+
+    fn handle(&mut self, msg: ConfigureHost, _: &mut Self::Context) -> Self::Result {
+        let host = self.find(&msg.host);
+        let (overrides, by) = (Box::new(msg.overrides), msg.by);
+        Box::pin(async move { host?.send(News::Configured { overrides, by }).await.map_err(gone) })
     }
 }
 

@@ -23,6 +23,7 @@ use crate::domain::facts::Comparison;
 use crate::domain::host::{HostEffect, HostEvent, HostState};
 use crate::domain::ids::{CommandId, Commit};
 use crate::domain::operation::Refusal;
+use crate::domain::profile::Overrides;
 use crate::domain::snapshot::HostSnapshot;
 use crate::domain::timestamp::Timestamp;
 use crate::protocol::{Ack, AgentMessage, CommandMessage, DashboardMessage, Line, Register};
@@ -132,6 +133,13 @@ pub enum News {
     },
     /// The host's commit differs from the fleet's majority, or no longer does.
     Drift(bool),
+    /// A user changed what the dashboard says about the host.
+    Configured {
+        /// All of it as it is now.
+        overrides: Box<Overrides>,
+        /// Who.
+        by: String,
+    },
     /// Somebody wants to know how the host is now.
     Report,
     /// The clock was set by so many milliseconds.
@@ -358,6 +366,7 @@ impl Handler<News> for HostActor {
                 HostEvent::Compared { host, head, comparison }
             }
             News::Drift(drift) => HostEvent::Drift(drift),
+            News::Configured { overrides, by } => HostEvent::Configured { overrides, by },
             News::ClockJumped(millis) => HostEvent::ClockJumped(millis),
             News::Report => {
                 // The answer is a heartbeat. A 3.x agent that is busy would refuse it, and

@@ -135,3 +135,44 @@ fn a_rollback_that_left_the_same_generation_running_is_unverified() {
     assert_eq!(rollback.state, State::Unverified);
     assert_eq!(rollback.reason.as_deref(), Some("Generation 1 still runs."));
 }
+
+#[test]
+fn failed_tests_after_a_switch_roll_back_only_where_a_user_has_asked_for_it() {
+    for asked in [false, true] {
+        let mut lab = Lab::green();
+        lab.state.profile.tests_auto_run = Some(true);
+        let overrides = Overrides { auto_rollback: asked, ..Overrides::default() };
+        lab.apply(HostEvent::Configured { overrides: Box::new(overrides), by: "admin".into() });
+        lab.remote(2, 1);
+        lab.pulls(2, 1);
+        lab.switches(system(2, 2));
+        let test = lab.state.command().expect("tests run by themselves").clone();
+        assert_eq!((test.op, test.requested_by.as_str()), (Operation::Test, "auto"));
+        lab.ends(test.id, exited(1), Report::default());
+        let next = lab.state.command().map(|c| c.op);
+        assert_eq!(next, asked.then_some(Operation::Rollback));
+        assert!(lab.row().ends_with("err"), "{}", lab.row());
+    }
+}
+
+#[test]
+fn what_a_user_sets_wins_over_the_agent_until_it_is_given_back() {
+    let mut lab = Lab::green();
+    let set = |tests| Overrides {
+        tests_enabled: tests,
+        location: Some("work".into()),
+        ..Overrides::default()
+    };
+    let configure = |lab: &mut Lab, overrides| {
+        lab.apply(HostEvent::Configured { overrides: Box::new(overrides), by: "admin".into() });
+    };
+    configure(&mut lab, set(Some(false)));
+    assert_eq!(lab.row(), "ok ok ok ok unk");
+    let says = Some(TestSetup { enabled: true, auto_run: true, count: Some(8) });
+    lab.beat(Report { tests: says, ..Report::default() }, None);
+    assert_eq!(lab.row(), "ok ok ok ok unk");
+    assert_eq!(lab.state.snapshot().profile.location, "work");
+    configure(&mut lab, Overrides::default());
+    assert_eq!(lab.row(), "ok ok ok ok ok");
+    assert_eq!(lab.state.snapshot().profile.location, "");
+}

@@ -12,6 +12,7 @@ use crate::domain::desired::Remote;
 use crate::domain::facts::{AgentBinary, Comparison, LockState, Relation, SystemFacts};
 use crate::domain::ids::LockHash;
 use crate::domain::operation::Refusal;
+use crate::domain::profile::Overrides;
 use crate::domain::test_report::TestCaseOutcome;
 use uuid::Uuid;
 
@@ -33,6 +34,7 @@ fn system(n: u64, from: u32) -> SystemFacts {
         configuration_revision: Some(commit(from).as_str().to_owned()),
         activated_at: None,
         agent_path: None,
+        reboot_needed: None,
     }
 }
 

@@ -189,6 +189,8 @@ pub struct AgentConfig {
     /// Directory that stands for `/` where the agent looks at what runs
     /// (`run/current-system`, `nix/var/nix/profiles`). Other than `/` only in tests and the demo.
     pub root: PathBuf,
+    /// Where store paths begin: `/nix/store`, unless Nix itself is told otherwise.
+    pub store_dir: PathBuf,
     /// The user's home directory: where home-manager keeps its generations.
     pub home: PathBuf,
     /// A service manager starts the agent again when it ends.

@@ -278,6 +278,10 @@ impl Settings<'_> {
             test_timeout: timeout.unwrap_or(Duration::from_secs(60)),
             rebuild: self.path(cli.rebuild.as_ref(), "rebuild")?,
             root: self.path(cli.root.as_ref(), "root")?.unwrap_or_else(|| PathBuf::from("/")),
+            store_dir: self
+                .environment
+                .get("NIX_STORE_DIR")
+                .map_or_else(|| PathBuf::from("/nix/store"), PathBuf::from),
             home: self.home(),
             managed: self.environment.contains_key("INVOCATION_ID")
                 || self.environment.contains_key("XPC_SERVICE_NAME"),

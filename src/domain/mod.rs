@@ -3,6 +3,7 @@
 //! This room knows no I/O, no actors, no clock and no async. Time comes in as an
 //! argument, facts come in as values, and what should be done goes out as values.
 
+pub mod closure_diff;
 pub mod command;
 pub mod compartment;
 pub mod desired;
@@ -14,5 +15,6 @@ pub mod message;
 pub mod operation;
 pub mod profile;
 pub mod snapshot;
+pub mod terminal;
 pub mod test_report;
 pub mod timestamp;

@@ -213,7 +213,7 @@ fn generations_are_built_switched_broken_and_rolled_back_by_real_nix() {
 }
 
 #[test]
-fn a_dry_run_by_real_nix_activates_nothing() {
+fn a_dry_run_by_real_nix_says_what_a_switch_then_changes_and_activates_nothing() {
     let mut host = FakeHost::new();
     let dashboard = Dashboard::with_source(&host.repo.remote());
     let user = dashboard.login();
@@ -221,14 +221,23 @@ fn a_dry_run_by_real_nix_activates_nothing() {
     user.wait_for_row("alpha", "ok ok ok unk unk");
     let steps = Steps { user: user.clone() };
     steps.switch("succeeded", "ok ok ok ok out");
-    host.push(json!({ "packages": { "hello": "3.0" } }));
+    host.push(json!({ "packages": { "hello": "3.0", "jq": "1.7" } }));
     user.wait_for_row("alpha", "ok out ok out out");
     steps.pull("ok ok ok out out");
     let before = fs::read_link(host.root.path().join("run/current-system")).unwrap();
     let run = steps.run("dry-run", &json!({}), "succeeded", "ok ok ok out out");
     assert_eq!(run["exit_code"], 0);
+    let would = json!([
+        { "name": "hello", "kind": "up", "from": "2.12.1", "to": "3.0", "bytes": null },
+        { "name": "jq", "kind": "added", "from": "", "to": "1.7", "bytes": null },
+    ]);
+    assert_eq!(run["changes"], would);
+    let page = user.get("/hosts/alpha").text;
+    assert!(page.contains("2 packages change"), "{page}");
     assert_eq!(fs::read_link(host.root.path().join("run/current-system")).unwrap(), before);
     assert_eq!(steps.generation(), 1);
+    let switch = steps.switch("succeeded", "ok ok ok ok out");
+    assert_eq!(switch["changes"], would);
 }
 
 #[test]

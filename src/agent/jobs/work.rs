@@ -61,6 +61,11 @@ impl<'a> Work<'a> {
 }
 
 impl Work<'_> {
+    /// The job's own directory.
+    pub fn dir(&self) -> &Path {
+        self.dir
+    }
+
     /// Writes a line of our own.
     pub fn say(&mut self, text: &str) -> io::Result<()> {
         self.spool.line(Stream::Stdout, text)?;

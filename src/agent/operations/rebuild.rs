@@ -4,6 +4,9 @@ use crate::agent::jobs::work::{Failure, Work};
 use crate::agent::platform;
 use crate::agent::repository;
 use crate::agent::site::Site;
+use crate::domain::closure_diff;
+use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 /// Builds and activates the checkout.
@@ -13,7 +16,15 @@ pub(super) fn switch(site: &Site, work: &mut Work<'_>) -> Result<(), Failure> {
     if repository::checkout(site).is_none() {
         return Err(Failure::Refused(1, "there is no checkout yet: pull first".to_owned()));
     }
-    run_all(platform::of(site).switch(site), work)
+    let platform = platform::of(site);
+    let before = platform.system(site).store_path;
+    run_all(platform.switch(site), work)?;
+    if let (Some(before), Some(after)) = (before, platform.system(site).store_path)
+        && before != after
+    {
+        compare(site, work, Path::new(&before), Path::new(&after))?;
+    }
+    Ok(())
 }
 
 /// Activates an earlier generation: the one before, or `generation`.
@@ -29,7 +40,35 @@ pub(super) fn rollback(
 /// Builds the checkout and says what activating it would do.
 pub(super) fn dry_run(site: &Site, work: &mut Work<'_>) -> Result<(), Failure> {
     let _lock = repository::lock(site)?;
-    run_all(platform::of(site).dry_run(site), work)
+    let platform = platform::of(site);
+    let mut steps = platform.dry_run(site);
+    for step in &mut steps {
+        // What is built stays below the job, and goes with it.
+        step.current_dir(work.dir());
+    }
+    run_all(steps, work)?;
+    let built = fs::canonicalize(work.dir().join("result")).ok();
+    if let (Some(runs), Some(built)) = (platform.system(site).store_path, built) {
+        compare(site, work, Path::new(&runs), &built)?;
+    }
+    Ok(())
+}
+
+/// Writes what differs between two closures into the log, where the dashboard finds it. That
+/// it cannot be told is no failure of the operation.
+fn compare(site: &Site, work: &mut Work<'_>, from: &Path, to: &Path) -> Result<(), Failure> {
+    if ![from, to].iter().all(|path| path.starts_with(&site.store_dir)) {
+        return Ok(());
+    }
+    work.say(&format!("{}: {} to {}", closure_diff::BEGINS, from.display(), to.display()))?;
+    let mut command = Command::new("nix");
+    command.args(["--extra-experimental-features", "nix-command", "store", "diff-closures"]);
+    match work.try_run(command.arg(from).arg(to), None, false) {
+        Ok(_) | Err(Failure::Refused(..)) => {}
+        Err(other) => return Err(other),
+    }
+    work.say(closure_diff::ENDS)?;
+    Ok(())
 }
 
 fn run_all(steps: Vec<Command>, work: &mut Work<'_>) -> Result<(), Failure> {

@@ -39,7 +39,7 @@ impl Platform for HomeManager {
     }
 
     fn dry_run(&self, site: &Site) -> Vec<Command> {
-        vec![rebuild(site, "home-manager", &["build", "--no-out-link", "--flake", &flake(site)])]
+        vec![rebuild(site, "home-manager", &["build", "--flake", &flake(site)])]
     }
 
     fn system(&self, site: &Site) -> SystemReport {

@@ -18,7 +18,8 @@ pub trait Platform {
     fn switch(&self, site: &Site) -> Vec<Command>;
     /// Activates an earlier generation. The error says why that cannot be done.
     fn rollback(&self, site: &Site, generation: Option<u64>) -> Result<Vec<Command>, String>;
-    /// Builds the checkout and says what activating it would do.
+    /// Builds the checkout as `result` in the directory where it runs, and says what activating
+    /// it would do.
     fn dry_run(&self, site: &Site) -> Vec<Command>;
     /// What runs; fields that cannot be told are missing.
     fn system(&self, site: &Site) -> SystemReport;

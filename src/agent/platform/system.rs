@@ -78,8 +78,12 @@ impl Platform for System {
     }
 
     fn dry_run(&self, site: &Site) -> Vec<Command> {
-        let action = if self.tool == "darwin-rebuild" { "build" } else { "dry-activate" };
-        vec![rebuild(site, self.tool, &[action, "--flake", &flake(site)])]
+        let build = rebuild(site, self.tool, &["build", "--flake", &flake(site)]);
+        if self.tool == "darwin-rebuild" {
+            return vec![build];
+        }
+        // NixOS also says which units would be restarted.
+        vec![build, rebuild(site, self.tool, &["dry-activate", "--flake", &flake(site)])]
     }
 
     fn system(&self, site: &Site) -> SystemReport {

@@ -2,6 +2,7 @@
 
 use crate::dashboard::messages::{HostEntry, SourceState};
 use crate::dashboard::store::transitions::TransitionRecord;
+use crate::domain::closure_diff::Change;
 use crate::domain::command::Command;
 use crate::domain::compartment::Compartment;
 use crate::domain::desired::{Desired, Remote};
@@ -102,6 +103,7 @@ pub(super) fn command_story(
     told: &Command,
     transitions: &[TransitionRecord],
     results: &[TestResult],
+    changes: Option<Vec<Change>>,
 ) -> Value {
     let mut object = command(told);
     object["transitions"] = transitions
@@ -109,6 +111,7 @@ pub(super) fn command_story(
         .map(|step| json!({ "at": step.at, "state": step.state, "reason": step.reason }))
         .collect();
     object["test_results"] = json!(results);
+    object["changes"] = json!(changes);
     object
 }
 

@@ -197,7 +197,12 @@ async fn host(
             .map(|mut command| {
                 let transitions = store::transitions::list(conn, command.id)?;
                 command.output_lines = store::output::last_seq(conn, command.id)?;
-                Ok((command, transitions))
+                let changes = if command.op.rules().deploys || command.op == Operation::DryRun {
+                    store::output::changes(conn, command.id)?
+                } else {
+                    None
+                };
+                Ok(host_page::Told { command, transitions, changes })
             })
             .collect::<Result<Vec<_>, StoreError>>()?;
         let all = store::test_results::runs(conn, &id, 200, None)?;

@@ -5,9 +5,13 @@
 //! (the host's spool dropped lines, or a number belongs to a test result), never inside one.
 
 use super::StoreError;
+use crate::domain::closure_diff::{self, Change};
 use crate::domain::ids::CommandId;
 use crate::protocol::{Line, Stream};
 use rusqlite::{Connection, params};
+
+/// So many lines of a log are searched for a closure diff.
+const DIFF_WITHIN: u32 = 20_000;
 
 /// Stores lines numbered from `first_seq`. Lines whose number is stored already are
 /// skipped. Returns the number of the last line stored.
@@ -84,6 +88,12 @@ pub fn tail(conn: &Connection, id: CommandId, count: u32) -> Result<Vec<(u64, Li
         }
     }
     read(conn, id, after, count)
+}
+
+/// What a switch or dry run changes, if its log says so. The diff stands near the end.
+pub fn changes(conn: &Connection, id: CommandId) -> Result<Option<Vec<Change>>, StoreError> {
+    let lines = tail(conn, id, DIFF_WITHIN)?;
+    Ok(closure_diff::read(lines.iter().map(|(_, line)| line.text.as_str())))
 }
 
 fn pack(lines: &[Line]) -> Vec<u8> {

@@ -4,6 +4,7 @@ use super::{host, layout, log, message, time};
 use crate::dashboard::messages::HostEntry;
 use crate::dashboard::store::events::EventRecord;
 use crate::dashboard::store::transitions::TransitionRecord;
+use crate::domain::closure_diff::{Change, Kind};
 use crate::domain::command::Command;
 use crate::domain::compartment::Compartment;
 use crate::domain::facts::{TestOutcome, TestRun};
@@ -17,11 +18,21 @@ use maud::{Markup, html};
 /// What a host's page shows besides its row.
 pub struct Story {
     /// Its last commands, newest first, with the states they went through.
-    pub commands: Vec<(Command, Vec<TransitionRecord>)>,
+    pub commands: Vec<Told>,
     /// Its last test runs, newest first, with the results of each test.
     pub runs: Vec<(TestRun, Vec<TestResult>)>,
     /// Its generations, newest first.
     pub generations: Vec<TestedGeneration>,
+}
+
+/// A command with its story.
+pub struct Told {
+    /// The command.
+    pub command: Command,
+    /// The states it went through.
+    pub transitions: Vec<TransitionRecord>,
+    /// What it changed, or would change.
+    pub changes: Option<Vec<Change>>,
 }
 
 /// The page.
@@ -76,7 +87,7 @@ pub fn page(entry: &HostEntry, story: &Story, csrf: &str) -> Markup {
         section {
             h2 { "Commands" }
             @if story.commands.is_empty() { p.quiet { "None yet." } }
-            @for (command, transitions) in &story.commands { (told(command, transitions)) }
+            @for one in &story.commands { (told(one)) }
         }
         @if !story.generations.is_empty() {
             section #generations {
@@ -197,7 +208,8 @@ fn counted(run: &TestRun) -> String {
     }
 }
 
-fn told(command: &Command, transitions: &[TransitionRecord]) -> Markup {
+fn told(one: &Told) -> Markup {
+    let Told { command, transitions, changes } = one;
     html! {
         details.command id={ "command-" (command.id) } {
             summary {
@@ -214,7 +226,47 @@ fn told(command: &Command, transitions: &[TransitionRecord]) -> Markup {
             }
             a href={ "/api/commands/" (command.id) "/output" } { "Output" }
             " (" (command.output_lines) " lines)"
+            @if let Some(changes) = changes { (what_changes(changes)) }
         }
+    }
+}
+
+/// Packages up, down, added, removed, and what that does to the closure's size.
+fn what_changes(changes: &[Change]) -> Markup {
+    let bytes: i64 = changes.iter().filter_map(|change| change.bytes).sum();
+    html! {
+        div.changes {
+            p { (changes.len()) " packages change, " (signed_size(bytes)) }
+            ul {
+                @for change in changes {
+                    li data-kind=(kind(change.kind).0) {
+                        (kind(change.kind).1) " " b { (change.name) } " "
+                        (change.from) @if !change.to.is_empty() { " → " (change.to) }
+                        @if let Some(bytes) = change.bytes { span.quiet { " " (signed_size(bytes)) } }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn kind(kind: Kind) -> (&'static str, &'static str) {
+    match kind {
+        Kind::Up => ("up", "↑"),
+        Kind::Down => ("down", "↓"),
+        Kind::Added => ("added", "+"),
+        Kind::Removed => ("removed", "−"),
+        Kind::Rebuilt => ("rebuilt", "≈"),
+    }
+}
+
+fn signed_size(bytes: i64) -> String {
+    let sign = if bytes < 0 { "−" } else { "+" };
+    let size = bytes.unsigned_abs();
+    match size {
+        0..1024 => format!("{sign}{size} B"),
+        1024..1_048_576 => format!("{sign}{} KiB", size / 1024),
+        _ => format!("{sign}{} MiB", size / 1_048_576),
     }
 }
 

@@ -1,0 +1,212 @@
+//! What a switch changes, or would change: Nix's closure diff, read from a command's log.
+
+use super::terminal::plain;
+use serde::Serialize;
+use std::cmp::Ordering;
+
+/// Begins the line of the log after which the diff comes.
+pub const BEGINS: &str = "# what changes";
+/// Begins the line of the log that ends the diff.
+pub const ENDS: &str = "# end of what changes";
+
+/// How a package changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// To a newer version.
+    Up,
+    /// To an older version.
+    Down,
+    /// It was not there.
+    Added,
+    /// It is not there any more.
+    Removed,
+    /// The same version, built anew, or versions that cannot be ordered.
+    Rebuilt,
+}
+
+/// One package that changes.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Change {
+    /// Its name. Hostile text.
+    pub name: String,
+    /// How.
+    pub kind: Kind,
+    /// Its version or versions before; empty if it was not there or has none.
+    pub from: String,
+    /// Its version or versions after.
+    pub to: String,
+    /// How the closure's size changes by it, in bytes, as far as Nix says.
+    pub bytes: Option<i64>,
+}
+
+/// Finds the diff in a log and reads it; `None` if the log has none. Lines that are not as
+/// Nix writes them are left out.
+pub fn read<'a>(lines: impl Iterator<Item = &'a str>) -> Option<Vec<Change>> {
+    let mut diff = lines.skip_while(|line| !line.starts_with(BEGINS));
+    diff.next()?;
+    let within = diff.take_while(|line| !line.starts_with(ENDS));
+    Some(within.filter_map(change).collect())
+}
+
+/// `name: 1.0, 1.1 → 2.0, +12.3 KiB`; ∅ stands for nothing, ε for no version.
+fn change(line: &str) -> Option<Change> {
+    let line = plain(line);
+    let (name, rest) = line.split_once(": ")?;
+    let (versions, bytes) = match rest.rsplit_once(", ") {
+        Some((versions, size)) if size_in_bytes(size).is_some() => (versions, size_in_bytes(size)),
+        _ => match size_in_bytes(rest) {
+            // Only its size changed.
+            Some(bytes) => ("", Some(bytes)),
+            None => (rest, None),
+        },
+    };
+    let (from, to) = match versions.split_once(" → ") {
+        Some((from, to)) => (from.trim(), to.trim()),
+        None if versions.is_empty() => ("", ""),
+        None => return None,
+    };
+    let kind = match (from, to) {
+        ("∅", _) => Kind::Added,
+        (_, "∅") => Kind::Removed,
+        _ => match newest(from).zip(newest(to)).map(|(old, new)| compare(old, new)) {
+            Some(Ordering::Less) => Kind::Up,
+            Some(Ordering::Greater) => Kind::Down,
+            Some(Ordering::Equal) | None => Kind::Rebuilt,
+        },
+    };
+    let known =
+        |text: &str| if matches!(text, "∅" | "ε") { String::new() } else { text.to_owned() };
+    Some(Change { name: name.to_owned(), kind, from: known(from), to: known(to), bytes })
+}
+
+fn newest(versions: &str) -> Option<&str> {
+    let list = versions.split(", ").filter(|version| !matches!(*version, "" | "ε"));
+    list.max_by(|one, other| compare(one, other))
+}
+
+/// `+12.3 KiB`, `-4.0 MiB`
+fn size_in_bytes(text: &str) -> Option<i64> {
+    let (number, unit) = text.trim().split_once(' ')?;
+    let sign = if number.starts_with('-') { -1.0 } else { 1.0 };
+    let digits = number.strip_prefix(['+', '-'])?;
+    let factor = match unit {
+        "bytes" | "B" => 1.0,
+        "KiB" => 1024.0,
+        "MiB" => 1024.0 * 1024.0,
+        "GiB" => 1024.0 * 1024.0 * 1024.0,
+        _ => return None,
+    };
+    let bytes = digits.parse::<f64>().ok().filter(|n| n.is_finite())? * factor * sign;
+    #[allow(clippy::cast_possible_truncation)] // rounded, and far below the limits
+    Some(bytes.clamp(-1e15, 1e15).round() as i64)
+}
+
+/// Which of two versions is the newer: numbers as numbers, `pre` before the release.
+fn compare(one: &str, other: &str) -> Ordering {
+    let (mut ones, mut others) = (parts(one).into_iter(), parts(other).into_iter());
+    loop {
+        match (ones.next(), others.next()) {
+            (None, None) => return Ordering::Equal,
+            (None, Some(part)) => {
+                return if part == "pre" { Ordering::Greater } else { Ordering::Less };
+            }
+            (Some(part), None) => {
+                return if part == "pre" { Ordering::Less } else { Ordering::Greater };
+            }
+            (Some(a), Some(b)) => match compare_part(a, b) {
+                Ordering::Equal => {}
+                order => return order,
+            },
+        }
+    }
+}
+
+fn compare_part(one: &str, other: &str) -> Ordering {
+    match (one.parse::<u64>(), other.parse::<u64>()) {
+        (Ok(one), Ok(other)) => one.cmp(&other),
+        (Ok(_), Err(_)) => Ordering::Greater,
+        (Err(_), Ok(_)) => Ordering::Less,
+        (Err(_), Err(_)) => match (one, other) {
+            (same, equal) if same == equal => Ordering::Equal,
+            ("pre", _) => Ordering::Less,
+            (_, "pre") => Ordering::Greater,
+            _ => one.cmp(other),
+        },
+    }
+}
+
+/// Runs of digits and runs of letters.
+fn parts(version: &str) -> Vec<&str> {
+    let mut list = Vec::new();
+    for word in version.split(['.', '-', '_', '+']) {
+        let mut rest = word;
+        while let Some(first) = rest.chars().next() {
+            let digit = first.is_ascii_digit();
+            let end = rest.find(|c: char| c.is_ascii_digit() != digit).unwrap_or(rest.len());
+            list.push(&rest[..end]);
+            rest = &rest[end..];
+        }
+    }
+    list
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn lines_of_nix_are_read() {
+        let log = [
+            "building the system configuration...",
+            "# what changes: generation 1 to 2",
+            "firefox: 121.0 → 122.0.1, \u{1b}[31;1m+1.5 MiB\u{1b}[0m",
+            "hello: 2.12.2 → 2.12.1",
+            "foo: ∅ → 1.0, +512 bytes",
+            "bar: 1.0, 1.1 → ∅, -4.0 KiB",
+            "glibc: ε → ε, +8.0 KiB",
+            "source: +16.0 KiB",
+            "rubbish",
+            "# end of what changes",
+            "after: 1 → 2",
+        ];
+        let told: Vec<_> = read(log.into_iter())
+            .unwrap()
+            .into_iter()
+            .map(|c| (c.name, c.kind, c.from, c.to, c.bytes))
+            .collect();
+        let row = |name: &str, kind, from: &str, to: &str, bytes| {
+            (name.to_owned(), kind, from.to_owned(), to.to_owned(), bytes)
+        };
+        let expected = [
+            row("firefox", Kind::Up, "121.0", "122.0.1", Some(1_572_864)),
+            row("hello", Kind::Down, "2.12.2", "2.12.1", None),
+            row("foo", Kind::Added, "", "1.0", Some(512)),
+            row("bar", Kind::Removed, "1.0, 1.1", "", Some(-4096)),
+            row("glibc", Kind::Rebuilt, "", "", Some(8192)),
+            row("source", Kind::Rebuilt, "", "", Some(16384)),
+        ];
+        assert_eq!(told, expected);
+        assert_eq!(read(["no diff here"].into_iter()), None);
+    }
+
+    #[test]
+    fn versions_are_ordered_as_nix_orders_them() {
+        for (older, newer) in
+            [("1.9", "1.10"), ("2.0pre1", "2.0"), ("1.0", "1.0.1"), ("1.0a", "1.0b"), ("9", "10")]
+        {
+            assert_eq!(compare(older, newer), Ordering::Less, "{older} {newer}");
+            assert_eq!(compare(newer, older), Ordering::Greater, "{newer} {older}");
+        }
+        assert_eq!(compare("1.0", "1.0"), Ordering::Equal);
+    }
+
+    proptest! {
+        #[test]
+        fn no_log_makes_it_panic(lines in prop::collection::vec(".*", 0..8)) {
+            let all = std::iter::once(BEGINS).chain(lines.iter().map(String::as_str));
+            let _ = read(all);
+        }
+    }
+}

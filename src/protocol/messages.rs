@@ -3,7 +3,7 @@
 use crate::domain::generation::Generation;
 use crate::domain::ids::CommandId;
 use crate::domain::operation::Args;
-use crate::domain::test_report::{TestCaseOutcome, TestResult};
+use crate::domain::test_report::{self, TestCaseOutcome, TestResult};
 use crate::domain::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -353,6 +353,7 @@ impl TestResultMessage {
             name: self.name,
             outcome: self.outcome,
             duration_ms: self.duration_ms,
+            subtests: test_report::tap(&self.output),
             output: self.output,
         }
     }

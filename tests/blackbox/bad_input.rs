@@ -259,3 +259,40 @@ fn contradictions_of_an_agent_are_recorded_and_change_nothing() {
     assert_eq!(user.command(&pull)["state"], "sent");
     assert_eq!(user.host("web")["generation"], "abc1234");
 }
+
+#[test]
+fn tests_that_hang_flood_or_want_a_terminal_end_and_the_next_one_runs() {
+    let repo = ConfigRepo::new();
+    let scripts = [
+        ("T01-first.sh", "echo fine"),
+        ("T02-hangs.sh", "sleep 1000 & sleep 1000"),
+        ("T03-floods.sh", "head -c 100000000 /dev/zero | tr '\\0' 'x' | fold -w 1000"),
+        ("T04-binary.sh", "head -c 10000 /dev/urandom"),
+        ("T05-terminal.sh", "read -r answer && exit 0; test -t 0 && exit 0; exit 7"),
+        ("T06-background.sh", "(sleep 1000; echo late) >/dev/null 2>&1 & echo started"),
+        ("T07-tap.sh", "echo 1..2; echo ok 1; echo ok 2"),
+    ];
+    for (name, script) in scripts {
+        repo.test("web", name, &format!("#!/bin/sh\n{script}\n"));
+    }
+    repo.push("nasty tests");
+    let dashboard = Dashboard::with_source(&repo.remote());
+    let user = dashboard.login();
+    let quick = [("NIXFLEET_TEST_TIMEOUT", "3")];
+    let agent = Agent::start_with(&dashboard.url, "web", &repo.remote(), &quick);
+    user.wait_for_row("web", "ok ok ok unk unk");
+    let run = user.run("web", "test", "failed");
+    let results = run["test_results"].as_array().unwrap();
+    let outcomes: Vec<&str> = results.iter().map(|r| r["outcome"].as_str().unwrap()).collect();
+    let expected = ["passed", "timed_out", "passed", "passed", "failed", "passed", "passed"];
+    assert_eq!(outcomes, expected);
+    assert_eq!(results[6]["subtests"], json!({ "passed": 2, "failed": 0, "total": 2 }));
+    assert!(results[2]["output"].as_str().unwrap().len() <= 70_000);
+    let dir = agent.dir.path().to_str().unwrap().to_owned();
+    wait_until("no test has left a process behind", || {
+        let left = std::process::Command::new("pgrep").args(["-f", &format!("{dir}.*T0")]).output();
+        let left = String::from_utf8(left.unwrap().stdout).unwrap();
+        if left.is_empty() { Ok(()) } else { Err(left) }
+    });
+    assert_eq!(user.row("web"), "ok ok ok unk err");
+}

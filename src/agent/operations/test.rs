@@ -37,6 +37,7 @@ pub(super) fn run(site: &Site, work: &mut Work<'_>) -> Result<(), Failure> {
             outcome,
             duration_ms,
             output,
+            subtests: None,
         })?;
         if result.outcome != TestCaseOutcome::Passed {
             failed += 1;

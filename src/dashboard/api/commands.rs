@@ -116,7 +116,8 @@ async fn get(
         command.output_lines = store::output::last_seq(conn, command_id)?;
         let transitions = store::transitions::list(conn, command_id)?;
         let results = store::test_results::list(conn, command_id)?;
-        let changes = store::output::changes(conn, command_id)?;
+        let changes =
+            if command.tells_changes() { store::output::changes(conn, command_id)? } else { None };
         Ok(Some(object::command_story(&command, &transitions, &results, changes)))
     });
     let story = read.await?.ok_or_else(|| RequestError::NoSuchCommand(id.into_inner()))?;

@@ -197,7 +197,7 @@ async fn host(
             .map(|mut command| {
                 let transitions = store::transitions::list(conn, command.id)?;
                 command.output_lines = store::output::last_seq(conn, command.id)?;
-                let changes = if command.op.rules().deploys || command.op == Operation::DryRun {
+                let changes = if command.tells_changes() {
                     store::output::changes(conn, command.id)?
                 } else {
                     None

@@ -3,7 +3,7 @@
 use super::{message, time};
 use crate::dashboard::messages::HostEntry;
 use crate::domain::command::{Command, State};
-use crate::domain::compartment::{Compartment, Status, Verdict};
+use crate::domain::compartment::{Action, Compartment, Status, Verdict};
 use crate::domain::host::HostState;
 use crate::domain::ids::HostId;
 use crate::domain::operation::Operation;
@@ -97,8 +97,38 @@ fn cell(host: &HostSnapshot, compartment: Compartment, verdict: &Verdict) -> Mar
                 span.label { (compartment.label()) }
                 span.sr { (word(verdict.status)) }
             }
-            p.why { (message(&verdict.message)) }
+            p.why { (message(&verdict.message)) " " (offer(host, verdict.action)) }
         }
+    }
+}
+
+/// What a compartment offers to do about what it says. Nothing starts by opening it.
+fn offer(host: &HostSnapshot, action: Option<Action>) -> Markup {
+    let run = |op: Operation, label: &str| {
+        let refused =
+            host.allowed.iter().find(|(o, _)| *o == op).and_then(|(_, r)| r.as_ref().err());
+        html! {
+            button.offer type="submit" form="act" name="op" value=(op.name())
+                formaction={ "/hosts/" (host.id) "/commands" }
+                disabled[refused.is_some()] title=[refused.map(|r| r.message.as_str())] { (label) }
+        }
+    };
+    let back = html! { a.button href={ "/hosts/" (host.id) "#generations" } { "Roll back…" } };
+    match action {
+        None | Some(Action::Stop) => html! {},
+        Some(Action::Pull) => run(Operation::Pull, "Pull"),
+        Some(Action::PullSwitch) => run(Operation::PullSwitch, "Pull and switch"),
+        Some(Action::RunTests) => run(Operation::Test, "Run tests"),
+        Some(Action::RestartAgent) => run(Operation::RestartAgent, "Restart agent"),
+        Some(Action::RetryFetch) => html! {
+            button.offer type="submit" form="act" formaction="/desired/refresh" { "Retry" }
+        },
+        Some(Action::RetrySwitch) => html! {
+            (run(Operation::Switch, "Switch again")) " " (back)
+        },
+        Some(Action::Rollback) => html! {
+            a.button href={ "/hosts/" (host.id) "#runs" } { "Failed tests" } " " (back)
+        },
     }
 }
 

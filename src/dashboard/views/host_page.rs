@@ -160,6 +160,9 @@ fn test_run(run: &TestRun, results: &[TestResult]) -> Markup {
                             TestCaseOutcome::Failed => " failed",
                             TestCaseOutcome::TimedOut => " timed out",
                         }
+                        @if let Some(sub) = result.subtests {
+                            span.quiet { " · " (sub.passed) " of " (sub.total) " subtests passed" }
+                        }
                         @if !result.output.is_empty() { pre { (log::plain_text(&result.output)) } }
                     }
                 }

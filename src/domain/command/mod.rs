@@ -320,6 +320,12 @@ impl Command {
         }
     }
 
+    /// Whether its log may say what it changed, or would change.
+    pub fn tells_changes(&self) -> bool {
+        let asked = self.op.rules().deploys || self.op == Operation::DryRun;
+        asked && self.state.is_terminal()
+    }
+
     /// When a running command should be pointed at as slow; `None` once it was.
     fn slow_at(&self) -> Option<Timestamp> {
         let warn_after = self.op.rules().warn_after;

@@ -103,6 +103,7 @@ fn a_run_that_ended_well_but_reported_too_few_tests_is_unverified() {
         outcome: TestCaseOutcome::Passed,
         duration_ms: 1,
         output: String::new(),
+        subtests: None,
     };
     lab.apply(HostEvent::TestEnded { about: About::Id(id), result });
     lab.ends(id, exited(0), Report::default());

@@ -201,6 +201,7 @@ impl Lab {
                 outcome,
                 duration_ms: 5,
                 output: String::new(),
+                subtests: None,
             };
             self.apply(HostEvent::TestEnded { about: About::Id(id), result });
         }

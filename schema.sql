@@ -51,6 +51,15 @@ CREATE TABLE output (
     PRIMARY KEY (command_id, first_seq)
 ) STRICT;
 
+-- The history of what ran on a host. It outlives the commands.
+CREATE TABLE deployments (
+    command_id  TEXT PRIMARY KEY,
+    host_id     TEXT NOT NULL REFERENCES hosts (id) ON DELETE CASCADE,
+    ended_at    INTEGER NOT NULL,
+    deploy_json TEXT NOT NULL
+) STRICT;
+CREATE INDEX deployments_by_host ON deployments (host_id, ended_at DESC);
+
 CREATE TABLE test_runs (
     command_id TEXT PRIMARY KEY REFERENCES commands (id) ON DELETE CASCADE,
     host_id    TEXT NOT NULL REFERENCES hosts (id) ON DELETE CASCADE,

@@ -196,9 +196,14 @@ async function act(button) {
     const address = new URL(button.formAction);
     const path = "/api" + address.pathname;
     const queue = address.searchParams.has("queue");
-    const { head, source, generation, patch } = button.dataset;
-    const args = generation ? { generation: Number(generation) } : undefined;
-    const asked = button.name === "op" ? { op: button.value, args, queue } : { head, source };
+    const { head, source, generation, confirmed, patch } = button.dataset;
+    const args = {};
+    if (generation) args.generation = Number(generation);
+    if (confirmed) args.confirmed = true;
+    const code = button.parentElement.querySelector("[autocomplete=one-time-code]");
+    const totp = code ? code.value : undefined;
+    const asked =
+      button.name === "op" ? { op: button.value, args, queue, totp } : { head, source };
     const answer = await fetch(path, {
       method: patch ? "PATCH" : "POST",
       headers: { "Content-Type": "application/json", "X-CSRF-Token": csrf },

@@ -136,6 +136,9 @@ pub struct Deploy {
     pub kind: DeployKind,
     /// The checkout's commit that was deployed (for a rollback: what the target says).
     pub commit: Option<Commit>,
+    /// First line of that commit's message, where the remote told it. Hostile text.
+    #[serde(default)]
+    pub subject: Option<String>,
     /// The checkout's lock that was deployed.
     pub lock: Option<LockState>,
     /// What ran afterwards.

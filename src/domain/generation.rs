@@ -25,6 +25,21 @@ pub struct Generation {
     pub current: bool,
 }
 
+/// How the hosts are split over commits, most first: "9 at abc1234, 2 at def5678".
+pub fn split(checkouts: &BTreeMap<HostId, Commit>) -> String {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for commit in checkouts.values() {
+        *counts.entry(commit.short()).or_default() += 1;
+    }
+    let mut counts: Vec<(&str, usize)> = counts.into_iter().collect();
+    counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    let more = counts.len().saturating_sub(5);
+    let told: Vec<String> =
+        counts.iter().take(5).map(|(commit, count)| format!("{count} at {commit}")).collect();
+    let rest = if more > 0 { format!(", and {more} more commits") } else { String::new() };
+    told.join(", ") + &rest
+}
+
 /// A generation, and what is known of its tests.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TestedGeneration {
@@ -129,6 +144,7 @@ mod tests {
         ]
         .into();
         assert_eq!(drifting(&fleet), [host("c")].into());
+        assert_eq!(split(&fleet), "2 at aaaaaaa, 1 at bbbbbbb");
         fleet.remove(&host("a"));
         assert_eq!(drifting(&fleet), [].into(), "one against one is no majority");
     }

@@ -1,7 +1,7 @@
 //! Bad input gets a clear error where a user sees it, and loses nothing.
 
 use crate::support::dashboard::TOKEN;
-use crate::support::{Agent, Client, ConfigRepo, Dashboard, OldAgent, wait_until};
+use crate::support::{Agent, Client, ConfigRepo, Dashboard, OldAgent, processes_of, wait_until};
 use serde_json::json;
 
 fn with_old_agent(name: &str) -> (Dashboard, Client, OldAgent) {
@@ -288,11 +288,33 @@ fn tests_that_hang_flood_or_want_a_terminal_end_and_the_next_one_runs() {
     assert_eq!(outcomes, expected);
     assert_eq!(results[6]["subtests"], json!({ "passed": 2, "failed": 0, "total": 2 }));
     assert!(results[2]["output"].as_str().unwrap().len() <= 70_000);
-    let dir = agent.dir.path().to_str().unwrap().to_owned();
+    // The agent itself is the only process of that directory that goes on.
     wait_until("no test has left a process behind", || {
-        let left = std::process::Command::new("pgrep").args(["-f", &format!("{dir}.*T0")]).output();
-        let left = String::from_utf8(left.unwrap().stdout).unwrap();
-        if left.is_empty() { Ok(()) } else { Err(left) }
+        let left = processes_of(agent.dir.path());
+        if left.len() == 1 { Ok(()) } else { Err(left) }
     });
     assert_eq!(user.row("web"), "ok ok ok unk err");
+}
+
+#[test]
+fn a_reboot_needs_a_confirmation_and_the_one_time_code_where_that_is_set_up() {
+    let (_dashboard, user, mut agent) = with_old_agent("web");
+    let path = "/api/hosts/web/commands";
+    let bare = user.post(path, &json!({ "op": "reboot" }));
+    assert_eq!((bare.status, bare.code().as_str()), (409, "confirmation_required"));
+    let sure = json!({ "op": "reboot", "args": { "confirmed": true } });
+    assert_eq!(user.post(path, &sure).status, 202);
+    agent.expect_command("reboot");
+
+    let secret = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP";
+    let dashboard = Dashboard::start(&[("NIXFLEET_TOTP_SECRET", secret)]);
+    let mut agent = OldAgent::join(&dashboard.url, "web", "abc1234");
+    agent.heartbeat();
+    let user = Client::login_with_code(&dashboard.url, &dashboard.password, secret);
+    user.wait_for_online("web");
+    for code in ["", "000000"] {
+        let asked = json!({ "op": "reboot", "args": { "confirmed": true }, "totp": code });
+        let answer = user.post(path, &asked);
+        assert_eq!((answer.status, answer.code().as_str()), (403, "confirmation_required"));
+    }
 }

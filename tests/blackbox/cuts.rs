@@ -80,7 +80,8 @@ fn whole_run(user: &Client, agent: &mut Agent, host: &str, repo: &ConfigRepo) ->
     let user = Patient(user);
     agent.manage();
     let pid_file = agent.pid_file();
-    agent.on_switch(&format!("#!/bin/sh\nkill -9 $(cat {})\n", pid_file.display()));
+    // It may have been killed already, by the fault that is being tried.
+    agent.on_switch(&format!("#!/bin/sh\nkill -9 $(cat {}) || true\n", pid_file.display()));
     wait_until(&format!("{host} has reported its checkout"), || {
         let hosts = user.get("/api/hosts");
         let known = hosts.as_array().unwrap().iter().find(|h| h["host_id"] == host).cloned();

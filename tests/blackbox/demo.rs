@@ -1,8 +1,7 @@
 //! `nixfleet --demo`, as a new user starts it.
 
-use crate::support::{Client, nixfleet, wait_until};
+use crate::support::{Client, nixfleet, processes_of, wait_until};
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 struct Demo {
@@ -37,20 +36,6 @@ impl Demo {
     fn login(&self) -> Client {
         Client::login(&self.value("open"), &self.value("password"))
     }
-
-    /// Processes whose environment or arguments name the demo's directory.
-    fn processes(&self) -> Vec<PathBuf> {
-        let dir = self.tmp.path().to_str().unwrap().as_bytes().to_vec();
-        let names = |path: PathBuf| {
-            let bytes = std::fs::read(path).unwrap_or_default();
-            bytes.windows(dir.len()).any(|window| window == dir)
-        };
-        std::fs::read_dir("/proc")
-            .unwrap()
-            .filter_map(|entry| Some(entry.ok()?.path()))
-            .filter(|path| names(path.join("cmdline")) || names(path.join("environ")))
-            .collect()
-    }
 }
 
 impl Drop for Demo {
@@ -80,12 +65,12 @@ fn the_demo_shows_three_hosts_and_its_own_commands_lead_to_a_tested_switch() {
 fn ctrl_c_ends_the_demo_and_leaves_nothing_behind() {
     let mut demo = Demo::start();
     demo.login().wait_for_online("atlas");
-    assert!(demo.processes().len() > 1);
+    assert!(processes_of(demo.tmp.path()).len() > 1);
     let pid = demo.child.id().to_string();
     assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
     assert!(demo.child.wait().unwrap().success());
     wait_until("no process is left", || {
-        let left = demo.processes();
+        let left = processes_of(demo.tmp.path());
         if left.is_empty() { Ok(()) } else { Err(left) }
     });
     let left: Vec<_> = std::fs::read_dir(demo.tmp.path()).unwrap().collect();

@@ -140,7 +140,7 @@ impl Broadcaster {
             },
             Fragment {
                 id: views::fleet::TARGET.to_owned(),
-                html: views::fleet::target(&self.remotes).into_string(),
+                html: views::fleet::target(&self.remotes, &self.hosts).into_string(),
                 after: None,
             },
         ]

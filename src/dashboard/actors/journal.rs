@@ -2,7 +2,7 @@
 
 use crate::dashboard::store::{self, StoreError};
 use crate::domain::command::Command;
-use crate::domain::facts::{HostFacts, TestRun};
+use crate::domain::facts::{Deploy, HostFacts, TestRun};
 use crate::domain::host::{HostEffect, HostState};
 use crate::domain::ids::{CommandId, HostId};
 use crate::domain::profile::HostProfile;
@@ -16,6 +16,7 @@ enum Entry {
     Command { command: Box<Command>, journal: bool },
     TestResult(CommandId, Box<TestResult>),
     TestRun(Box<TestRun>),
+    Deploy(Box<Deploy>),
     Event { category: &'static str, message: String, by: Option<String> },
 }
 
@@ -42,6 +43,7 @@ impl Journal {
                 }
                 HostEffect::SaveTestResult(id, result) => Entry::TestResult(*id, result.clone()),
                 HostEffect::SaveTestRun(run) => Entry::TestRun(run.clone()),
+                HostEffect::SaveDeploy(deploy) => Entry::Deploy(deploy.clone()),
                 HostEffect::Record { category, message, by } => {
                     Entry::Event { category, message: message.clone(), by: by.clone() }
                 }
@@ -89,6 +91,7 @@ impl Journal {
                     }
                 }
                 Entry::TestResult(id, result) => store::test_results::save(conn, *id, result)?,
+                Entry::Deploy(deploy) => store::deployments::save(conn, &self.host, deploy)?,
                 Entry::TestRun(run) => store::test_results::save_run(conn, &self.host, run)?,
                 Entry::Event { category, message, by } => {
                     let record = store::events::EventRecord {

@@ -35,6 +35,17 @@ struct NewCommand {
     args: Args,
     #[serde(default)]
     queue: bool,
+    /// The one-time code, for what needs to be confirmed.
+    totp: Option<String>,
+}
+
+/// What needs a confirmation needs the one-time code too, where that is set up.
+async fn confirmed(app: &App, op: Operation, code: Option<&str>) -> Result<(), ApiError> {
+    if !op.rules().needs_confirmation || app.auth.confirms(code).await? {
+        return Ok(());
+    }
+    let text = format!("`totp`: {} needs the one-time code.", op.label());
+    Err(ApiError::new("confirmation_required", text, 403))
 }
 
 fn operation(name: &str) -> Result<Operation, ApiError> {
@@ -53,8 +64,9 @@ async fn request_one(
 ) -> Result<HttpResponse, ApiError> {
     let by = changer(&app, &request).await?.name();
     let host = host_id(&id)?;
-    let NewCommand { op, args, queue } = body.into_inner();
+    let NewCommand { op, args, queue, totp } = body.into_inner();
     let op = operation(&op)?;
+    confirmed(&app, op, totp.as_deref()).await?;
     let command = app.fleet.send(RequestCommand { host, op, args, queue, by }).await??;
     Ok(HttpResponse::Accepted().json(accepted(&command)))
 }
@@ -67,6 +79,7 @@ struct NewCommands {
     args: Args,
     #[serde(default)]
     queue: bool,
+    totp: Option<String>,
 }
 
 async fn request_many(
@@ -77,6 +90,7 @@ async fn request_many(
     let by = changer(&app, &request).await?.name();
     let body = body.into_inner();
     let op = operation(&body.op)?;
+    confirmed(&app, op, body.totp.as_deref()).await?;
     let mut results = Vec::new();
     for name in body.hosts {
         let done = match host_id(&name) {

@@ -23,6 +23,7 @@ pub(super) fn configure(service: &mut web::ServiceConfig) {
         .route("/hosts/{id}", web::delete().to(remove))
         .route("/hosts/{id}", web::patch().to(configure_one))
         .route("/hosts/{id}/generations", web::get().to(generations))
+        .route("/hosts/{id}/deployments", web::get().to(deployments))
         .route("/hosts/{id}/refresh", web::post().to(refresh))
         .route("/hosts/{id}/commands", web::get().to(commands))
         .route("/hosts/{id}/tests", web::get().to(tests));
@@ -183,6 +184,19 @@ async fn generations(
     let runs = app.store.read(move |conn| store::test_results::runs(conn, &id, 200, None)).await?;
     let list: Vec<_> =
         generation::with_tests(&known, &runs).iter().map(object::generation).collect();
+    Ok(HttpResponse::Ok().json(list))
+}
+
+async fn deployments(
+    request: HttpRequest,
+    app: web::Data<App>,
+    id: web::Path<String>,
+    page: web::Query<Page>,
+) -> Result<HttpResponse, ApiError> {
+    reader(&app, &request).await?;
+    let (id, limit) = (host_id(&id)?, page.limit());
+    entry(&app, &id).await?;
+    let list = app.store.read(move |conn| store::deployments::list(conn, &id, limit)).await?;
     Ok(HttpResponse::Ok().json(list))
 }
 

@@ -179,6 +179,15 @@ impl Auth {
         Ok(token)
     }
 
+    /// Whether a one-time code confirms something that needs one; always, where none is set up.
+    pub async fn confirms(&self, code: Option<&str>) -> Result<bool, StoreError> {
+        let right = self.code_is_right(code.unwrap_or_default()).await;
+        right.map_err(|error| match error {
+            LoginError::Unavailable(text) => StoreError::NotCommitted(text),
+            other => StoreError::Corrupt(format!("{other:?}")),
+        })
+    }
+
     /// Whether the one-time code is right. A code works once, and so does every older one.
     async fn code_is_right(&self, code: &str) -> Result<bool, LoginError> {
         let Some(totp) = &self.totp else {

@@ -212,10 +212,11 @@ async fn host(
             Ok((run, results))
         });
         let runs = runs.collect::<Result<Vec<_>, StoreError>>()?;
-        Ok(host_page::Story { commands, runs, generations })
+        let deploys = store::deployments::list(conn, &id, 20)?;
+        Ok(host_page::Story { commands, runs, generations, deploys })
     });
     let story = read.await?;
-    Ok(show(StatusCode::OK, &host_page::page(&entry, &story, &user.csrf)))
+    Ok(show(StatusCode::OK, &host_page::page(&entry, &story, &user.csrf, app.auth.wants_totp())))
 }
 
 #[derive(Deserialize)]

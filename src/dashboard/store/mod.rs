@@ -6,6 +6,7 @@
 
 pub mod api_tokens;
 pub mod commands;
+pub mod deployments;
 pub mod events;
 pub mod host_tokens;
 pub mod hosts;

@@ -5,7 +5,10 @@ use crate::dashboard::messages::{FleetView, HostEntry, SourceState};
 use crate::domain::compartment::Status;
 use crate::domain::desired::{Desired, PendingPr, Remote};
 use crate::domain::facts::LockState;
+use crate::domain::generation;
+use crate::domain::ids::{Commit, HostId};
 use maud::{Markup, html};
+use std::collections::BTreeMap;
 
 /// Id of the summary.
 pub const SUMMARY: &str = "fleet-summary";
@@ -52,15 +55,29 @@ pub fn summary<'a>(entries: impl Iterator<Item = &'a HostEntry>) -> Markup {
 }
 
 /// What the fleet is compared with, or why that is not known.
-pub fn target(remotes: &[SourceState]) -> Markup {
+pub fn target(remotes: &[SourceState], hosts: &BTreeMap<HostId, HostEntry>) -> Markup {
     html! {
         div id=(TARGET) .targets {
-            @for state in remotes { (one_target(state, remotes.len() > 1)) }
+            @for state in remotes {
+                (one_target(state, remotes.len() > 1, split(&state.name, hosts).as_deref()))
+            }
         }
     }
 }
 
-fn one_target(state: &SourceState, named: bool) -> Markup {
+/// How the hosts of a source are split over commits; `None` if they are not.
+fn split(source: &str, hosts: &BTreeMap<HostId, HostEntry>) -> Option<String> {
+    let follows = hosts.iter().filter(|(_, h)| h.snapshot.source.as_deref() == Some(source));
+    let at = |(id, host): (&HostId, &HostEntry)| {
+        Some((id.clone(), host.snapshot.facts.checkout.clone()?))
+    };
+    let checkouts: BTreeMap<HostId, Commit> = follows.filter_map(at).collect();
+    let mut commits = checkouts.values();
+    let first = commits.next()?;
+    commits.any(|commit| commit != first).then(|| generation::split(&checkouts))
+}
+
+fn one_target(state: &SourceState, named: bool, split: Option<&str>) -> Markup {
     let refresh = |label: &str| {
         html! {
             button.quiet type="submit" form="act" formaction="/desired/refresh" data-op="refresh" { (label) }
@@ -71,7 +88,9 @@ fn one_target(state: &SourceState, named: bool) -> Markup {
             @if named { b { (state.name) } " " }
             @match &*state.desired {
                 Desired::Known(remote) => {
-                    (head(remote)) " " (refresh("Refresh"))
+                    (head(remote))
+                    @if let Some(split) = split { span.quiet { " · hosts: " (split) } }
+                    " " (refresh("Refresh"))
                     @if let Some(pr) = &remote.pending_pr { (pull_request(&state.name, pr)) }
                 }
                 Desired::NotYetFetched => "Waiting for the first answer of the remote.",
@@ -149,7 +168,7 @@ pub fn page(view: &FleetView, log: &Markup, csrf: &str, added: Option<&Added<'_>
         form #act method="post" { input type="hidden" name="csrf_token" value=(csrf); }
         section.head {
             (summary(view.hosts.values()))
-            (target(&view.remotes))
+            (target(&view.remotes, &view.hosts))
         }
         (hosts(view))
         details #add-host.add open[view.hosts.is_empty() || added.is_some()] data-dialog="add-host" {

@@ -7,7 +7,7 @@ use crate::dashboard::store::transitions::TransitionRecord;
 use crate::domain::closure_diff::{Change, Kind};
 use crate::domain::command::Command;
 use crate::domain::compartment::Compartment;
-use crate::domain::facts::{TestOutcome, TestRun};
+use crate::domain::facts::{Deploy, DeployOutcome, TestOutcome, TestRun};
 use crate::domain::generation::TestedGeneration;
 use crate::domain::ids::Commit;
 use crate::domain::operation::Operation;
@@ -23,6 +23,8 @@ pub struct Story {
     pub runs: Vec<(TestRun, Vec<TestResult>)>,
     /// Its generations, newest first.
     pub generations: Vec<TestedGeneration>,
+    /// What was deployed, newest first.
+    pub deploys: Vec<Deploy>,
 }
 
 /// A command with its story.
@@ -36,7 +38,7 @@ pub struct Told {
 }
 
 /// The page.
-pub fn page(entry: &HostEntry, story: &Story, csrf: &str) -> Markup {
+pub fn page(entry: &HostEntry, story: &Story, csrf: &str, totp: bool) -> Markup {
     let snapshot = &entry.snapshot;
     let profile = &snapshot.profile;
     let facts = &snapshot.facts;
@@ -92,7 +94,13 @@ pub fn page(entry: &HostEntry, story: &Story, csrf: &str) -> Markup {
         @if !story.generations.is_empty() {
             section #generations {
                 h2 { "Generations" }
-                @for one in &story.generations { (generation(snapshot, one)) }
+                @for one in &story.generations { (generation(snapshot, one, &story.deploys)) }
+            }
+        }
+        @if !story.deploys.is_empty() {
+            section #deploys {
+                h2 { "Deployed" }
+                ul { @for deploy in &story.deploys { (deployed(deploy)) } }
             }
         }
         @if !story.runs.is_empty() {
@@ -102,17 +110,21 @@ pub fn page(entry: &HostEntry, story: &Story, csrf: &str) -> Markup {
             }
         }
         (settings(snapshot))
+        (reboot(snapshot, totp))
     };
     layout::page(&profile.hostname, Some(csrf), &main)
 }
 
 /// A generation, and the way back to it: the target is shown before anything starts.
-fn generation(host: &HostSnapshot, one: &TestedGeneration) -> Markup {
+fn generation(host: &HostSnapshot, one: &TestedGeneration, deploys: &[Deploy]) -> Markup {
     let it = &one.generation;
+    let deployed = |d: &&Deploy| d.store_path.is_some() && d.store_path == it.store_path;
+    let subject = deploys.iter().filter(deployed).find_map(|d| d.subject.as_deref());
     let commit = it.configuration_revision.as_deref().and_then(Commit::parse);
     let told = html! {
         b { "Generation " (it.generation) } " "
         @if let Some(commit) = &commit { code { (commit.short()) } " " }
+        @if let Some(subject) = subject { q.subject { (subject) } " " }
         @if let Some(at) = it.created_at { "made " (time(at)) " " }
         @match &one.tests {
             Some(run) => span data-outcome=(outcome_name(run)) { "tests: " (counted(run)) },
@@ -138,6 +150,24 @@ fn generation(host: &HostSnapshot, one: &TestedGeneration) -> Markup {
                     }
                 }
             }
+        }
+    }
+}
+
+fn deployed(deploy: &Deploy) -> Markup {
+    let (name, words) = match &deploy.outcome {
+        DeployOutcome::Succeeded => ("passed", "succeeded".to_owned()),
+        DeployOutcome::Unverified(what) => ("failed", format!("not proven: {what}")),
+        DeployOutcome::Failed(why) => ("failed", format!("failed: {why}")),
+        DeployOutcome::Lost(why) => ("failed", format!("lost: {why}")),
+    };
+    html! {
+        li data-outcome=(name) {
+            (time(deploy.ended_at)) " " b { (deploy.kind.label()) } " "
+            @if let Some(commit) = &deploy.commit { code { (commit.short()) } " " }
+            @if let Some(subject) = &deploy.subject { q.subject { (subject) } " " }
+            @if let Some(number) = deploy.generation { "gen " (number) " " }
+            (words)
         }
     }
 }
@@ -174,6 +204,34 @@ fn test_run(run: &TestRun, results: &[TestResult]) -> Markup {
 #[allow(clippy::cast_precision_loss)] // shown with one digit
 fn millis_as_seconds(millis: u64) -> f64 {
     millis as f64 / 1000.0
+}
+
+/// A reboot is asked for twice: by opening this, and by the button, with the one-time code
+/// where that is set up.
+fn reboot(host: &HostSnapshot, totp: bool) -> Markup {
+    let refused = host.allowed.iter().find(|(op, _)| *op == Operation::Reboot);
+    let refused = refused.and_then(|(_, may)| may.as_ref().err());
+    html! {
+        section #reboot {
+            h2 { "Reboot" }
+            @if host.facts.system.reboot_needed == Some(true) {
+                p { "Another kernel would boot than the one that runs." }
+            }
+            details.confirm {
+                summary { "Reboot…" }
+                p { (host.profile.hostname) " will be gone until it has booted." }
+                @if totp {
+                    label for="reboot-totp" { "One-time code" }
+                    input #reboot-totp inputmode="numeric" autocomplete="one-time-code";
+                }
+                button type="submit" form="act" name="op" value="reboot" data-op="reboot"
+                    data-confirmed="yes" formaction={ "/hosts/" (host.id) "/commands" }
+                    disabled[refused.is_some()] title=[refused.map(|r| r.message.as_str())] {
+                    "Reboot " (host.profile.hostname)
+                }
+            }
+        }
+    }
 }
 
 /// What users set here wins over what the agent says.

@@ -56,8 +56,12 @@ fn hostile_host() -> HostEntry {
 #[test]
 fn text_of_hosts_never_becomes_markup() {
     let entry = hostile_host();
-    let story =
-        host_page::Story { commands: Vec::new(), runs: Vec::new(), generations: Vec::new() };
+    let story = host_page::Story {
+        commands: Vec::new(),
+        runs: Vec::new(),
+        generations: Vec::new(),
+        deploys: Vec::new(),
+    };
     let line = Line { stream: Stream::Stderr, text: HOSTILE.into() };
     let view = FleetView {
         version: 1,
@@ -66,7 +70,7 @@ fn text_of_hosts_never_becomes_markup() {
     };
     for html in [
         host::row(&entry),
-        host_page::page(&entry, &story, HOSTILE),
+        host_page::page(&entry, &story, HOSTILE, true),
         fleet::page(&view, &fleet::no_log(), HOSTILE, None),
         log::lines(std::iter::once((1, &line))),
         layout::login(HOSTILE, true, Some(HOSTILE)),
@@ -89,7 +93,7 @@ fn the_page_holds_each_row_as_an_update_would_send_it() {
     for element in [
         host::row(&entry),
         fleet::summary(view.hosts.values()),
-        fleet::target(&view.remotes),
+        fleet::target(&view.remotes, &view.hosts),
         fleet::hosts(&view),
     ] {
         assert!(page.contains(&element.into_string()));

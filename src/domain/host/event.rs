@@ -2,7 +2,7 @@
 
 use crate::domain::command::{Command, Outcome};
 use crate::domain::desired::Desired;
-use crate::domain::facts::{AgentBinary, Comparison, LockState, SystemFacts, TestRun};
+use crate::domain::facts::{AgentBinary, Comparison, Deploy, LockState, SystemFacts, TestRun};
 use crate::domain::generation::Generation;
 use crate::domain::ids::{CommandId, Commit};
 use crate::domain::operation::{Args, Operation, Refusal};
@@ -235,6 +235,8 @@ pub enum HostEffect {
     },
     /// Store a test's result.
     SaveTestResult(CommandId, Box<TestResult>),
+    /// Store a deploy that ended.
+    SaveDeploy(Box<Deploy>),
     /// Store a finished test run.
     SaveTestRun(Box<TestRun>),
     /// Write to the audit log.

@@ -4,7 +4,11 @@ use super::goal::STALE_AGENT;
 use super::turn::Turn;
 use super::{About, HostEffect, Report};
 use crate::domain::command::{Command, Event, Outcome, OutcomeKind, State};
-use crate::domain::facts::{Deploy, DeployKind, DeployOutcome, Pull, TestOutcome, TestRun};
+use crate::domain::desired::Desired;
+use crate::domain::facts::{
+    Deploy, DeployKind, DeployOutcome, HostFacts, Pull, TestOutcome, TestRun,
+};
+use crate::domain::ids::Commit;
 use crate::domain::operation::{Args, Operation};
 use crate::domain::test_report::{self, TestCaseOutcome, TestResult};
 
@@ -173,9 +177,12 @@ impl Turn<'_, '_> {
             // What a rollback deployed is known only if the system says so itself.
             DeployKind::Rollback => facts.system.revision(),
         };
-        facts.last_deploy = Some(Deploy {
+        let subject =
+            commit.as_ref().and_then(|commit| subject_of(&self.state.desired, facts, commit));
+        let deploy = Deploy {
             command_id: command.id,
             kind,
+            subject,
             commit,
             lock: facts.lock.clone(),
             store_path: facts.system.store_path.clone(),
@@ -183,7 +190,9 @@ impl Turn<'_, '_> {
             outcome,
             exit_code: command.exit_code,
             ended_at: self.now,
-        });
+        };
+        facts.last_deploy = Some(deploy.clone());
+        self.effects.push(HostEffect::SaveDeploy(Box::new(deploy)));
     }
 
     fn tested(&mut self, command: &Command) {
@@ -236,6 +245,14 @@ impl Turn<'_, '_> {
             self.requested(Operation::Test, Args::default(), false, BY_ITSELF.to_owned());
         }
     }
+}
+
+/// The first line of a commit's message, where the remote told it.
+fn subject_of(desired: &Desired, facts: &HostFacts, commit: &Commit) -> Option<String> {
+    let head = desired.known().filter(|remote| remote.commit == *commit);
+    let missed = facts.lineage.as_ref().map_or(&[][..], |lineage| &lineage.missing);
+    let missed = missed.iter().find(|missing| missing.commit == *commit);
+    head.map(|remote| remote.subject.clone()).or_else(|| missed.map(|m| m.subject.clone()))
 }
 
 impl std::fmt::Display for About {

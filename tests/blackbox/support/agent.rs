@@ -65,7 +65,7 @@ impl Agent {
     pub fn manage(&mut self) {
         let mut child = self.child.take().expect("the agent runs");
         let pid_file = self.pid_file();
-        fs::write(&pid_file, child.id().to_string()).unwrap();
+        write_pid(&pid_file, &child);
         let (settings, over) = (self.settings.clone(), Arc::new(AtomicBool::new(false)));
         let seen = Arc::clone(&over);
         let thread = thread::spawn(move || {
@@ -75,7 +75,7 @@ impl Agent {
                     return;
                 }
                 child = start(&settings);
-                fs::write(&pid_file, child.id().to_string()).unwrap();
+                write_pid(&pid_file, &child);
             }
         });
         self.manager = Some(Manager { thread, over });
@@ -131,6 +131,13 @@ fn start(settings: &[(String, String)]) -> Child {
         .stdout(Stdio::null())
         .spawn()
         .unwrap()
+}
+
+/// Whole or not at all: somebody may read it meanwhile.
+fn write_pid(file: &Path, child: &Child) {
+    let new = file.with_extension("new");
+    fs::write(&new, child.id().to_string()).unwrap();
+    fs::rename(new, file).unwrap();
 }
 
 /// As a power cut would, to whoever has the pid in a file.

@@ -61,6 +61,15 @@ impl Client {
         client
     }
 
+    /// The same where a second factor is set up.
+    pub fn login_with_code(base: &str, password: &str, secret: &str) -> Self {
+        let secret = totp_rs::Secret::try_from_base32(secret).unwrap();
+        let totp = totp_rs::Builder::new().with_secret(secret).build().unwrap();
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+        let code = totp.generate(now.as_secs());
+        Self::login(base, &format!("{password}&totp={code}"))
+    }
+
     /// Posts the login form.
     pub fn try_login(&self, password: &str) -> Answer {
         let form = self.get("/login");

@@ -19,6 +19,7 @@ pub use proxy::Proxy;
 pub use repo::ConfigRepo;
 
 use std::fmt::Debug;
+use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -57,4 +58,18 @@ pub fn nixfleet() -> std::process::Command {
     }
     command.env_remove("STATE_DIRECTORY").env_remove("INVOCATION_ID");
     command
+}
+
+/// Processes whose environment or arguments name a directory.
+pub fn processes_of(dir: &Path) -> Vec<PathBuf> {
+    let dir = dir.to_str().unwrap().as_bytes().to_vec();
+    let names = |path: PathBuf| {
+        let bytes = std::fs::read(path).unwrap_or_default();
+        bytes.windows(dir.len()).any(|window| window == dir)
+    };
+    std::fs::read_dir("/proc")
+        .unwrap()
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| names(path.join("cmdline")) || names(path.join("environ")))
+        .collect()
 }

@@ -260,6 +260,7 @@ impl HostActor {
                 | HostEffect::SaveCommand { .. }
                 | HostEffect::SaveTestResult(..)
                 | HostEffect::SaveTestRun(_)
+                | HostEffect::SaveDeploy(_)
                 | HostEffect::Record { .. } => {
                     // The journal took these out.
                 }

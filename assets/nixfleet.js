@@ -5,7 +5,10 @@
 const link = document.getElementById("link");
 const csrf = document.querySelector('meta[name="csrf-token"]').content;
 const page = () => document.getElementById("hosts");
-let version = page() ? Number(page().dataset.version) : 0;
+// A page is the fleet's or one host's; others are not live.
+const single = document.getElementById("host-page");
+const versioned = page() || single;
+let version = versioned ? Number(versioned.dataset.version) : 0;
 let socket = null;
 let retry = 500;
 let asked = false;
@@ -43,7 +46,7 @@ function tick() {
 // What the user opened, and what the script added, stays as it is.
 const keep = {
   beforeAttributeUpdated: (name, node) =>
-    !((name === "open" && node.matches("details.cell")) ||
+    !((name === "open" && node.matches("details")) ||
       (node.localName === "time" && (name === "title" || name === "data-exact"))),
   beforeNodeMorphed: (old, fresh) => {
     if (old.localName === "time" && old.dateTime === fresh.dateTime) return false;
@@ -122,6 +125,36 @@ function complete(frame) {
   if (box && outcome && box.dataset.command === frame.command_id) outcome.innerHTML = frame.html;
 }
 
+// ---- one host's page ----
+
+// Its row is swapped like any other. The rest of it is read again soon after something
+// happened to the host.
+let reading = null;
+
+function readSoon(wait) {
+  if (!reading) reading = setTimeout(readAgain, wait);
+}
+
+async function readAgain() {
+  try {
+    const answer = await fetch(location.href);
+    reading = null;
+    if (!answer.ok || answer.redirected) return location.reload();
+    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const part = fresh.getElementById("host-page");
+    version = Number(part.dataset.version);
+    Idiomorph.morph(single, part.outerHTML, { morphStyle: "outerHTML", callbacks: keep });
+    tick();
+  } catch {
+    reading = null;
+  }
+}
+
+function isAbout(frame, host) {
+  const own = (fragment) => fragment.id === "host-" + host || fragment.id === "fleet-target";
+  return frame.host === host || (frame.fragments || []).some(own);
+}
+
 // ---- the live connection ----
 
 function receive(frame) {
@@ -142,14 +175,17 @@ function receive(frame) {
     return;
   }
   if (asked || frame.version <= version) return;
-  if (frame.version !== version + 1) { wantAll(); return; }
+  if (frame.version !== version + 1 && !single) { wantAll(); return; }
+  if (frame.version !== version + 1) wantAll();
   version = frame.version;
+  if (single && frame.type !== "command_output" && isAbout(frame, single.dataset.host)) readSoon(300);
   (frame.fragments || []).forEach(swap);
   if (frame.type === "command_queued" && document.getElementById("log-panel")) openLog(frame.host);
   if (frame.type === "command_output" || frame.type === "command_complete") logFrame(frame);
 }
 
 function wantAll() {
+  if (single) return readSoon(0);
   if (asked) return;
   asked = true;
   socket.send('{"type":"full_state"}');
@@ -211,8 +247,6 @@ async function act(button) {
     });
     if (answer.status === 401) location.href = "/login";
     else toastAnswer(answer.ok, await answer.json());
-    // A host's own page is not live: it shows what became of the click.
-    if (answer.ok && !page()) location.reload();
   } catch {
     toast("The dashboard cannot be reached.");
   } finally {
@@ -234,7 +268,7 @@ document.addEventListener("click", (event) => {
   }
 });
 
-if (page()) connect();
+if (versioned) connect();
 else link.hidden = true;
 setInterval(tick, 1000);
 tick();

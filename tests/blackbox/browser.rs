@@ -178,3 +178,23 @@ fn an_update_is_merged_by_a_click_and_every_lock_turns_yellow() {
     });
     assert_eq!(browser.complaints(), [""; 0]);
 }
+
+#[test]
+fn the_hosts_page_is_live_and_true_after_a_click_and_after_a_restart_of_the_dashboard() {
+    let mut page = Page::open();
+    page.browser.click("#host-web a.name");
+    page.browser.wait_for_text("#link", "live");
+    page.browser.run("window.neverReloaded = true");
+    page.click("switch");
+    page.browser.wait_for_row("web", "ok ok ok ok outdated");
+    page.browser.wait_for_text("#deploys", "succeeded");
+    page.browser.click("#settings [data-op=tests_enabled]");
+    page.browser.wait_for_row("web", "ok ok ok ok unknown");
+    page.dashboard.kill_9();
+    page.browser.wait_for_text("#link", "reconnecting");
+    page.repo.push_change("while nobody looked");
+    page.dashboard.start_again();
+    page.browser.wait_for_row("web", "ok outdated ok outdated unknown");
+    page.browser.wait_for_text("#missing", "while nobody looked");
+    assert_eq!(page.browser.run("return window.neverReloaded"), true);
+}

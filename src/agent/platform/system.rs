@@ -39,6 +39,13 @@ fn reboot_needed(booted: &Path, current: &Path) -> Option<bool> {
     pairs.map(|(was, is)| was != is).reduce(|one, other| one || other)
 }
 
+/// The generation before the one that the profile points to.
+fn previous(profile: &Path, links: &[(u64, PathBuf)]) -> Option<u64> {
+    let target = fs::read_link(profile).ok()?;
+    let current = links.iter().find(|(_, link)| link.file_name() == target.file_name())?.0;
+    links.iter().map(|(number, _)| *number).filter(|number| *number < current).max()
+}
+
 impl System {
     /// The commit that the running system says it was built from.
     fn asked_revision(&self, store_path: &Path) -> Option<String> {
@@ -57,10 +64,12 @@ impl Platform for System {
     }
 
     fn rollback(&self, site: &Site, generation: Option<u64>) -> Result<Vec<Command>, String> {
-        let Some(number) = generation else {
+        let profile = profiles(site).join("system");
+        // The one before is what the platform's own program knows how to go back to.
+        let before = previous(&profile, &generations::links(&profiles(site), "system"));
+        let Some(number) = generation.filter(|number| Some(*number) != before) else {
             return Ok(vec![rebuild(site, self.tool, &["switch", "--rollback"])]);
         };
-        let profile = profiles(site).join("system");
         let link = profiles(site).join(format!("system-{number}-link"));
         if !link.exists() {
             return Err(format!("there is no generation {number} any more"));

@@ -187,8 +187,11 @@ async fn host(
 ) -> Result<HttpResponse, PageError> {
     let user = user(&app, &request).await?;
     let id = host_id(&id)?;
-    let entry = app.broadcaster.send(ReadHost(id.clone())).await?;
+    // The version comes before what is read: what changes in between is read once more.
+    let view = app.broadcaster.send(ReadFleet).await?;
+    let entry = view.hosts.get(&id).cloned();
     let entry = entry.ok_or_else(|| RequestError::NoSuchHost(id.to_string()))?;
+    let version = view.version;
     let known = entry.snapshot.generations.clone();
     let read = app.store.read(move |conn| {
         let commands = store::commands::history(conn, &id, 30, None)?;
@@ -216,7 +219,10 @@ async fn host(
         Ok(host_page::Story { commands, runs, generations, deploys })
     });
     let story = read.await?;
-    Ok(show(StatusCode::OK, &host_page::page(&entry, &story, &user.csrf, app.auth.wants_totp())))
+    Ok(show(
+        StatusCode::OK,
+        &host_page::page(&entry, &story, &user.csrf, version, app.auth.wants_totp()),
+    ))
 }
 
 #[derive(Deserialize)]

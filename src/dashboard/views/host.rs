@@ -217,6 +217,13 @@ fn activity(host: &HostSnapshot) -> Markup {
                     (command_buttons(command))
                 }
             }
+            // Red tests are not only a colour: the way back is next to them.
+            @if host.row[4].status == Status::Error && host.command.is_none() {
+                p.notice {
+                    "Tests: " (message(&host.row[4].message)) " "
+                    a href={ "/hosts/" (host.id) "#generations" } { "Roll back…" }
+                }
+            }
         }
     }
 }

@@ -38,7 +38,7 @@ pub struct Told {
 }
 
 /// The page.
-pub fn page(entry: &HostEntry, story: &Story, csrf: &str, totp: bool) -> Markup {
+pub fn page(entry: &HostEntry, story: &Story, csrf: &str, version: u64, totp: bool) -> Markup {
     let snapshot = &entry.snapshot;
     let profile = &snapshot.profile;
     let facts = &snapshot.facts;
@@ -112,6 +112,10 @@ pub fn page(entry: &HostEntry, story: &Story, csrf: &str, totp: bool) -> Markup 
         (settings(snapshot))
         (reboot(snapshot, totp))
     };
+    // Its row is swapped like any other; the rest is read again when something happened.
+    let main = html! {
+        div #host-page data-host=(snapshot.id) data-version=(version) { (main) }
+    };
     layout::page(&profile.hostname, Some(csrf), &main)
 }
 
@@ -139,7 +143,7 @@ fn generation(host: &HostSnapshot, one: &TestedGeneration, deploys: &[Deploy]) -
             @if it.current { " " b { "runs now" } }
             @if one.last_working { " " b.working { "last known working" } }
             @if !it.current {
-                details.confirm {
+                details.confirm id={ "back-" (it.generation) } {
                     summary { "Roll back…" }
                     p { "Activates: " (told) }
                     p.quiet { "Tests must run again afterwards." }
@@ -178,7 +182,7 @@ fn outcome_name(run: &TestRun) -> &'static str {
 
 fn test_run(run: &TestRun, results: &[TestResult]) -> Markup {
     html! {
-        details.run data-outcome=(outcome_name(run)) {
+        details.run id={ "run-" (run.command_id) } data-outcome=(outcome_name(run)) {
             summary { (time(run.ended_at)) " " (counted(run)) }
             ul {
                 @for result in results {
@@ -217,7 +221,7 @@ fn reboot(host: &HostSnapshot, totp: bool) -> Markup {
             @if host.facts.system.reboot_needed == Some(true) {
                 p { "Another kernel would boot than the one that runs." }
             }
-            details.confirm {
+            details.confirm #reboot-confirm {
                 summary { "Reboot…" }
                 p { (host.profile.hostname) " will be gone until it has booted." }
                 @if totp {

@@ -70,7 +70,7 @@ fn text_of_hosts_never_becomes_markup() {
     };
     for html in [
         host::row(&entry),
-        host_page::page(&entry, &story, HOSTILE, true),
+        host_page::page(&entry, &story, HOSTILE, 1, true),
         fleet::page(&view, &fleet::no_log(), HOSTILE, None),
         log::lines(std::iter::once((1, &line))),
         layout::login(HOSTILE, true, Some(HOSTILE)),

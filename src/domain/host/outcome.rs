@@ -12,6 +12,8 @@ use crate::domain::ids::Commit;
 use crate::domain::operation::{Args, Operation};
 use crate::domain::test_report::{self, TestCaseOutcome, TestResult};
 
+/// What a 3.x agent can be asked beside commands.
+const CHORES: [&str; 4] = ["refresh-all", "refresh-lock", "refresh-system", "check-version"];
 /// Who asks for tests after a switch.
 const BY_ITSELF: &str = "auto";
 
@@ -19,6 +21,13 @@ impl Turn<'_, '_> {
     /// The agent says that a command ended.
     pub(super) fn ended(&mut self, about: &About, outcome: &Outcome, report: &Report) {
         self.seen();
+        if let About::Name(name) = about
+            && CHORES.contains(&name.as_str())
+        {
+            // Something that was asked beside commands; what it found comes with it.
+            self.merge(report);
+            return;
+        }
         let Some(id) = self.resolve(about) else {
             if !self.repeats(about) {
                 let message =

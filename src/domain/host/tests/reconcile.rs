@@ -211,3 +211,17 @@ fn a_switch_of_a_3x_agent_that_never_comes_back_is_not_green() {
     assert_eq!((lab.last().id, lab.last().state), (switch, State::Unverified));
     assert_eq!(lab.row(), "out ok ok out out");
 }
+
+#[test]
+fn the_end_of_a_refresh_ends_no_command_and_its_facts_count() {
+    let mut lab = Lab::green();
+    let switch = lab.starts(Operation::Switch);
+    lab.apply(HostEvent::Ended {
+        about: About::Name("refresh-all".into()),
+        outcome: exited(0),
+        report: Box::new(Report { lock: Some(lock(2)), ..Report::default() }),
+    });
+    assert_eq!(lab.state.command().map(|c| (c.id, c.state)), Some((switch, State::Running)));
+    assert_eq!(lab.state.facts.lock, Some(lock(2)));
+    assert!(lab.recorded().is_empty(), "{:?}", lab.recorded());
+}

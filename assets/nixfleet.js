@@ -49,6 +49,8 @@ const keep = {
     !((name === "open" && node.matches("details")) ||
       (node.localName === "time" && (name === "title" || name === "data-exact"))),
   beforeNodeMorphed: (old, fresh) => {
+    // Somebody may be typing.
+    if (old.localName === "input" && old.type !== "hidden") return false;
     if (old.localName === "time" && old.dateTime === fresh.dateTime) return false;
     return true;
   },
@@ -236,6 +238,8 @@ async function act(button) {
     const args = {};
     if (generation) args.generation = Number(generation);
     if (confirmed) args.confirmed = true;
+    const why = button.parentElement.querySelector("[data-reason]");
+    if (why && why.value) args.reason = why.value;
     const code = button.parentElement.querySelector("[autocomplete=one-time-code]");
     const totp = code ? code.value : undefined;
     const asked =

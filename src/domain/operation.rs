@@ -207,6 +207,9 @@ pub struct Args {
     /// `rollback`: the generation to activate; the previous one if missing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub generation: Option<u64>,
+    /// Why, for the audit log; not for the agent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// `reboot`: the user was asked and said yes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub confirmed: Option<bool>,

@@ -271,11 +271,14 @@ fn the_hosts_page_shows_generations_and_leads_back_to_the_last_known_working_one
     browser.click("[data-generation='1'] summary");
     browser.wait_for_text("[data-generation='1'] .confirm", &one[..7]);
     browser.pictures("host-rollback");
+    browser.type_in("[data-generation='1'] input", "motd is broken");
     browser.click("[data-generation='1'] button");
     user.wait_for_row("alpha", "ok ok ok out out");
     assert_eq!(steps.generation(), 1);
     let log = user.get("/api/events?host=alpha").text;
-    assert!(log.contains("Rollback from generation 2 to generation 1 was started."), "{log}");
+    let told =
+        "Rollback from generation 2 to generation 1, because \\\"motd is broken\\\", was started.";
+    assert!(log.contains(told), "{log}");
     browser.click("#runs summary");
     browser.wait_for_text("#runs", "it says broken");
     assert_eq!(browser.complaints(), [""; 0]);

@@ -61,6 +61,8 @@ pub fn page(entry: &HostEntry, story: &Story, csrf: &str, version: u64, totp: bo
         (host::row(entry))
         section {
             h2 { "Why" }
+            button.quiet type="submit" form="act" formaction={ "/hosts/" (snapshot.id) "/refresh" }
+                data-op="refresh" { "Refresh" }
             dl {
                 @for (compartment, verdict) in Compartment::ALL.into_iter().zip(&snapshot.row) {
                     dt { (compartment.label()) }
@@ -147,6 +149,9 @@ fn generation(host: &HostSnapshot, one: &TestedGeneration, deploys: &[Deploy]) -
                     summary { "Roll back…" }
                     p { "Activates: " (told) }
                     p.quiet { "Tests must run again afterwards." }
+                    label for={ "why-" (it.generation) } { "Why, for the audit log" } " "
+                    input id={ "why-" (it.generation) } data-reason maxlength="200" autocomplete="off";
+                    " "
                     button type="submit" form="act" name="op" value="rollback" data-op="rollback"
                         data-generation=(it.generation) formaction={ "/hosts/" (host.id) "/commands" }
                         disabled[refused.is_some()] title=[refused.map(|r| r.message.as_str())] {

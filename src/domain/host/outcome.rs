@@ -132,9 +132,10 @@ impl Turn<'_, '_> {
 
     /// After failed tests of a switch, where a user has asked for that.
     fn rollback_by_itself(&mut self) {
-        let by = "auto: the tests after the switch failed".to_owned();
-        if self.state.allows(Operation::Rollback, &Args::default()).is_ok() {
-            self.requested(Operation::Rollback, Args::default(), false, by);
+        let reason = Some("the tests after the switch failed".to_owned());
+        let args = Args { reason, ..Args::default() };
+        if self.state.allows(Operation::Rollback, &args).is_ok() {
+            self.requested(Operation::Rollback, args, false, BY_ITSELF.to_owned());
         } else {
             self.record("command", "Rollback after failed tests could not start.".to_owned());
         }

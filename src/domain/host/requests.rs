@@ -120,9 +120,13 @@ impl HostState {
         }
         let from = self.facts.system.generation;
         let from = from.map_or_else(String::new, |number| format!(" from generation {number}"));
-        match args.generation {
-            Some(number) => format!("{from} to generation {number}"),
-            None => format!("{from} to the one before"),
-        }
+        let to = match args.generation {
+            Some(number) => format!(" to generation {number}"),
+            None => " to the one before".to_owned(),
+        };
+        let why: String =
+            args.reason.iter().flat_map(|text| text.trim().chars()).take(200).collect();
+        let why = if why.is_empty() { why } else { format!(", because {why:?},") };
+        format!("{from}{to}{why}")
     }
 }

@@ -22,7 +22,7 @@ use crate::domain::desired::Desired;
 use crate::domain::facts::Comparison;
 use crate::domain::host::{HostEffect, HostEvent, HostState};
 use crate::domain::ids::{CommandId, Commit};
-use crate::domain::operation::Refusal;
+use crate::domain::operation::{Args, Refusal};
 use crate::domain::profile::Overrides;
 use crate::domain::snapshot::HostSnapshot;
 use crate::domain::timestamp::Timestamp;
@@ -219,7 +219,7 @@ impl HostActor {
                         command: if old { op.v3_name().unwrap_or(op.name()) } else { op.name() }
                             .to_owned(),
                         command_id: (!old).then_some(id),
-                        args: (!old).then_some(args),
+                        args: (!old).then_some(Args { reason: None, ..args }),
                     }));
                 }
                 HostEffect::Stop(id) => {

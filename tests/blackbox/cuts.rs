@@ -227,9 +227,11 @@ fn a_dashboard_killed_at_any_point_changes_nothing_in_the_end() {
         let dashboard = Dashboard::with_source(&repo.remote());
         let (url, user) = (dashboard.url.clone(), dashboard.login());
         let dashboard = Arc::new(Mutex::new(dashboard));
-        let killed = Arc::clone(&dashboard);
+        // The proxy's thread outlives the run; it must not keep the dashboard alive.
+        let killed = Arc::downgrade(&dashboard);
         let cutter = Cutter::new(&url, Way::ToDashboard, at, move || {
-            let mut dashboard = killed.lock().unwrap();
+            let Some(dashboard) = killed.upgrade() else { return };
+            let mut dashboard = dashboard.lock().unwrap();
             dashboard.kill_9();
             dashboard.start_again();
         });

@@ -1,4 +1,4 @@
--- The whole schema as it is now (PRAGMA user_version = 1).
+-- The whole schema as it is now (PRAGMA user_version = 2).
 -- Instants are milliseconds since the Unix epoch, UTC. Columns named *_json hold what the
 -- domain stores whole; the columns beside them are there to be searched by.
 

@@ -317,4 +317,7 @@ fn a_reboot_needs_a_confirmation_and_the_one_time_code_where_that_is_set_up() {
         let answer = user.post(path, &asked);
         assert_eq!((answer.status, answer.code().as_str()), (403, "confirmation_required"));
     }
+    let guess = json!({ "op": "reboot", "args": { "confirmed": true }, "totp": "000001" });
+    let statuses: Vec<u16> = (0..10).map(|_| user.post(path, &guess).status).collect();
+    assert_eq!(statuses.last(), Some(&429), "{statuses:?}");
 }

@@ -2,6 +2,7 @@
 
 use super::{ApiError, changer, host_id, object, reader, unknown_operation};
 use crate::dashboard::App;
+use crate::dashboard::auth::LoginError;
 use crate::dashboard::messages::{ExtendCommand, RequestCommand, RequestError, StopCommand};
 use crate::dashboard::store;
 use crate::domain::command::Command;
@@ -41,11 +42,21 @@ struct NewCommand {
 
 /// What needs a confirmation needs the one-time code too, where that is set up.
 async fn confirmed(app: &App, op: Operation, code: Option<&str>) -> Result<(), ApiError> {
-    if !op.rules().needs_confirmation || app.auth.confirms(code).await? {
+    if !op.rules().needs_confirmation {
         return Ok(());
     }
-    let text = format!("`totp`: {} needs the one-time code.", op.label());
-    Err(ApiError::new("confirmation_required", text, 403))
+    match app.auth.confirms(code).await {
+        Ok(true) => Ok(()),
+        Err(LoginError::TooMany(wait)) => {
+            let text = format!("Too many wrong codes. Try again in {} s.", wait.as_secs() + 1);
+            Err(ApiError::new("too_many_tries", text, 429))
+        }
+        Err(LoginError::Unavailable(text)) => Err(ApiError::new("unavailable", text, 503)),
+        Ok(false) | Err(LoginError::Wrong | LoginError::Csrf) => {
+            let text = format!("`totp`: {} needs the one-time code.", op.label());
+            Err(ApiError::new("confirmation_required", text, 403))
+        }
+    }
 }
 
 fn operation(name: &str) -> Result<Operation, ApiError> {

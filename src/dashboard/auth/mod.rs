@@ -150,12 +150,7 @@ impl Auth {
             return Err(LoginError::Csrf);
         }
         let now = self.clock.now();
-        // A try is counted before it is checked, so that many at once count as many.
-        let allowed = match self.limiter.lock() {
-            Ok(mut limiter) => limiter.attempt(peer, now),
-            Err(poisoned) => poisoned.into_inner().attempt(peer, now),
-        };
-        allowed.map_err(LoginError::TooMany)?;
+        self.count_try(peer)?;
         let hash = self.secrets.password_hash.clone();
         let right = actix_web::web::block(move || password::verify(&password, &hash)).await;
         let right = right.map_err(|_| LoginError::Unavailable("shutting down".to_owned()))?;
@@ -180,12 +175,28 @@ impl Auth {
     }
 
     /// Whether a one-time code confirms something that needs one; always, where none is set up.
-    pub async fn confirms(&self, code: Option<&str>) -> Result<bool, StoreError> {
-        let right = self.code_is_right(code.unwrap_or_default()).await;
-        right.map_err(|error| match error {
-            LoginError::Unavailable(text) => StoreError::NotCommitted(text),
-            other => StoreError::Corrupt(format!("{other:?}")),
-        })
+    /// Guesses are limited as those of a login are, all of them together.
+    pub async fn confirms(&self, code: Option<&str>) -> Result<bool, LoginError> {
+        if self.totp.is_none() {
+            return Ok(true);
+        }
+        let everybody = IpAddr::from([0, 0, 0, 0]);
+        self.count_try(everybody)?;
+        let right = self.code_is_right(code.unwrap_or_default()).await?;
+        if right && let Ok(mut limiter) = self.limiter.lock() {
+            limiter.succeeded(everybody);
+        }
+        Ok(right)
+    }
+
+    /// Counts a try before it is checked, so that many at once count as many.
+    fn count_try(&self, peer: IpAddr) -> Result<(), LoginError> {
+        let now = self.clock.now();
+        let allowed = match self.limiter.lock() {
+            Ok(mut limiter) => limiter.attempt(peer, now),
+            Err(poisoned) => poisoned.into_inner().attempt(peer, now),
+        };
+        allowed.map_err(LoginError::TooMany)
     }
 
     /// Whether the one-time code is right. A code works once, and so does every older one.

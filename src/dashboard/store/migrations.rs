@@ -9,7 +9,16 @@ use std::path::Path;
 
 const SCHEMA: &str = include_str!("../../../schema.sql");
 /// What carries version n to n + 1, from version 1 on.
-const STEPS: &[&str] = &[];
+const STEPS: &[&str] = &[
+    // 1 to 2: the history of what was deployed.
+    "CREATE TABLE deployments (
+         command_id  TEXT PRIMARY KEY,
+         host_id     TEXT NOT NULL REFERENCES hosts (id) ON DELETE CASCADE,
+         ended_at    INTEGER NOT NULL,
+         deploy_json TEXT NOT NULL
+     ) STRICT;
+     CREATE INDEX deployments_by_host ON deployments (host_id, ended_at DESC);",
+];
 
 /// The version of `schema.sql`.
 pub(super) fn current_version() -> i64 {
@@ -58,4 +67,34 @@ pub(super) fn bring_up_to_date(conn: &mut Connection, path: &Path) -> Result<(),
     transaction.pragma_update(None, "user_version", known)?;
     transaction.commit()?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What each table and index is made of, however it is indented.
+    fn schema(conn: &Connection) -> Vec<String> {
+        let mut statement = conn
+            .prepare("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY name")
+            .unwrap();
+        let rows = statement.query_map([], |row| row.get::<_, String>(0)).unwrap();
+        rows.map(|sql| sql.unwrap().split_whitespace().collect::<Vec<_>>().join(" ")).collect()
+    }
+
+    #[test]
+    fn a_database_of_version_1_ends_in_the_schema_of_a_new_one() {
+        let path = Path::new("test.db");
+        let mut new = Connection::open_in_memory().unwrap();
+        bring_up_to_date(&mut new, path).unwrap();
+        let mut old = Connection::open_in_memory().unwrap();
+        // Version 1 is today's schema without what the steps add.
+        old.execute_batch(SCHEMA).unwrap();
+        old.execute_batch("DROP TABLE deployments; PRAGMA user_version = 1").unwrap();
+        assert_ne!(schema(&old), schema(&new));
+        bring_up_to_date(&mut old, path).unwrap();
+        assert_eq!(schema(&old), schema(&new));
+        let version: i64 = old.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
+        assert_eq!(version, current_version());
+    }
 }

@@ -68,6 +68,7 @@ pub struct Command {
     /// Who asked it to stop.
     pub stop_by: Option<String>,
     /// How long it may run before it is overdue.
+    #[serde(default = "longest")]
     pub time_limit: Duration,
     /// It runs longer than its operation usually does.
     #[serde(default)]
@@ -79,6 +80,11 @@ pub struct Command {
     /// How the host was when the command was sent: what its goal is measured by.
     #[serde(default)]
     pub baseline: Baseline,
+}
+
+/// The limit of a command that was stored before commands had one: that of a switch.
+fn longest() -> Duration {
+    Operation::Switch.rules().deadline
 }
 
 /// How the host was when a command was sent.
@@ -337,5 +343,24 @@ impl Command {
     /// A command that was just accepted for a connected host.
     pub fn sent_deadline(sent_at: Timestamp, now: Timestamp) -> Timestamp {
         (now + SENT_FOR).min(sent_at + SENT_AT_MOST)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_that_was_stored_by_the_first_version_can_still_be_read() {
+        let stored = r#"{
+            "id": "0190a5c4-0000-7000-8000-000000000000", "host": "web", "op": "pull",
+            "args": {}, "state": "running", "requested_by": "admin",
+            "created_at": "2026-01-18T10:30:00Z", "sent_at": null, "finished_at": null,
+            "deadline": null, "exit_code": null, "reason": null, "stop_by": null,
+            "progress": null, "output_lines": 0
+        }"#;
+        let command: Command = serde_json::from_str(stored).unwrap();
+        assert_eq!(command.time_limit, longest());
+        assert!(!command.slow);
     }
 }

@@ -1,4 +1,4 @@
--- The whole schema as it is now (PRAGMA user_version = 2).
+-- The whole schema as it is now (PRAGMA user_version = 3).
 -- Instants are milliseconds since the Unix epoch, UTC. Columns named *_json hold what the
 -- domain stores whole; the columns beside them are there to be searched by.
 
@@ -74,6 +74,15 @@ CREATE TABLE test_results (
     result_json TEXT NOT NULL,
     PRIMARY KEY (command_id, position)
 ) STRICT;
+
+-- Several steps on several hosts, as they are now.
+CREATE TABLE rollouts (
+    id           TEXT PRIMARY KEY,
+    live         INTEGER NOT NULL,
+    finished_at  INTEGER,
+    rollout_json TEXT NOT NULL
+) STRICT;
+CREATE INDEX rollouts_live ON rollouts (id) WHERE live = 1;
 
 -- The audit log. It outlives the hosts it is about.
 CREATE TABLE events (

@@ -1,279 +1,329 @@
-// The page's own script: swaps what the dashboard rendered, keeps the version, appends
-// log lines, ticks times. It decides nothing about hosts.
+// Swaps what the dashboard rendered, keeps the version, appends log lines, ticks times, and
+// handles keys, selection and dialogs. It decides nothing about hosts.
 "use strict";
 
-const link = document.getElementById("link");
-const csrf = document.querySelector('meta[name="csrf-token"]').content;
-const page = () => document.getElementById("hosts");
+const byId = (id) => document.getElementById(id);
+const one = (css, root = document) => root.querySelector(css);
+const all = (css, root = document) => [...root.querySelectorAll(css)];
+const on = (type, what, capture) => document.addEventListener(type, what, capture);
+const [link, icon, filter, sort] = ["link", "icon", "filter", "sort"].map(byId), title = document.title, fine = icon.href;
 // A page is the fleet's or one host's; others are not live.
-const single = document.getElementById("host-page");
-const versioned = page() || single;
-let version = versioned ? Number(versioned.dataset.version) : 0;
-let socket = null;
-let retry = 500;
-let asked = false;
+const hosts = () => byId("hosts"), single = byId("host-page");
+let version = +(hosts() || single)?.dataset.version, socket, asked = false;
+
+const soon = (wait, what) => (what.timer ??= setTimeout(() => what(void (what.timer = null)), wait));
 
 // ---- time ----
-
-const units = [["day", 86400], ["hour", 3600], ["min", 60], ["s", 1]];
-
-function ago(instant) {
-  const seconds = Math.max(0, Math.round((Date.now() - instant) / 1000));
-  for (const [name, size] of units) {
-    if (seconds >= size) {
-      const n = Math.floor(seconds / size);
-      return n + " " + name + (n > 1 && size > 60 ? "s" : "") + " ago";
-    }
-  }
-  return "now";
+const units = [[86400, " d"], [3600, " h"], [60, " min"], [1, " s"]];
+function lasting(seconds) {
+  const [size, name] = units.find(([size]) => seconds >= size) ?? units[3];
+  return Math.floor(seconds / size) + name;
 }
-
-function tick() {
-  for (const time of document.querySelectorAll("time[datetime]")) {
-    const instant = Date.parse(time.dateTime);
-    if (Number.isNaN(instant)) continue;
-    const text = ago(instant);
+function tick(root = document) {
+  for (const time of all("time", root)) {
+    const at = Date.parse(time.dateTime), passed = Math.max(0, Math.round((Date.now() - at) / 1000));
+    if (Number.isNaN(at)) continue;
+    const text = "elapsed" in time.dataset ? lasting(passed) : passed ? lasting(passed) + " ago" : "now";
     if (time.textContent !== text) time.textContent = text;
-    if (!time.dataset.exact) {
-      time.dataset.exact = "yes";
-      time.title = new Date(instant).toLocaleString();
-    }
+    if (time.titled !== at) time.title = new Date((time.titled = at)).toLocaleString();
+    const row = time.parentNode.className === "seen" && time.closest("[data-online=true]");
+    if (row && row.hasAttribute("data-stale") !== passed > 60) row.toggleAttribute("data-stale");
   }
 }
 
-// ---- swapping ----
-
-// What the user opened, and what the script added, stays as it is.
-const keep = {
+// ---- swapping: what the user opened, typed or chose stays as it is ----
+const ours = ["aria-busy", "aria-current", "data-stale"];
+const callbacks = {
   beforeAttributeUpdated: (name, node) =>
-    !((name === "open" && node.matches("details")) ||
-      (node.localName === "time" && (name === "title" || name === "data-exact"))),
-  beforeNodeMorphed: (old, fresh) => {
-    // Somebody may be typing.
-    if (old.localName === "input" && old.type !== "hidden") return false;
-    if (old.localName === "time" && old.dateTime === fresh.dateTime) return false;
-    return true;
-  },
+    !(ours.includes(name) || (name === "open" && node.matches("details, dialog")) ||
+      (name === "title" && node.titled) || (name === "hidden" && node.matches(".host"))),
+  beforeNodeMorphed: (old, fresh) =>
+    !((old.matches?.("input, select") && old.type !== "hidden" && old.name === fresh.name) ||
+      (old.localName === "time" && old.dateTime === fresh.dateTime)),
 };
-
-function swap(fragment) {
-  const old = document.getElementById(fragment.id);
-  if (fragment.html === "") {
-    if (old) old.remove();
-  } else if (old) {
-    Idiomorph.morph(old, fragment.html, { morphStyle: "outerHTML", callbacks: keep });
-  } else if (fragment.after !== undefined && page()) {
-    const before = fragment.after && document.getElementById(fragment.after);
-    for (const hint of page().querySelectorAll(".first")) hint.remove();
-    if (before) before.insertAdjacentHTML("afterend", fragment.html);
-    else page().insertAdjacentHTML("afterbegin", fragment.html);
+const morph = (old, html) => Idiomorph.morph(old, html, { morphStyle: "outerHTML", callbacks });
+function swap({ id, html, after }) {
+  const old = byId(id);
+  if (!html) return old?.remove();
+  if (old) morph(old, html);
+  else if (after !== undefined && hosts()) {
+    one(".first")?.remove();
+    const before = after && byId(after);
+    (before || hosts()).insertAdjacentHTML(before ? "afterend" : "afterbegin", html);
   }
+  const now = byId(id);
+  if (now) tick(now);
+  return now;
+}
+const beat = (fragment) =>
+  swap(fragment)?.closest(".host").querySelector(".dot").animate({ transform: ["scale(1.5)", "none"] }, 600);
+
+// What surrounds the rows follows them.
+function settle() {
+  const failed = +one("[data-failed]")?.dataset.failed;
+  document.title = failed ? "(" + failed + " failed) " + title : title;
+  icon.href = failed ? icon.dataset.alarm : fine;
+  for (const tab of all("#log-tabs a")) tab.ariaCurrent = tab.dataset.for === lines()?.dataset.log;
+  if (!hosts()) return;
+  if (filter.value || sort.value !== "name") arrange();
+  if (one("#bar b")) soon(300, select);
+}
+const orders = {
+  name: (row) => row.id,
+  status: (row) => row.dataset.rank + row.id,
+  seen: (row) => one(".seen time", row)?.dateTime + row.id,
+};
+function arrange() {
+  const rows = all(".host"), words = filter.value.toLowerCase().split(/\s+/), key = orders[sort.value];
+  for (const row of rows) row.hidden = !words.every((word) => row.dataset.find.includes(word));
+  byId("none-found").hidden = !rows.length || rows.some((row) => !row.hidden);
+  const list = hosts(), move = list.moveBefore ?? list.insertBefore;
+  rows.sort((a, b) => (key(a) < key(b) ? -1 : 1));
+  rows.forEach((row, at) => list.children[at] !== row && move.call(list, row, list.children[at]));
+}
+
+// ---- selection: the dashboard says what it means ----
+let lastPick, selecting = 0;
+async function select() {
+  const mine = ++selecting, html = await ask("/selection", all(".pick:checked").map((pick) => ["hosts", pick.value]));
+  if (html && mine === selecting) morph(byId("bar"), html);
+}
+const shown = () => all(".host:not([hidden])");
+function pick(box, range) {
+  const boxes = shown().map((row) => one(".pick", row));
+  const [from, to] = [boxes.indexOf(lastPick), boxes.indexOf(box)].sort((a, b) => a - b);
+  if (range && from >= 0) for (const other of boxes.slice(from, to)) other.checked = box.checked;
+  lastPick = box;
+  select();
+}
+function pickAll(on) {
+  for (const row of on ? shown() : all(".host")) one(".pick", row).checked = on;
+  byId("pick-all").checked = on;
+  select();
 }
 
 // ---- the log ----
-
-const lines = () => document.getElementById("log-lines");
-// While a log is fetched, what comes for it is held back: nothing is lost in between.
-let loading = null;
-let held = [];
-
-async function openLog(host) {
-  const mine = {};
-  loading = mine;
-  held = [];
-  let html = null;
-  try {
-    const answer = await fetch("/hosts/" + encodeURIComponent(host) + "/log");
-    if (answer.ok) html = await answer.text();
-  } catch {
-    // The live connection is gone too; what comes after it opens the log again.
-  }
+const lines = () => byId("log-lines"), following = () => byId("log-follow")?.checked;
+let loading = null, frames = [];
+// While a log is fetched, what comes for it is held back.
+async function openLog(path) {
+  const mine = (loading = {}), html = await ask(path);
   if (loading !== mine) return;
   loading = null;
-  const panel = document.getElementById("log-panel");
-  if (panel && html !== null) panel.outerHTML = html;
-  follow();
-  tick();
-  for (const frame of held) logFrame(frame);
+  if (html && byId("log")) {
+    byId("log").outerHTML = html;
+    tick(byId("log"));
+    follow();
+    if (hosts() && lines()) history.replaceState(null, "", "/?log=" + lines().dataset.log);
+  }
+  settle();
+  append();
 }
-
-function logFrame(frame) {
-  if (loading) held.push(frame);
-  else if (frame.type === "command_output") output(frame);
-  else complete(frame);
-}
-
+const again = () => lines() && openLog("/commands/" + lines().dataset.command + "/log");
 function follow() {
   const box = lines();
-  if (box) box.scrollTop = box.scrollHeight;
+  if (!box || !following()) return;
+  if (box.behind) again();
+  else box.scrollTop = box.scrollHeight;
 }
-
-function output(frame) {
+function append() {
   const box = lines();
-  if (!box || box.dataset.command !== frame.command_id) return;
-  const last = Number(box.dataset.lastSeq);
-  if (frame.first_seq + frame.count - 1 <= last) return;
-  if (frame.first_seq <= last) { openLog(frame.host); return; }
-  const atEnd = box.scrollTop + box.clientHeight >= box.scrollHeight - 8;
-  box.insertAdjacentHTML("beforeend", frame.html);
-  box.dataset.lastSeq = frame.first_seq + frame.count - 1;
-  while (box.childElementCount > 5000) box.firstElementChild.remove();
-  if (atEnd) follow();
-}
-
-function complete(frame) {
-  const box = lines();
-  const outcome = document.getElementById("log-outcome");
-  if (box && outcome && box.dataset.command === frame.command_id) outcome.innerHTML = frame.html;
-}
-
-// ---- one host's page ----
-
-// Its row is swapped like any other. The rest of it is read again soon after something
-// happened to the host.
-let reading = null;
-
-function readSoon(wait) {
-  if (!reading) reading = setTimeout(readAgain, wait);
-}
-
-async function readAgain() {
-  try {
-    const answer = await fetch(location.href);
-    reading = null;
-    if (!answer.ok || answer.redirected) return location.reload();
-    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
-    const part = fresh.getElementById("host-page");
-    version = Number(part.dataset.version);
-    Idiomorph.morph(single, part.outerHTML, { morphStyle: "outerHTML", callbacks: keep });
-    tick();
-  } catch {
-    reading = null;
+  let html = "", count = 0;
+  for (const frame of loading ? [] : frames.splice(0)) {
+    if (box?.dataset.command !== frame.command_id) continue;
+    const last = +box.dataset.lastSeq, end = frame.first_seq + frame.count - 1;
+    if (frame.type === "command_complete") tick(morph(byId("log-outcome"), frame.html)[0]);
+    else if (end > last && !("search" in box.dataset)) {
+      if (frame.first_seq <= last) return again();
+      box.dataset.lastSeq = end;
+      html += frame.html;
+      count += frame.count;
+    }
   }
+  if (!html || box.behind) return;
+  // Who reads further up is left alone; then what comes is fetched when it is wanted.
+  if (box.childElementCount + count > (following() ? 5000 : 20000)) box.behind = true;
+  else box.insertAdjacentHTML("beforeend", html);
+  follow();
+}
+async function earlier(button) {
+  const box = lines(), below = box.scrollHeight - box.scrollTop, html = await ask(button.dataset.href);
+  if (!html || !button.isConnected) return;
+  button.outerHTML = html;
+  box.scrollTop = box.scrollHeight - below;
+}
+function copy(node) {
+  getSelection().selectAllChildren(node);
+  document.execCommand("copy");
+  getSelection().removeAllRanges();
+  toast("Copied.");
 }
 
-function isAbout(frame, host) {
-  const own = (fragment) => fragment.id === "host-" + host || fragment.id === "fleet-target";
-  return frame.host === host || (frame.fragments || []).some(own);
+// ---- a host's page, or a dialog, is read again soon after something happened to its host ----
+async function reread(node, path) {
+  const html = path ? await ask(path) : null;
+  if (html === undefined) return node === single ? (location = "/") : node.close();
+  if (!html || !node.isConnected) return;
+  morph(node, html);
+  tick(node);
+  if (node === single) version = +single.dataset.version;
+  settle();
 }
+const rereadPage = () => reread(single, location.href);
+const rereadDialog = () => reread(one("dialog"), one("dialog")?.path);
 
 // ---- the live connection ----
-
 function receive(frame) {
-  if (frame.type === "init" || frame.type === "sync") {
-    if (frame.version !== version) wantAll();
-    return;
-  }
-  if (frame.type === "full_state") {
+  const { type, fragments = [] } = frame;
+  if (type === "host_heartbeat") return fragments.forEach(beat);
+  if (type === "toast") return (!single || frame.host === single.dataset.host) && note(frame.html);
+  if (type === "init" || type === "sync") return frame.version !== version && wantAll();
+  if (type === "full_state") {
     asked = false;
-    version = frame.version;
-    frame.fragments.forEach(swap);
-    const box = lines();
-    if (box) openLog(box.dataset.log);
-    return;
-  }
-  if (frame.type === "host_heartbeat") {
-    frame.fragments.forEach(swap);
-    return;
-  }
-  if (asked || frame.version <= version) return;
-  if (frame.version !== version + 1 && !single) { wantAll(); return; }
-  if (frame.version !== version + 1) wantAll();
+    again();
+  } else if (asked || frame.version <= version) return;
+  else if (frame.version !== version + 1 && wantAll()) return;
   version = frame.version;
-  if (single && frame.type !== "command_output" && isAbout(frame, single.dataset.host)) readSoon(300);
-  (frame.fragments || []).forEach(swap);
-  if (frame.type === "command_queued" && document.getElementById("log-panel")) openLog(frame.host);
-  if (frame.type === "command_output" || frame.type === "command_complete") logFrame(frame);
+  fragments.forEach(swap);
+  if (type === "command_output" || type === "command_complete") {
+    frames.push(frame);
+    if (type === "command_output") return soon(50, append);
+    append();
+  }
+  const about = (host) => frame.host === host || fragments.some(({ id }) => id === "host-" + host || id === "fleet-target");
+  if (single && about(single.dataset.host)) soon(300, rereadPage);
+  if (about(one("dialog[data-for]")?.dataset.for)) soon(300, rereadDialog);
+  const reading = one("#log-outcome :is([data-state=running], [data-state=sent])");
+  if (type === "command_queued" && (single ? about(single.dataset.host) : !reading)) openLog("/hosts/" + frame.host + "/log");
+  if (fragments.length) settle();
 }
-
 function wantAll() {
-  if (single) return readSoon(0);
-  if (asked) return;
-  asked = true;
-  socket.send('{"type":"full_state"}');
+  if (single) return soon(0, rereadPage);
+  if (!asked) socket.send('{"type":"full_state"}');
+  return (asked = true);
 }
-
 function connect() {
   socket = new WebSocket(location.origin.replace(/^http/, "ws") + "/live");
   socket.onopen = () => {
-    link.dataset.state = "live";
-    link.textContent = "live";
-    retry = 500;
+    link.dataset.state = link.textContent = "live";
     asked = false;
   };
-  socket.onmessage = (message) => {
-    receive(JSON.parse(message.data));
-    tick();
-  };
+  socket.onmessage = (message) => receive(JSON.parse(message.data));
   socket.onclose = () => {
-    link.dataset.state = "reconnecting";
-    link.textContent = "reconnecting";
-    setTimeout(connect, retry * (0.5 + Math.random() / 2));
-    retry = Math.min(retry * 2, 5000);
+    link.dataset.state = link.textContent = "reconnecting";
+    setTimeout(connect, 300 + 700 * Math.random());
+    // The session may have ended: then this leads to the login page.
+    ask("/keys");
   };
 }
 
-// ---- clicks ----
-
+// ---- asking the dashboard ----
+function note(html) {
+  if (!html) return;
+  byId("toasts").insertAdjacentHTML("beforeend", html);
+  const last = byId("toasts").lastElementChild;
+  if (!("stay" in last.dataset)) setTimeout(() => last.remove(), 8000);
+}
 function toast(text) {
-  const note = document.createElement("p");
-  note.textContent = text;
-  document.getElementById("toasts").append(note);
-  setTimeout(() => note.remove(), 8000);
+  note("<p>");
+  byId("toasts").lastElementChild.textContent = text;
 }
-
-// What failed is said, and what a click leads to where that is not seen on the page.
-function toastAnswer(ok, said) {
-  if (!ok) toast(said.error.message);
-  else if (said.next) toast(said.next);
-}
-
-async function act(button) {
-  button.setAttribute("aria-busy", "true");
+// A piece of HTML; undefined if there is no such thing, null if something else went wrong.
+async function ask(path, form) {
   try {
-    const address = new URL(button.formAction);
-    const path = "/api" + address.pathname;
-    const queue = address.searchParams.has("queue");
-    const { head, source, generation, confirmed, patch } = button.dataset;
-    const args = {};
-    if (generation) args.generation = Number(generation);
-    if (confirmed) args.confirmed = true;
-    const why = button.parentElement.querySelector("[data-reason]");
-    if (why && why.value) args.reason = why.value;
-    const code = button.parentElement.querySelector("[autocomplete=one-time-code]");
-    const totp = code ? code.value : undefined;
-    const asked =
-      button.name === "op" ? { op: button.value, args, queue, totp } : { head, source };
-    const answer = await fetch(path, {
-      method: patch ? "PATCH" : "POST",
-      headers: { "Content-Type": "application/json", "X-CSRF-Token": csrf },
-      body: patch || JSON.stringify(asked),
-    });
-    if (answer.status === 401) location.href = "/login";
-    else toastAnswer(answer.ok, await answer.json());
+    const options = form && { method: "POST", body: new URLSearchParams(form) };
+    const answer = await fetch(path, { ...options, headers: { "X-Fragment": "yes" } });
+    const html = await answer.text();
+    if (answer.redirected) location = "/login";
+    else if (answer.ok || html.startsWith("<dialog")) return html;
+    else toast(one("main p", Document.parseHTMLUnsafe(html))?.textContent ?? html);
+    if (answer.status === 404) return;
   } catch {
-    toast("The dashboard cannot be reached.");
-  } finally {
-    button.removeAttribute("aria-busy");
+    if (form || link.dataset.state === "live") toast("The dashboard cannot be reached.");
   }
+  return null;
+}
+// Forms go where they would go without this script; what comes back is shown here.
+async function send(form, button) {
+  if (button.ariaBusy) return;
+  button.ariaBusy = "true";
+  const html = await ask(button.getAttribute("formaction") ?? form.action, new FormData(form, button));
+  button.ariaBusy = null;
+  if (html?.startsWith("<dialog")) return show(html);
+  if (html == null) return;
+  form.closest("dialog")?.close();
+  if (form.id === "bar") pickAll(false);
+  note(html);
 }
 
-document.addEventListener("submit", (event) => {
-  if (event.target.id !== "act" || !event.submitter) return;
+// ---- dialogs ----
+function show(html, path) {
+  if (!html) return;
+  one("dialog[open]")?.close();
+  byId("dialogs").innerHTML = html;
+  const dialog = one("dialog");
+  dialog.path = path;
+  dialog.showModal();
+  tick(dialog);
+}
+const open = async (path) => show(await ask(path), path);
+
+// ---- what users do ----
+const clicks = {
+  "[data-dialog-open]": (at) => open(at.href),
+  "[data-log-open]": (at) => openLog(at.dataset.logOpen, one("dialog")?.close()),
+  "#log-close": () => { byId("log").replaceChildren(); history.replaceState(null, "", location.pathname); settle(); },
+  "[data-copy]": (at) => copy(byId(at.dataset.copy)),
+  ".earlier": earlier,
+  "#pick-none": () => pickAll(false),
+};
+on("click", (event) => {
+  const at = event.target;
+  at.closest("[popover] a, [popover] button")?.closest("[popover]").hidePopover();
+  if (at.closest("#toasts a, [data-dismiss]")) at.closest("#toasts > *").remove();
+  if (at.matches(".pick")) pick(at, event.shiftKey);
+  if (at.id === "pick-all") pickAll(at.checked);
+  const css = Object.keys(clicks).find((css) => at.closest(css));
+  if (!css || event.ctrlKey || event.metaKey) return;
   event.preventDefault();
-  if (!event.submitter.hasAttribute("aria-busy")) act(event.submitter);
+  clicks[css](at.closest(css));
+});
+on("submit", (event) => {
+  const form = event.target, button = event.submitter;
+  if (button?.getAttribute("formmethod") === "dialog" || form.method === "dialog") return;
+  if (!form.matches("#act, #bar, #log-search, dialog form")) return;
+  event.preventDefault();
+  if (form.id === "log-search") openLog(form.action + "?" + new URLSearchParams(new FormData(form)));
+  else send(form, button ?? one("[type=submit]", form));
+});
+on("input", ({ target }) => target === filter && arrange());
+on("change", ({ target }) => (target === sort ? arrange() : target.id === "log-follow" && follow()));
+on("close", ({ target }) => target.remove(), true);
+on("scroll", ({ target }) => {
+  if (target !== lines() || "search" in target.dataset) return;
+  const now = target.scrollTop, end = now + target.clientHeight > target.scrollHeight - 9;
+  if (end || now < target.before) byId("log-follow").checked = end;
+  target.before = now;
+  if (target.behind) follow();
+}, true);
+on("keydown", (event) => {
+  const { key, target } = event;
+  if (event.ctrlKey || event.metaKey || one("dialog") || target.matches("input:not([type=checkbox]), select")) return;
+  const row = target.closest(".host"), rows = shown(), at = rows.indexOf(row);
+  const keys = {
+    "/": () => filter?.focus(),
+    j: () => (rows[at + 1] ?? rows.at(-1))?.focus(),
+    k: () => (rows[at - 1] ?? rows[0])?.focus(),
+    x: () => row && one(".pick", row).click(),
+    m: () => row && open("/hosts/" + row.dataset.host + "/menu"),
+    "?": () => open("/keys"),
+    Escape: () => one(".pick:checked") && pickAll(false),
+  };
+  if (keys[key]) keys[key](event.preventDefault());
 });
 
-document.addEventListener("click", (event) => {
-  const control = event.target.closest('[data-op="log"]');
-  if (control && document.getElementById("log-panel")) {
-    event.preventDefault();
-    openLog(control.dataset.for);
-  }
-});
-
-if (versioned) connect();
-else link.hidden = true;
+if (hosts() || single) connect();
 setInterval(tick, 1000);
 tick();
+settle();
 follow();

@@ -2,11 +2,12 @@
 
 use crate::dashboard::sources::Reverted;
 use crate::domain::command::Command;
-use crate::domain::desired::Desired;
+use crate::domain::desired::{Desired, MergedPr};
 use crate::domain::ids::{CommandId, HostId};
 use crate::domain::operation::Refusal;
 use crate::domain::operation::{Args, Operation};
 use crate::domain::profile::Overrides;
+use crate::domain::rollout::{Rollout, RolloutId};
 use crate::domain::snapshot::{HostSnapshot, Pulse};
 use crate::domain::test_report::TestResult;
 use crate::domain::timestamp::Timestamp;
@@ -47,6 +48,8 @@ pub enum RequestError {
 #[derive(Message)]
 #[rtype(result = "Result<Command, RequestError>")]
 pub struct RequestCommand {
+    /// Chosen by a rollout; made anew if missing.
+    pub id: Option<CommandId>,
     /// Which host.
     pub host: HostId,
     /// What.
@@ -156,7 +159,62 @@ pub struct RevertPullRequest {
     pub by: String,
 }
 
+// ---- to the Rollouts ----
+
+/// Starts a rollout. Answers once it is stored, and hosts are being asked.
+#[derive(Message)]
+#[rtype(result = "Result<Rollout, RequestError>")]
+pub struct StartRollout {
+    /// What each host does, in this order.
+    pub steps: Vec<Operation>,
+    /// Which hosts; `None`: all there are.
+    pub hosts: Option<Vec<HostId>>,
+    /// How many hosts may be in a step that changes what runs, at once.
+    pub at_once: u32,
+    /// When so many hosts failed, no further step starts.
+    pub stop_after: Option<u32>,
+    /// Who asks.
+    pub by: String,
+}
+
+/// Changes a rollout.
+#[derive(Message)]
+#[rtype(result = "Result<Rollout, RequestError>")]
+pub struct ChangeRollout {
+    /// Which.
+    pub id: RolloutId,
+    /// How.
+    pub change: RolloutChange,
+    /// Who asks.
+    pub by: String,
+}
+
+/// What a user can do about a rollout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RolloutChange {
+    /// Running steps end, no more start.
+    Cancel,
+    /// It is over, and was seen.
+    Dismiss,
+}
+
+impl RolloutChange {
+    /// Reads the name in the API.
+    pub fn parse(name: &str) -> Option<Self> {
+        match name {
+            "cancel" => Some(Self::Cancel),
+            "dismiss" => Some(Self::Dismiss),
+            _ => None,
+        }
+    }
+}
+
 // ---- to the Broadcaster ----
+
+/// From the Rollouts: those that run, and those whose end nobody has seen, oldest first.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct RolloutsChanged(pub Arc<Vec<Rollout>>);
 
 /// One host as it is now, for reading.
 #[derive(Debug, Clone)]
@@ -178,6 +236,10 @@ pub struct FleetView {
     pub hosts: BTreeMap<HostId, HostEntry>,
     /// The remotes, the default first.
     pub remotes: Remotes,
+    /// Rollouts that run, or whose end nobody has seen, oldest first.
+    pub rollouts: Arc<Vec<Rollout>>,
+    /// When each source was last read.
+    pub read_at: BTreeMap<Arc<str>, Timestamp>,
 }
 
 /// What is known of each source, the default first.
@@ -190,6 +252,8 @@ pub struct SourceState {
     pub name: Arc<str>,
     /// What it says.
     pub desired: Arc<Desired>,
+    /// The pull request that was merged from here last.
+    pub merged: Option<MergedPr>,
 }
 
 /// Reads the whole fleet.
@@ -259,6 +323,6 @@ pub struct CommandTestResult {
 }
 
 /// From a HostActor: a command reached a terminal state.
-#[derive(Message)]
+#[derive(Message, Clone)]
 #[rtype(result = "()")]
 pub struct CommandComplete(pub Arc<Command>);

@@ -23,6 +23,7 @@ use actix_web::middleware::{Compress, DefaultHeaders};
 use actix_web::{HttpServer, web};
 use actors::broadcaster::Broadcaster;
 use actors::fleet::{FleetActor, Shutdown, StoredFleet, UseSources};
+use actors::rollouts::Rollouts;
 use actors::sources::{House, Seats};
 use actors::version_fetcher::Attention;
 use auth::{Auth, Secrets};
@@ -53,6 +54,8 @@ pub struct App {
     pub auth: Arc<Auth>,
     /// Asks and tells about hosts.
     pub fleet: Addr<FleetActor>,
+    /// Starts rollouts and goes on with them.
+    pub rollouts: Addr<Rollouts>,
     /// Reads the fleet and joins its live updates.
     pub broadcaster: Broadcast,
 }
@@ -131,6 +134,9 @@ async fn serve(config: DashboardConfig) -> Result<(), DashboardError> {
         clock,
     });
     fleet.do_send(UseSources(seats));
+    let going = store.read_blocking(store::rollouts::live)?;
+    let rollouts =
+        Rollouts::new(store.clone(), clock, fleet.clone(), broadcaster.clone(), going).start();
     keep_pruned(store.clone(), clock, &config);
 
     let door = AgentDoor {
@@ -145,6 +151,7 @@ async fn serve(config: DashboardConfig) -> Result<(), DashboardError> {
         clock,
         auth: Arc::new(auth),
         fleet: fleet.clone(),
+        rollouts,
         broadcaster,
     };
     let (app_data, door_data) = (web::Data::new(app.clone()), web::Data::new(door));

@@ -81,6 +81,19 @@ pub struct PendingPr {
     pub head: String,
 }
 
+/// A pull request that was merged from here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MergedPr {
+    /// Its number.
+    pub number: u64,
+    /// Its title. Hostile text.
+    pub title: String,
+    /// When it was merged.
+    pub at: Timestamp,
+    /// The number of the pull request that takes it back, if there is one.
+    pub reverted_by: Option<u64>,
+}
+
 impl Desired {
     /// Why the remote cannot be read, if it cannot.
     pub fn failure(&self) -> Option<&str> {

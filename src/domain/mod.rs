@@ -14,6 +14,7 @@ pub mod ids;
 pub mod message;
 pub mod operation;
 pub mod profile;
+pub mod rollout;
 pub mod snapshot;
 pub mod terminal;
 pub mod test_report;

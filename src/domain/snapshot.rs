@@ -1,6 +1,6 @@
 //! What the outside sees of a host: one value that page and API both show.
 
-use super::command::Command;
+use super::command::{Command, State};
 use super::compartment::{Row, Status};
 use super::desired::PendingPr;
 use super::facts::{HostFacts, MissingCommit};
@@ -30,7 +30,7 @@ pub struct HostSnapshot {
     /// Other live commands: queued ones, restart-agent, reboot.
     pub waiting: Vec<Command>,
     /// The command that ended last, for its log.
-    pub last_command: Option<(CommandId, Operation)>,
+    pub last_command: Option<LastCommand>,
     /// The last ten generations.
     pub generations: Vec<Generation>,
     /// Its commit differs from the fleet's majority.
@@ -53,6 +53,67 @@ impl HostSnapshot {
             .as_ref()
             .filter(|lineage| behind && self.facts.checkout.as_ref() == Some(&lineage.host));
         lineage.map_or(&[], |lineage| &lineage.missing)
+    }
+}
+
+/// The command of a host that ended last.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LastCommand {
+    /// Its id.
+    pub id: CommandId,
+    /// What it was.
+    pub op: Operation,
+    /// How it ended.
+    pub state: State,
+    /// When.
+    pub finished_at: Option<Timestamp>,
+}
+
+/// A host's whole row in one word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Standing {
+    /// Something failed.
+    Failed,
+    /// Something runs.
+    Busy,
+    /// Something is to be done.
+    NeedsAction,
+    /// It has not told enough yet.
+    Unknown,
+    /// All of the row says so; where there are no tests, Tests says nothing.
+    Current,
+}
+
+impl Standing {
+    /// The name in `data-standing`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Failed => "failed",
+            Self::Busy => "busy",
+            Self::NeedsAction => "needs-action",
+            Self::Unknown => "unknown",
+            Self::Current => "current",
+        }
+    }
+}
+
+impl HostSnapshot {
+    /// The whole row in one word.
+    pub fn standing(&self) -> Standing {
+        let has = |status| self.row.iter().any(|verdict| verdict.status == status);
+        let proven = self.row[..4].iter().all(|verdict| verdict.status == Status::Ok);
+        match () {
+            () if has(Status::Error) => Standing::Failed,
+            () if has(Status::Working) => Standing::Busy,
+            () if has(Status::Outdated) => Standing::NeedsAction,
+            () if proven => Standing::Current,
+            () => Standing::Unknown,
+        }
+    }
+
+    /// Why `op` may not start now; `None` if it may.
+    pub fn refusal(&self, op: Operation) -> Option<&super::operation::Refusal> {
+        self.allowed.iter().find(|(known, _)| *known == op)?.1.as_ref().err()
     }
 }
 

@@ -65,8 +65,8 @@ fn a_running_switch_is_stopped_by_a_click_and_the_row_says_so() {
     page.click("stop");
     page.browser.wait_for_row("web", "ok ok ok error outdated");
     page.browser.wait_for_text("#log-outcome", "stopped");
-    page.browser.click("#host-web [data-compartment=system] summary");
-    page.browser.wait_for_text("#host-web [data-compartment=system]", "Stopped by admin.");
+    page.browser.click("#host-web [data-compartment=system]");
+    page.browser.wait_for_text("dialog[data-dialog=system]", "Stopped by admin.");
 }
 
 #[test]
@@ -97,6 +97,7 @@ fn a_host_is_added_on_the_page_and_its_token_lets_its_agent_in() {
     let browser = Browser::start();
     browser.login(&dashboard.url, &dashboard.password);
     browser.pictures("fleet-empty");
+    browser.click(".first a");
     browser.type_in("#hostname", "new-one");
     browser.click("#add-host button[type=submit]");
     browser.wait_for("#new-token");
@@ -129,6 +130,7 @@ fn the_hosts_page_tells_the_story_of_its_commands() {
 #[test]
 fn logging_out_ends_the_session() {
     let page = Page::open();
+    page.browser.click("#user-button");
     page.browser.click("form[action='/logout'] button");
     page.browser.wait_for("#password");
     page.browser.go(&format!("{}/", page.dashboard.url));
@@ -165,14 +167,15 @@ fn an_update_is_merged_by_a_click_and_every_lock_turns_yellow() {
     let browser = Browser::start();
     browser.login(&dashboard.url, &dashboard.password);
     browser.wait_for_text("#fleet-target", "flake.lock: update from");
-    browser.wait_for("#cell-web-lock[data-pr]");
+    browser.wait_for("#host-web [data-compartment=lock][data-pr]");
     browser.pictures("fleet-update");
-    browser.click("[data-op=merge]");
+    browser.click("#fleet-target [data-op=merge]");
     browser.wait_for_row("web", "ok outdated outdated outdated unknown");
     browser.wait_for_text("#toasts", "Nothing was deployed.");
     browser.wait_for("#fleet-target:not(:has(.pr))");
     wait_until("hovering over Git names the missing commits", || {
-        let hover = browser.run("return document.querySelector('#cell-web-git summary').title");
+        let hover =
+            browser.run("return document.querySelector('#host-web [data-compartment=git]').title");
         let hover = hover.as_str().unwrap().to_owned();
         if hover.contains("flake.lock: update") { Ok(()) } else { Err(hover) }
     });
@@ -188,7 +191,9 @@ fn the_hosts_page_is_live_and_true_after_a_click_and_after_a_restart_of_the_dash
     page.click("switch");
     page.browser.wait_for_row("web", "ok ok ok ok outdated");
     page.browser.wait_for_text("#deploys", "succeeded");
-    page.browser.click("#settings [data-op=tests_enabled]");
+    page.browser.click(".actions a[href='/hosts/web/settings']");
+    page.browser.choose("#tests_enabled", "off");
+    page.browser.click("dialog [data-op=save]");
     page.browser.wait_for_row("web", "ok ok ok ok unknown");
     page.dashboard.kill_9();
     page.browser.wait_for_text("#link", "reconnecting");

@@ -2,6 +2,7 @@
 // A test that cannot go on says so by a panic.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod account;
 mod bad_input;
 mod browser;
 mod cuts;
@@ -9,7 +10,10 @@ mod day;
 mod demo;
 mod faults;
 mod old_agent;
+mod pages;
 mod real_nix;
 mod remotes;
+mod rollouts;
+mod scale;
 mod start;
 mod support;

@@ -268,11 +268,12 @@ fn the_hosts_page_shows_generations_and_leads_back_to_the_last_known_working_one
     browser.login(&dashboard.url, &dashboard.password);
     browser.click("#host-alpha a.name");
     browser.wait_for_text("#generations", "last known working");
-    browser.click("[data-generation='1'] summary");
-    browser.wait_for_text("[data-generation='1'] .confirm", &one[..7]);
-    browser.pictures("host-rollback");
-    browser.type_in("[data-generation='1'] input", "motd is broken");
-    browser.click("[data-generation='1'] button");
+    browser.click("#generations a.button");
+    browser.wait_for_text("dialog [data-generation='1']", &one[..7]);
+    browser.wait_for("dialog [data-generation='1'] input:checked");
+    browser.pictures("dialog-rollback");
+    browser.type_in("#rollback-why", "motd is broken");
+    browser.click("dialog [data-op=rollback]");
     user.wait_for_row("alpha", "ok ok ok out out");
     assert_eq!(steps.generation(), 1);
     let log = user.get("/api/events?host=alpha").text;

@@ -9,12 +9,17 @@ use super::version_fetcher::{Attention, WasRead};
 use crate::dashboard::messages::{
     CommandComplete, CommandOutput, CommandQueued, CommandTestResult, DesiredChanged, FleetView,
     HostChanged, HostEntry, HostOffline, HostPulse, HostRemoved, ReadFleet, ReadHost, Remotes,
+    RolloutsChanged,
 };
 use crate::dashboard::views;
+use crate::domain::command::State;
 use crate::domain::ids::HostId;
+use crate::domain::operation::Operation;
+use crate::domain::rollout::Rollout;
 use crate::domain::timestamp::Timestamp;
 use actix::prelude::*;
 use bytestring::ByteString;
+use maud::Markup;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -54,6 +59,11 @@ pub struct Leave(pub usize);
 #[rtype(result = "()")]
 pub struct WantFullState(pub usize);
 
+/// Somebody in the house wants to hear of every command that is over.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Subscribe(pub Recipient<CommandComplete>);
+
 struct Watcher {
     browser: Browser,
     /// It was too slow: it gets nothing until there is room for a full state.
@@ -65,6 +75,10 @@ pub struct Broadcaster {
     version: u64,
     hosts: BTreeMap<HostId, HostEntry>,
     remotes: Remotes,
+    rollouts: Arc<Vec<Rollout>>,
+    subscribers: Vec<Recipient<CommandComplete>>,
+    /// What browsers were last shown of what stands around the rows.
+    shown: BTreeMap<&'static str, String>,
     /// When each remote was last read.
     read_at: BTreeMap<Arc<str>, Timestamp>,
     attention: Attention,
@@ -85,6 +99,9 @@ impl Broadcaster {
             version: 1,
             hosts: BTreeMap::new(),
             remotes: Remotes::default(),
+            rollouts: Arc::default(),
+            subscribers: Vec::new(),
+            shown: BTreeMap::new(),
             read_at: BTreeMap::new(),
             attention,
             view: None,
@@ -103,16 +120,24 @@ impl Broadcaster {
                 entry.compared_at = compared_at(&self.read_at, entry);
             }
             let remotes = Arc::clone(&self.remotes);
-            Arc::new(FleetView { version: self.version, hosts, remotes })
+            Arc::new(FleetView {
+                version: self.version,
+                hosts,
+                remotes,
+                rollouts: Arc::clone(&self.rollouts),
+                read_at: self.read_at.clone(),
+            })
         };
         Arc::clone(self.view.get_or_insert_with(make))
     }
 
     /// Something changed: `fill` says what browsers are shown, if there are any.
-    fn change(&mut self, kind: &'static str, fill: impl FnOnce(&Self, &mut Frame)) {
+    fn change(&mut self, kind: &'static str, fill: impl FnOnce(&mut Self, &mut Frame)) {
         self.version += 1;
         self.view = None;
         if self.watchers.is_empty() {
+            // Who comes next has a page of the state as it is then.
+            self.shown.clear();
             return;
         }
         let mut frame = Frame::new(kind, self.version);
@@ -131,19 +156,28 @@ impl Broadcaster {
         }
     }
 
-    fn head_fragments(&self) -> Vec<Fragment> {
-        vec![
-            Fragment {
-                id: views::fleet::SUMMARY.to_owned(),
-                html: views::fleet::summary(self.hosts.values()).into_string(),
-                after: None,
-            },
-            Fragment {
-                id: views::fleet::TARGET.to_owned(),
-                html: views::fleet::target(&self.remotes, &self.hosts).into_string(),
-                after: None,
-            },
+    /// What stands around the rows, by id.
+    fn surroundings(&self) -> [(&'static str, Markup); 5] {
+        [
+            (views::fleet::SUMMARY, views::fleet::summary(self.hosts.values())),
+            (views::fleet::TARGET, views::fleet::target(&self.remotes, &self.hosts)),
+            (views::fleet::BULK, views::fleet::bulk(&self.remotes)),
+            (views::rollouts::PANEL, views::rollouts::panel(&self.rollouts)),
+            (views::log::TABS, views::log::tabs(self.hosts.values())),
         ]
+    }
+
+    /// What of that is not as browsers were last shown it.
+    fn news_around(&mut self) -> Vec<Fragment> {
+        let mut news = Vec::new();
+        for (id, markup) in self.surroundings() {
+            let html = markup.into_string();
+            if self.shown.get(id) != Some(&html) {
+                self.shown.insert(id, html.clone());
+                news.push(Fragment { id: id.to_owned(), html, after: None });
+            }
+        }
+        news
     }
 
     fn row_fragment(&self, id: &HostId) -> Option<Fragment> {
@@ -159,7 +193,14 @@ impl Broadcaster {
     fn full_state(&mut self) -> ByteString {
         let view = self.view();
         let mut frame = Frame::new("full_state", self.version);
-        frame.fragments = self.head_fragments();
+        frame.fragments = self
+            .surroundings()
+            .map(|(id, markup)| Fragment {
+                id: id.to_owned(),
+                html: markup.into_string(),
+                after: None,
+            })
+            .into();
         frame.fragments.push(Fragment {
             id: views::fleet::HOSTS.to_owned(),
             html: views::fleet::hosts(&view).into_string(),
@@ -184,6 +225,15 @@ impl Broadcaster {
                 });
             }
         }
+        let text = frame.text();
+        self.send_all(&text);
+    }
+
+    /// A note for everybody who looks. It is no part of the fleet's state.
+    fn toast(&mut self, note: Markup, host: Option<&HostId>) {
+        let mut frame = Frame::new("toast", self.version);
+        frame.host = host.map(HostId::to_string);
+        frame.html = Some(note.into_string());
         let text = frame.text();
         self.send_all(&text);
     }
@@ -278,7 +328,7 @@ impl Handler<HostChanged> for Broadcaster {
         self.attention.work(self.busy);
         self.hosts.insert(id.clone(), entry);
         self.change("fragments", |act, frame| {
-            frame.fragments = act.head_fragments();
+            frame.fragments = act.news_around();
             frame.fragments.extend(act.row_fragment(&id));
         });
     }
@@ -315,7 +365,7 @@ impl Handler<HostRemoved> for Broadcaster {
             self.attention.work(self.busy);
         }
         self.change("fragments", |act, frame| {
-            frame.fragments = act.head_fragments();
+            frame.fragments = act.news_around();
             let id = views::host::row_id(&msg.0);
             frame.fragments.push(Fragment { id, html: String::new(), after: None });
         });
@@ -327,7 +377,32 @@ impl Handler<DesiredChanged> for Broadcaster {
 
     fn handle(&mut self, msg: DesiredChanged, _: &mut Self::Context) {
         self.remotes = msg.0;
-        self.change("fragments", |act, frame| frame.fragments = act.head_fragments());
+        self.change("fragments", |act, frame| frame.fragments = act.news_around());
+    }
+}
+
+impl Handler<RolloutsChanged> for Broadcaster {
+    type Result = ();
+
+    fn handle(&mut self, msg: RolloutsChanged, _: &mut Self::Context) {
+        let was_over = |id| self.rollouts.iter().any(|r| r.id == id && r.is_over());
+        let ended: Vec<Markup> = msg
+            .0
+            .iter()
+            .filter(|rollout| rollout.is_over() && !was_over(rollout.id))
+            .map(views::rollouts::ended)
+            .collect();
+        self.rollouts = msg.0;
+        self.change("fragments", |act, frame| frame.fragments = act.news_around());
+        ended.into_iter().for_each(|note| self.toast(note, None));
+    }
+}
+
+impl Handler<Subscribe> for Broadcaster {
+    type Result = ();
+
+    fn handle(&mut self, msg: Subscribe, _: &mut Self::Context) {
+        self.subscribers.push(msg.0);
     }
 }
 
@@ -381,12 +456,18 @@ impl Handler<CommandComplete> for Broadcaster {
     type Result = ();
 
     fn handle(&mut self, msg: CommandComplete, _: &mut Self::Context) {
+        for subscriber in &self.subscribers {
+            subscriber.do_send(msg.clone());
+        }
         let command = msg.0;
         self.change("command_complete", |_, frame| {
             frame.host = Some(command.host.to_string());
             frame.command_id = Some(command.id.to_string());
-            frame.html = Some(views::log::outcome(&command).into_string());
+            frame.html = Some(views::log::outcome_box(&command).into_string());
         });
+        if command.op == Operation::Test && command.state == State::Failed {
+            self.toast(views::host::tests_failed(&command), Some(&command.host));
+        }
     }
 }
 

@@ -7,6 +7,7 @@ mod frame;
 pub mod host;
 mod journal;
 pub mod link;
+pub mod rollouts;
 pub mod sources;
 #[cfg(test)]
 mod tests;

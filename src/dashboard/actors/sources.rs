@@ -5,8 +5,9 @@ use crate::cli::{DashboardConfig, NamedSource, SourceSetting};
 use crate::dashboard::clock::Clock;
 use crate::dashboard::messages::{Remotes, SourceState};
 use crate::dashboard::sources::Opening;
-use crate::domain::desired::{Desired, same_repository};
+use crate::domain::desired::{Desired, MergedPr, same_repository};
 use actix::prelude::*;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// One remote.
@@ -132,11 +133,12 @@ impl Seats {
         self.0.get(number).or(self.0.first())
     }
 
-    /// For pages and API.
-    pub fn states(&self) -> Remotes {
+    /// For pages and API. `merged` is what was last merged from here, by source.
+    pub fn states(&self, merged: &BTreeMap<String, MergedPr>) -> Remotes {
         let state = |seat: &Seat| SourceState {
             name: Arc::clone(&seat.name),
             desired: Arc::clone(&seat.desired),
+            merged: merged.get(&*seat.name).cloned(),
         };
         Arc::new(self.0.iter().map(state).collect())
     }

@@ -36,8 +36,14 @@ async fn an_actor_that_panics_starts_again_from_the_store_and_its_host_answers()
         actix_rt::task::yield_now().await;
     };
     assert!(second.connected());
-    let pull =
-        RequestCommand { host: id, op: Operation::Pull, args: Args::default(), queue: true, by };
+    let pull = RequestCommand {
+        id: None,
+        host: id,
+        op: Operation::Pull,
+        args: Args::default(),
+        queue: true,
+        by,
+    };
     let queued = fleet.send(pull).await.unwrap();
     assert!(!matches!(queued, Err(RequestError::NoSuchHost(_))), "{queued:?}");
     assert!(queued.is_ok(), "{queued:?}");

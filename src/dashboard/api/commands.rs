@@ -78,7 +78,7 @@ async fn request_one(
     let NewCommand { op, args, queue, totp } = body.into_inner();
     let op = operation(&op)?;
     confirmed(&app, op, totp.as_deref()).await?;
-    let command = app.fleet.send(RequestCommand { host, op, args, queue, by }).await??;
+    let command = app.fleet.send(RequestCommand { id: None, host, op, args, queue, by }).await??;
     Ok(HttpResponse::Accepted().json(accepted(&command)))
 }
 
@@ -107,7 +107,7 @@ async fn request_many(
         let done = match host_id(&name) {
             Ok(host) => {
                 let (args, by) = (body.args.clone(), by.clone());
-                let asked = RequestCommand { host, op, args, queue: body.queue, by };
+                let asked = RequestCommand { id: None, host, op, args, queue: body.queue, by };
                 app.fleet.send(asked).await?.map_err(ApiError::from)
             }
             Err(error) => Err(error),

@@ -9,11 +9,13 @@ use crate::dashboard::messages::{
 use crate::dashboard::store;
 use crate::domain::generation;
 use crate::domain::ids::{CommandId, HostId};
+use crate::domain::operation::Refusal;
 use crate::domain::profile::Overrides;
 use crate::domain::timestamp::Timestamp;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
 use serde_json::json;
+use std::collections::BTreeMap;
 
 pub(super) fn configure(service: &mut web::ServiceConfig) {
     service
@@ -73,13 +75,18 @@ async fn remove(
 ) -> Result<HttpResponse, ApiError> {
     let by = changer(&app, &request).await?.name();
     let host = host_id(&id)?;
-    let busy = entry(&app, &host).await?.snapshot.command.clone();
-    if let Some(command) = busy {
-        let message = format!("{host} is busy with {}: stop it first.", command.op);
-        return Err(ApiError::new("host_busy", message, 409));
-    }
+    check_idle(&entry(&app, &host).await?)?;
     app.fleet.send(RemoveHost { host, by }).await??;
     Ok(HttpResponse::NoContent().finish())
+}
+
+/// A host that runs something is not removed.
+pub fn check_idle(entry: &HostEntry) -> Result<(), RequestError> {
+    let Some(command) = &entry.snapshot.command else {
+        return Ok(());
+    };
+    let message = format!("{} is busy with {}: stop it first.", command.host, command.op);
+    Err(RequestError::Refused(Refusal { code: "host_busy", message }))
 }
 
 async fn refresh(
@@ -95,10 +102,11 @@ async fn refresh(
     Ok(HttpResponse::Ok().json(object::host(&entry(&app, &id).await?)))
 }
 
-/// A field that is missing stays as it is; `null` gives it back to the agent.
+/// What users change about a host. A field that is missing stays as it is; `null` gives it
+/// back to the agent.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Change {
+pub struct Change {
     #[serde(default, deserialize_with = "given")]
     theme_color: Option<Option<String>>,
     #[serde(default, deserialize_with = "given")]
@@ -137,7 +145,26 @@ impl Change {
         }
     }
 
-    fn apply(self, to: &mut Overrides) {
+    /// Reads the fields of the page's form: an empty one gives the field back to the agent.
+    pub fn of_form(fields: &BTreeMap<String, String>) -> Result<Self, ApiError> {
+        let value = |(name, text): (&String, &String)| {
+            let value = match text.as_str() {
+                "" => serde_json::Value::Null,
+                "true" => true.into(),
+                "false" => false.into(),
+                text => text.into(),
+            };
+            (name.clone(), value)
+        };
+        let object = fields.iter().map(value).collect();
+        let change: Self = serde_json::from_value(serde_json::Value::Object(object))
+            .map_err(|error| ApiError::bad("settings", error))?;
+        change.check()?;
+        Ok(change)
+    }
+
+    /// Changes what it names.
+    pub fn apply(self, to: &mut Overrides) {
         fn set<T>(field: &mut T, value: Option<T>) {
             if let Some(value) = value {
                 *field = value;

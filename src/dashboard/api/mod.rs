@@ -5,9 +5,12 @@ mod error;
 mod hosts;
 mod object;
 mod remotes;
+mod rollouts;
 
 pub use error::{ApiError, status_of, unknown_operation};
-pub use remotes::configure_hooks;
+pub use hosts::{Change, check_idle};
+pub use remotes::{AFTER_MERGE, AFTER_REVERT, configure_hooks, refresh_all};
+pub use rollouts::steps_of;
 
 use crate::dashboard::App;
 use crate::dashboard::auth::{Auth, Caller};
@@ -40,6 +43,7 @@ pub fn configure(service: &mut web::ServiceConfig) {
             .configure(hosts::configure)
             .configure(commands::configure)
             .configure(remotes::configure)
+            .configure(rollouts::configure)
             .route("/events", web::get().to(events))
             .route("/tokens", web::post().to(new_token))
             .route("/version", web::get().to(version))
@@ -111,6 +115,8 @@ async fn events(
         host: query.host.as_deref().map(host_id).transpose()?,
         category: query.category,
         before: query.before,
+        from: None,
+        to: None,
         limit: query.limit.unwrap_or(100).min(1000),
     };
     let events = app.store.read(move |conn| store::events::list(conn, &filter)).await?;
@@ -139,11 +145,7 @@ async fn new_token(
     if let Caller::ApiToken { .. } = changer(&app, &request).await? {
         return Err(ApiError::new("forbidden", "A token cannot make tokens: log in.", 403));
     }
-    let name = body.name.trim();
-    if name.is_empty() || name.chars().count() > 100 {
-        return Err(ApiError::bad("name", "expected 1 to 100 characters"));
-    }
-    let token = app.auth.new_api_token(name.to_owned()).await;
-    let token = token.map_err(|e| ApiError::new("unavailable", format!("{e:?}"), 503))?;
+    let made = app.auth.new_api_token(&body.name).await;
+    let (name, token) = made.map_err(|error| ApiError::new("bad_input", error.to_string(), 400))?;
     Ok(HttpResponse::Created().json(json!({ "name": name, "token": token })))
 }

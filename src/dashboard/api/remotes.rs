@@ -2,7 +2,9 @@
 
 use super::{ApiError, changer, object, reader};
 use crate::dashboard::App;
-use crate::dashboard::messages::{MergePullRequest, ReadFleet, RefreshDesired, RevertPullRequest};
+use crate::dashboard::messages::{
+    AskHost, MergePullRequest, ReadFleet, RefreshDesired, Remotes, RequestError, RevertPullRequest,
+};
 use crate::domain::desired::{Desired, PendingPr};
 use actix_web::{HttpRequest, HttpResponse, web};
 use hmac::{Hmac, KeyInit, Mac};
@@ -10,6 +12,12 @@ use serde::Deserialize;
 use serde_json::json;
 use sha2::Sha256;
 
+/// What to do after a merge.
+pub const AFTER_MERGE: &str =
+    "Nothing was deployed. Every host's Lock is behind now: pull, then switch.";
+/// What to do after a revert.
+pub const AFTER_REVERT: &str =
+    "Merge that pull request, then pull and switch the hosts. Until then nothing changes.";
 /// The largest webhook that is read, in bytes.
 const MAX_HOOK: usize = 5 * 1024 * 1024;
 
@@ -40,8 +48,19 @@ async fn desired(request: HttpRequest, app: web::Data<App>) -> Result<HttpRespon
 
 async fn refresh(request: HttpRequest, app: web::Data<App>) -> Result<HttpResponse, ApiError> {
     changer(&app, &request).await?;
-    let remotes = app.fleet.send(RefreshDesired(None)).await??;
+    let remotes = refresh_all(&app).await?;
     Ok(HttpResponse::Ok().json(object::desired(&remotes)))
+}
+
+/// Reads all remotes anew, and asks every host that is there how it is.
+pub async fn refresh_all(app: &App) -> Result<Remotes, RequestError> {
+    let gone = |_| RequestError::Unavailable("The dashboard is shutting down.".to_owned());
+    let remotes = app.fleet.send(RefreshDesired(None)).await.map_err(gone)??;
+    let view = app.broadcaster.send(ReadFleet).await.map_err(gone)?;
+    for host in view.hosts.keys() {
+        app.fleet.do_send(AskHost(host.clone()));
+    }
+    Ok(remotes)
 }
 
 async fn pull_requests(
@@ -83,7 +102,7 @@ async fn merge(
     app.fleet.send(MergePullRequest { source, number, head, by }).await??;
     Ok(HttpResponse::Ok().json(json!({
         "merged": number,
-        "next": "Nothing was deployed. Every host's Lock is behind now: pull, then switch.",
+        "next": AFTER_MERGE,
     })))
 }
 
@@ -103,7 +122,7 @@ async fn revert(
     let made = app.fleet.send(RevertPullRequest { source, number, by }).await??;
     Ok(HttpResponse::Ok().json(json!({
         "number": made.number, "url": made.url,
-        "next": "Merge that pull request, then pull and switch the hosts. Until then nothing changes.",
+        "next": AFTER_REVERT,
     })))
 }
 

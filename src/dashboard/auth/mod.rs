@@ -2,15 +2,17 @@
 //!
 //! Only hashes are stored. What a request proves about itself is a [`Caller`].
 
+mod account;
 mod limiter;
 mod password;
 mod secrets;
 
+pub use account::{ENROLMENT, NotChanged, totp_url};
 pub use secrets::{FirstStart, Secrets};
 
 use crate::dashboard::App;
 use crate::dashboard::clock::Clock;
-use crate::dashboard::store::api_tokens::{self, ApiTokenRecord};
+use crate::dashboard::store::api_tokens;
 use crate::dashboard::store::sessions::{self, SessionRecord};
 use crate::dashboard::store::{Store, StoreError, settings};
 use actix_web::HttpRequest;
@@ -19,7 +21,8 @@ use actix_web::http::header::AUTHORIZATION;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 use std::net::IpAddr;
-use std::sync::Mutex;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 use subtle::ConstantTimeEq;
 use totp_rs::Totp;
@@ -30,6 +33,8 @@ pub const SESSION_COOKIE: &str = "nixfleet_session";
 pub const LOGIN_COOKIE: &str = "nixfleet_login";
 /// How long a session lasts.
 const SESSION_FOR: Duration = Duration::from_secs(30 * 24 * 3600);
+/// Tries that are counted together, wherever they come from.
+const EVERYBODY: IpAddr = IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
 const LAST_TOTP_STEP: &str = "last_totp_step";
 
 /// Who makes a request.
@@ -74,8 +79,12 @@ pub enum LoginError {
 
 /// Everything that decides who may do what.
 pub struct Auth {
-    secrets: Secrets,
-    totp: Option<Totp>,
+    session_secret: String,
+    password_hash: RwLock<String>,
+    fixed_password: bool,
+    totp: RwLock<Option<Arc<Totp>>>,
+    fixed_totp: bool,
+    data_dir: PathBuf,
     store: Store,
     clock: Clock,
     limiter: Mutex<limiter::Limiter>,
@@ -87,7 +96,8 @@ fn random_token() -> Result<String, LoginError> {
     Ok(hex(&bytes))
 }
 
-pub(super) fn hex(bytes: &[u8]) -> String {
+/// In hexadecimal.
+pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -104,19 +114,38 @@ impl Auth {
         store: Store,
         clock: Clock,
     ) -> Result<Self, String> {
-        let totp = totp.map(totp_of).transpose()?;
         let limiter = Mutex::new(limiter::Limiter::default());
-        Ok(Self { secrets, totp, store, clock, limiter })
+        let fixed_totp = totp.is_some();
+        let totp = totp.or(secrets.totp.as_deref()).map(totp_of).transpose()?;
+        Ok(Self {
+            session_secret: secrets.session,
+            password_hash: RwLock::new(secrets.password_hash),
+            fixed_password: secrets.fixed_password,
+            totp: RwLock::new(totp.map(Arc::new)),
+            fixed_totp,
+            data_dir: secrets.dir,
+            store,
+            clock,
+            limiter,
+        })
+    }
+
+    fn password_hash(&self) -> String {
+        self.password_hash.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn totp(&self) -> Option<Arc<Totp>> {
+        self.totp.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Whether a one-time code is asked for.
     pub fn wants_totp(&self) -> bool {
-        self.totp.is_some()
+        self.totp().is_some()
     }
 
     fn mac(&self, what: &str, token: &str) -> String {
         // HMAC takes keys of any length, so this never fails.
-        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(self.secrets.session.as_bytes()) else {
+        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(self.session_secret.as_bytes()) else {
             return String::new();
         };
         mac.update(what.as_bytes());
@@ -151,15 +180,13 @@ impl Auth {
         }
         let now = self.clock.now();
         self.count_try(peer)?;
-        let hash = self.secrets.password_hash.clone();
+        let hash = self.password_hash();
         let right = actix_web::web::block(move || password::verify(&password, &hash)).await;
         let right = right.map_err(|_| LoginError::Unavailable("shutting down".to_owned()))?;
         if !right || !self.code_is_right(code).await? {
             return Err(LoginError::Wrong);
         }
-        if let Ok(mut limiter) = self.limiter.lock() {
-            limiter.succeeded(peer);
-        }
+        self.forgive(peer);
         let token = random_token()?;
         let session = SessionRecord {
             token_hash: token_hash(&token),
@@ -177,14 +204,13 @@ impl Auth {
     /// Whether a one-time code confirms something that needs one; always, where none is set up.
     /// Guesses are limited as those of a login are, all of them together.
     pub async fn confirms(&self, code: Option<&str>) -> Result<bool, LoginError> {
-        if self.totp.is_none() {
+        if !self.wants_totp() {
             return Ok(true);
         }
-        let everybody = IpAddr::from([0, 0, 0, 0]);
-        self.count_try(everybody)?;
+        self.count_try(EVERYBODY)?;
         let right = self.code_is_right(code.unwrap_or_default()).await?;
-        if right && let Ok(mut limiter) = self.limiter.lock() {
-            limiter.succeeded(everybody);
+        if right {
+            self.forgive(EVERYBODY);
         }
         Ok(right)
     }
@@ -199,11 +225,21 @@ impl Auth {
         allowed.map_err(LoginError::TooMany)
     }
 
-    /// Whether the one-time code is right. A code works once, and so does every older one.
+    /// A right answer clears the tries before it.
+    fn forgive(&self, peer: IpAddr) {
+        self.limiter.lock().unwrap_or_else(PoisonError::into_inner).succeeded(peer);
+    }
+
+    /// Whether the one-time code is right; always, where none is set up.
     async fn code_is_right(&self, code: &str) -> Result<bool, LoginError> {
-        let Some(totp) = &self.totp else {
-            return Ok(true);
-        };
+        match self.totp() {
+            Some(totp) => self.code_fits(&totp, code).await,
+            None => Ok(true),
+        }
+    }
+
+    /// Whether a code fits. A code works once, and so does every older one.
+    async fn code_fits(&self, totp: &Totp, code: &str) -> Result<bool, LoginError> {
         let seconds = u64::try_from(self.clock.now().as_millis() / 1000).unwrap_or(0);
         let Some(step) = totp.check(code.trim(), seconds) else {
             return Ok(false);
@@ -247,16 +283,6 @@ impl Auth {
             Caller::ApiToken { .. } => true,
             Caller::Session { csrf, .. } => sent.is_some_and(|sent| same(csrf, sent)),
         }
-    }
-
-    /// Makes an API token. It is shown this once.
-    pub async fn new_api_token(&self, name: String) -> Result<String, LoginError> {
-        let token = random_token()?;
-        let record =
-            ApiTokenRecord { token_hash: token_hash(&token), name, created_at: self.clock.now() };
-        let stored = self.store.write(move |conn| api_tokens::insert(conn, &record)).await;
-        stored.map_err(|e| LoginError::Unavailable(e.to_string()))?;
-        Ok(token)
     }
 }
 

@@ -5,15 +5,26 @@ use crate::cli::DashboardConfig;
 use std::fs;
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What the dashboard needs to know in secret.
 pub struct Secrets {
     /// Hash of the admin password.
     pub password_hash: String,
+    /// It comes from a variable.
+    pub fixed_password: bool,
+    /// Secret of one-time codes that were set up on the page, in base32.
+    pub totp: Option<String>,
     /// Key for CSRF tokens.
     pub session: String,
+    /// Where they are kept.
+    pub dir: PathBuf,
 }
+
+/// The file with the hash of the password.
+pub(super) const PASSWORD: &str = "password-hash";
+/// The file with the secret of one-time codes.
+pub(super) const TOTP: &str = "totp-secret";
 
 /// What is shown once, at the first start.
 pub struct FirstStart {
@@ -30,6 +41,11 @@ impl Secrets {
             Some(secret) => secret.expose().to_owned(),
             None => read_or_make(&dir.join("session-secret"), || random(32).map(|b| hex(&b)))?.0,
         };
+        let totp = match fs::read_to_string(dir.join(TOTP)) {
+            Ok(text) => Some(text.trim().to_owned()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(format!("cannot read {}: {error}", dir.join(TOTP).display())),
+        };
         if let Some(hash) = &config.password_hash {
             let hash = hash.expose().trim().to_owned();
             if !password::is_hash(&hash) {
@@ -37,22 +53,40 @@ impl Secrets {
                     "NIXFLEET_PASSWORD_HASH: expected an argon2id or bcrypt hash".to_owned()
                 );
             }
-            let secrets = Self { password_hash: hash, session };
+            let dir = dir.clone();
+            let secrets = Self { password_hash: hash, fixed_password: true, totp, session, dir };
             return Ok((secrets, FirstStart { password: None }));
         }
         let mut clear = None;
-        let (password_hash, _) = read_or_make(&dir.join("password-hash"), || {
+        let (password_hash, _) = read_or_make(&dir.join(PASSWORD), || {
             let made = readable_password()?;
             let hash = password::hash(&made)?;
             clear = Some(made);
             Ok(hash)
         })?;
         if !password::is_hash(&password_hash) {
-            let path = dir.join("password-hash");
+            let path = dir.join(PASSWORD);
             return Err(format!("{}: expected an argon2id or bcrypt hash", path.display()));
         }
-        Ok((Self { password_hash, session }, FirstStart { password: clear }))
+        let dir = dir.clone();
+        let secrets = Self { password_hash, fixed_password: false, totp, session, dir };
+        Ok((secrets, FirstStart { password: clear }))
     }
+}
+
+/// Writes a secret in place of the one before, whole or not at all, with mode 0600. The error
+/// says what could not be done.
+pub(super) fn replace(path: &Path, text: &str) -> Result<(), String> {
+    let new = path.with_extension("new");
+    let written = fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&new)
+        .and_then(|mut file| writeln!(file, "{text}").and_then(|()| file.sync_all()))
+        .and_then(|()| fs::rename(&new, path));
+    written.map_err(|error| format!("cannot write {}: {error}", path.display()))
 }
 
 fn random(count: usize) -> Result<Vec<u8>, String> {

@@ -6,6 +6,7 @@
 use crate::dashboard::actors::fleet::{AgentJoins, BadHostname, FleetActor};
 use crate::dashboard::actors::host::{AgentConnected, AgentGone, FromAgent, HostActor};
 use crate::dashboard::actors::link::{CloseLink, Link, SendFrame, TokenFor, token_hash};
+use crate::dashboard::auth::{ENROLMENT, hex};
 use crate::dashboard::store;
 use crate::dashboard::translate;
 use crate::protocol::{AgentMessage, FrameError, MAX_FRAME_BYTES, Register};
@@ -35,7 +36,8 @@ pub struct AgentDoor {
     pub fleet: Addr<FleetActor>,
     /// Knows the tokens.
     pub store: store::Store,
-    /// SHA-256 of the shared enrolment token, where that is switched on.
+    /// SHA-256 of the shared enrolment token, where a variable sets one. One that was made on
+    /// the page is in the store.
     pub enrolment: Option<[u8; 32]>,
 }
 
@@ -78,7 +80,15 @@ async fn token_for(door: &AgentDoor, token: &str) -> Result<Option<TokenFor>, st
     if door.enrolment.is_some_and(|shared| bool::from(shared.ct_eq(&hash))) {
         return Ok(Some(TokenFor::Enrolment));
     }
-    let host = door.store.read(move |conn| store::host_tokens::find(conn, &hash)).await?;
+    let read = door.store.read(move |conn| {
+        let shared = store::settings::get(conn, ENROLMENT)?;
+        Ok((shared, store::host_tokens::find(conn, &hash)?))
+    });
+    let (shared, host) = read.await?;
+    let own = hex(&hash);
+    if shared.is_some_and(|shared| bool::from(shared.as_bytes().ct_eq(own.as_bytes()))) {
+        return Ok(Some(TokenFor::Enrolment));
+    }
     Ok(host.map(TokenFor::Host))
 }
 

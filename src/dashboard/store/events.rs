@@ -29,6 +29,10 @@ pub struct EventFilter {
     pub host: Option<HostId>,
     /// Of this category only.
     pub category: Option<String>,
+    /// Not before this.
+    pub from: Option<Timestamp>,
+    /// Before this only.
+    pub to: Option<Timestamp>,
     /// With a lower number only.
     pub before: Option<i64>,
     /// So many at most.
@@ -50,12 +54,21 @@ pub fn append(conn: &Connection, event: &EventRecord) -> Result<i64, StoreError>
     Ok(conn.last_insert_rowid())
 }
 
+/// The kinds there are, in alphabetical order.
+pub fn categories(conn: &Connection) -> Result<Vec<String>, StoreError> {
+    conn.prepare_cached("SELECT DISTINCT category FROM events ORDER BY category")?
+        .query_map([], |row| row.get(0))?
+        .map(|row| Ok(row?))
+        .collect()
+}
+
 /// The entries that were asked for, newest first.
 pub fn list(conn: &Connection, filter: &EventFilter) -> Result<Vec<EventRecord>, StoreError> {
     conn.prepare_cached(
         "SELECT id, at, host_id, category, message, by_whom FROM events
          WHERE (?1 IS NULL OR host_id = ?1) AND (?2 IS NULL OR category = ?2)
            AND (?3 IS NULL OR id < ?3)
+           AND (?5 IS NULL OR at >= ?5) AND (?6 IS NULL OR at < ?6)
          ORDER BY id DESC LIMIT ?4",
     )?
     .query_map(
@@ -63,7 +76,9 @@ pub fn list(conn: &Connection, filter: &EventFilter) -> Result<Vec<EventRecord>,
             filter.host.as_ref().map(HostId::as_str),
             filter.category,
             filter.before,
-            filter.limit
+            filter.limit,
+            filter.from.map(Timestamp::as_millis),
+            filter.to.map(Timestamp::as_millis),
         ],
         |row| {
             let host: Option<String> = row.get(2)?;

@@ -18,6 +18,14 @@ const STEPS: &[&str] = &[
          deploy_json TEXT NOT NULL
      ) STRICT;
      CREATE INDEX deployments_by_host ON deployments (host_id, ended_at DESC);",
+    // 2 to 3: rollouts.
+    "CREATE TABLE rollouts (
+         id           TEXT PRIMARY KEY,
+         live         INTEGER NOT NULL,
+         finished_at  INTEGER,
+         rollout_json TEXT NOT NULL
+     ) STRICT;
+     CREATE INDEX rollouts_live ON rollouts (id) WHERE live = 1;",
 ];
 
 /// The version of `schema.sql`.
@@ -90,7 +98,8 @@ mod tests {
         let mut old = Connection::open_in_memory().unwrap();
         // Version 1 is today's schema without what the steps add.
         old.execute_batch(SCHEMA).unwrap();
-        old.execute_batch("DROP TABLE deployments; PRAGMA user_version = 1").unwrap();
+        old.execute_batch("DROP TABLE deployments; DROP TABLE rollouts; PRAGMA user_version = 1")
+            .unwrap();
         assert_ne!(schema(&old), schema(&new));
         bring_up_to_date(&mut old, path).unwrap();
         assert_eq!(schema(&old), schema(&new));

@@ -13,6 +13,7 @@ pub mod hosts;
 mod migrations;
 pub mod output;
 pub mod retention;
+pub mod rollouts;
 pub mod sessions;
 pub mod settings;
 pub mod test_results;

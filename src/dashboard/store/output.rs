@@ -7,6 +7,7 @@
 use super::StoreError;
 use crate::domain::closure_diff::{self, Change};
 use crate::domain::ids::CommandId;
+use crate::domain::terminal::plain;
 use crate::protocol::{Line, Stream};
 use rusqlite::{Connection, params};
 
@@ -71,28 +72,66 @@ pub fn read(
     Ok(lines)
 }
 
-/// The last `count` lines, with their numbers.
-pub fn tail(conn: &Connection, id: CommandId, count: u32) -> Result<Vec<(u64, Line)>, StoreError> {
+/// The last `count` lines of those numbered below `before`, with their numbers.
+pub fn tail(
+    conn: &Connection,
+    id: CommandId,
+    count: u32,
+    before: Option<u64>,
+) -> Result<Vec<(u64, Line)>, StoreError> {
     let mut statement = conn.prepare_cached(
-        "SELECT first_seq, last_seq FROM output WHERE command_id = ?1 ORDER BY first_seq DESC",
+        "SELECT first_seq, last_seq FROM output
+         WHERE command_id = ?1 AND first_seq < ?2 ORDER BY first_seq DESC",
     )?;
-    let mut rows = statement.query([id.to_string()])?;
+    let below = before.unwrap_or(u64::MAX);
+    let below_column = i64::try_from(below).unwrap_or(i64::MAX);
+    let mut rows = statement.query(params![id.to_string(), below_column])?;
     let (mut after, mut found) = (0, 0_u64);
     while let Some(row) = rows.next()? {
         let (first, last): (i64, i64) = (row.get(0)?, row.get(1)?);
-        found += u64::try_from(last - first + 1).unwrap_or(0);
+        found += u64::try_from(last.min(below_column - 1) - first + 1).unwrap_or(0);
         if found >= u64::from(count) {
             let surplus = found - u64::from(count);
             after = (u64::try_from(first).unwrap_or(1) + surplus).saturating_sub(1);
             break;
         }
     }
-    read(conn, id, after, count)
+    let lines = read(conn, id, after, count)?;
+    Ok(lines.into_iter().filter(|(seq, _)| *seq < below).collect())
+}
+
+/// The last `count` lines that contain `text`, in either case, as a terminal shows them.
+pub fn search(
+    conn: &Connection,
+    id: CommandId,
+    text: &str,
+    count: usize,
+) -> Result<Vec<(u64, Line)>, StoreError> {
+    let wanted = text.to_lowercase();
+    let mut statement = conn.prepare_cached(
+        "SELECT first_seq, lines FROM output WHERE command_id = ?1 ORDER BY first_seq DESC",
+    )?;
+    let mut rows = statement.query([id.to_string()])?;
+    let mut found = Vec::new();
+    while found.len() < count
+        && let Some(row) = rows.next()?
+    {
+        let first = u64::try_from(row.get::<_, i64>(0)?).unwrap_or(0);
+        let numbered = (first..).zip(unpack(row.get_ref(1)?.as_blob().unwrap_or_default()));
+        let mut here: Vec<(u64, Line)> = numbered
+            .filter(|(_, line)| plain(&line.text).to_lowercase().contains(&wanted))
+            .collect();
+        here.reverse();
+        found.extend(here);
+    }
+    found.truncate(count);
+    found.reverse();
+    Ok(found)
 }
 
 /// What a switch or dry run changes, if its log says so. The diff stands near the end.
 pub fn changes(conn: &Connection, id: CommandId) -> Result<Option<Vec<Change>>, StoreError> {
-    let lines = tail(conn, id, DIFF_WITHIN)?;
+    let lines = tail(conn, id, DIFF_WITHIN, None)?;
     Ok(closure_diff::read(lines.iter().map(|(_, line)| line.text.as_str())))
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 /// How much one step removes at most, so that no other write waits long.
 const STEP: u32 = 200;
 
-/// Removes commands that are over and events that are older than said, a bounded number
+/// Removes commands and rollouts that are over, and events that are older than said, a bounded number
 /// of each. Every host keeps its newest command. Returns how many rows went; 0: all done.
 pub fn prune(
     conn: &Connection,
@@ -31,5 +31,10 @@ pub fn prune(
         "DELETE FROM events WHERE id IN (SELECT id FROM events WHERE at < ?1 LIMIT ?2)",
         params![before(events), STEP],
     )?;
-    Ok(gone + events)
+    let rollouts = conn.execute(
+        "DELETE FROM rollouts WHERE id IN
+             (SELECT id FROM rollouts WHERE live = 0 AND finished_at < ?1 LIMIT ?2)",
+        params![before(commands), STEP],
+    )?;
+    Ok(gone + events + rollouts)
 }

@@ -46,6 +46,12 @@ pub fn delete(conn: &Connection, hash: &[u8; 32]) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Ends all sessions but one.
+pub fn delete_others(conn: &Connection, keep: &[u8; 32]) -> Result<(), StoreError> {
+    conn.execute("DELETE FROM sessions WHERE token_hash <> ?1", [keep])?;
+    Ok(())
+}
+
 /// Removes the sessions that count no more.
 pub fn delete_expired(conn: &Connection, now: Timestamp) -> Result<(), StoreError> {
     conn.execute("DELETE FROM sessions WHERE expires_at <= ?1", [now.as_millis()])?;

@@ -228,7 +228,7 @@ fn lines_that_come_twice_are_stored_once() {
     let all = output::read(&conn, c.id, 0, 100).unwrap();
     let texts: Vec<(u64, &str)> = all.iter().map(|(n, l)| (*n, l.text.as_str())).collect();
     assert_eq!(texts, [(1, "one"), (2, "two"), (3, "three")]);
-    let tail = output::tail(&conn, c.id, 2).unwrap();
+    let tail = output::tail(&conn, c.id, 2, None).unwrap();
     assert_eq!(tail.iter().map(|(n, _)| *n).collect::<Vec<_>>(), [2, 3]);
 }
 

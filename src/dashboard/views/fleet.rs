@@ -1,12 +1,12 @@
 //! The fleet page.
 
-use super::{host, layout, log, time};
-use crate::dashboard::messages::{FleetView, HostEntry, SourceState};
-use crate::domain::compartment::Status;
-use crate::domain::desired::{Desired, PendingPr, Remote};
-use crate::domain::facts::LockState;
+use super::{counted, csrf_field, dialogs, host, layout, log, rollouts, time};
+use crate::dashboard::messages::{FleetView, HostEntry, Remotes, SourceState};
+use crate::domain::desired::{Desired, MergedPr, PendingPr, Remote};
+use crate::domain::facts::{DeployOutcome, LockState};
 use crate::domain::generation;
 use crate::domain::ids::{Commit, HostId};
+use crate::domain::snapshot::Standing;
 use maud::{Markup, html};
 use std::collections::BTreeMap;
 
@@ -14,6 +14,8 @@ use std::collections::BTreeMap;
 pub const SUMMARY: &str = "fleet-summary";
 /// Id of the line about the remote.
 pub const TARGET: &str = "fleet-target";
+/// Id of the menu of what can be done to all.
+pub const BULK: &str = "bulk";
 /// Id of the list of hosts.
 pub const HOSTS: &str = "hosts";
 
@@ -23,17 +25,14 @@ pub fn summary<'a>(entries: impl Iterator<Item = &'a HostEntry>) -> Markup {
     let (mut all, mut current, mut action, mut failed) = (0, 0, 0, 0);
     let (mut busy, mut unknown, mut offline) = (0, 0, 0);
     for entry in entries {
-        let row = &entry.snapshot.row;
-        let has = |status| row.iter().any(|verdict| verdict.status == status);
-        let proven = row[..4].iter().all(|verdict| verdict.status == Status::Ok);
         all += 1;
         offline += u32::from(!entry.snapshot.online);
-        match () {
-            () if has(Status::Error) => failed += 1,
-            () if has(Status::Working) => busy += 1,
-            () if has(Status::Outdated) => action += 1,
-            () if proven => current += 1,
-            () => unknown += 1,
+        match entry.snapshot.standing() {
+            Standing::Failed => failed += 1,
+            Standing::Busy => busy += 1,
+            Standing::NeedsAction => action += 1,
+            Standing::Current => current += 1,
+            Standing::Unknown => unknown += 1,
         }
     }
     let parts = [
@@ -48,8 +47,7 @@ pub fn summary<'a>(entries: impl Iterator<Item = &'a HostEntry>) -> Markup {
         parts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
     html! {
         h1 id=(SUMMARY) data-failed=(failed) {
-            @if all == 1 { "1 host" } @else { (all) " hosts" }
-            @if !parts.is_empty() { ": " (parts.join(", ")) }
+            (counted(all, "host")) @if !parts.is_empty() { ": " (parts.join(", ")) }
         }
     }
 }
@@ -60,6 +58,7 @@ pub fn target(remotes: &[SourceState], hosts: &BTreeMap<HostId, HostEntry>) -> M
         div id=(TARGET) .targets {
             @for state in remotes {
                 (one_target(state, remotes.len() > 1, split(&state.name, hosts).as_deref()))
+                @if let Some(merged) = &state.merged { (went_wrong(state, merged, hosts)) }
             }
         }
     }
@@ -107,7 +106,8 @@ fn one_target(state: &SourceState, named: bool, split: Option<&str>) -> Markup {
     }
 }
 
-fn head(remote: &Remote) -> Markup {
+/// The head of a remote.
+pub(super) fn head(remote: &Remote) -> Markup {
     let lock = match &remote.lock {
         LockState::Hash(hash) => hash.short(),
         LockState::Absent => "none",
@@ -121,7 +121,6 @@ fn head(remote: &Remote) -> Markup {
 
 /// A pull request that waits to be merged. What the button merges is what is shown.
 fn pull_request(source: &str, pr: &PendingPr) -> Markup {
-    let merge = format!("/pull-requests/{}/merge", pr.number);
     html! {
         p.pr {
             "Update waits: "
@@ -129,11 +128,89 @@ fn pull_request(source: &str, pr: &PendingPr) -> Markup {
                 a href=(pr.url) rel="noreferrer" { "#" (pr.number) }
             }
             " " q.subject { (pr.title) } " "
-            button type="submit" form="act" formaction=(merge) data-op="merge"
-                data-source=(source) data-head=(pr.head) disabled[!pr.mergeable]
-                title=[(!pr.mergeable).then_some("It cannot be merged now: conflicts, or a check is missing.")] {
-                "Merge"
+            (merge_button(source, pr, "Merge"))
+        }
+    }
+}
+
+fn merge_button(source: &str, pr: &PendingPr, label: &str) -> Markup {
+    let query = dialogs::query(&[("source", source), ("head", &pr.head)]);
+    let merge = format!("/pull-requests/{}/merge?{query}", pr.number);
+    html! {
+        button type="submit" form="act" formaction=(merge) data-op="merge"
+            disabled[!pr.mergeable]
+            title=[(!pr.mergeable).then_some("It cannot be merged now: conflicts, or a check is missing.")] {
+            (label)
+        }
+    }
+}
+
+/// After a merge whose deploys failed on some hosts: who is how far, and the way back.
+fn went_wrong(
+    state: &SourceState,
+    merged: &MergedPr,
+    hosts: &BTreeMap<HostId, HostEntry>,
+) -> Markup {
+    let mut told: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for host in hosts.values().map(|entry| &*entry.snapshot) {
+        if host.source.as_deref().is_some_and(|source| *source != *state.name) {
+            continue;
+        }
+        let since = host.facts.last_deploy.as_ref().filter(|d| d.ended_at >= merged.at);
+        let how = match since.map(|deploy| &deploy.outcome) {
+            Some(DeployOutcome::Succeeded) => "succeeded",
+            Some(
+                DeployOutcome::Unverified(_) | DeployOutcome::Failed(_) | DeployOutcome::Lost(_),
+            ) => "failed",
+            None => "not attempted",
+        };
+        told.entry(how).or_default().push(&host.profile.hostname);
+    }
+    let revert = format!(
+        "/pull-requests/{}/revert?{}",
+        merged.number,
+        dialogs::query(&[("source", &*state.name)])
+    );
+    html! {
+        @if told.contains_key("failed") {
+            div.wrong data-merged=(merged.number) {
+                p {
+                    "Since #" (merged.number) " " q.subject { (merged.title) } " was merged "
+                    (time(merged.at)) ", a switch failed. "
+                    @match merged.reverted_by {
+                        Some(number) => { "#" (number) " takes it back: merge that, then pull and switch." }
+                        None => {
+                            button type="submit" form="act" formaction=(revert) data-op="revert" {
+                                "Revert #" (merged.number)
+                            }
+                        }
+                    }
+                }
+                ul {
+                    @for how in ["failed", "succeeded", "not attempted"] {
+                        @if let Some(names) = told.get(how) { li { b { (how) } ": " (names.join(", ")) } }
+                    }
+                }
             }
+        }
+    }
+}
+
+/// What can be done to all hosts. It deploys nothing without saying to whom first.
+pub fn bulk(remotes: &Remotes) -> Markup {
+    let pending = remotes.iter().filter_map(|state| {
+        let pr = state.desired.known()?.pending_pr.as_ref().filter(|pr| pr.mergeable)?;
+        Some((&*state.name, pr))
+    });
+    html! {
+        div.items id=(BULK) {
+            @for (source, pr) in pending {
+                (merge_button(source, pr, &format!("Merge PR #{}", pr.number)))
+            }
+            @for (op, label) in [("update", "Update all…"), ("pull", "Pull all…"), ("test", "Test all…")] {
+                a href={ "/rollouts/new?op=" (op) } data-dialog-open data-op={ (op) "-all" } { (label) }
+            }
+            button type="submit" form="act" formaction="/desired/refresh" data-op="refresh-all" { "Refresh all" }
         }
     }
 }
@@ -153,67 +230,61 @@ fn first_steps() -> Markup {
         section.first {
             h2 { "Add the first host" }
             ol {
-                li { "Choose " b { "Add host" } " below and enter the machine's name. You get its token once." }
-                li { "On that machine, run the agent with the dashboard's address, the token and the URL of your config repository. The dialog shows the command and the NixOS and nix-darwin settings." }
+                li {
+                    "Choose " a href="/add-host" data-dialog-open { "Add host" }
+                    " and enter the machine's name. You get its token, once."
+                }
+                li {
+                    "The dialog then shows what to paste: the NixOS or nix-darwin settings, or one "
+                    "command to try it. They hold this dashboard's address and the place of the token."
+                }
                 li { "Its row appears here as soon as the agent connects. Nothing needs a reload." }
             }
+            p {
+                "No remote to compare with yet? Start the dashboard with " code { "NIXFLEET_SOURCE" }
+                " set to your config repository; the line above says how it is doing."
+            }
+        }
+    }
+}
+
+fn tools(view: &FleetView) -> Markup {
+    html! {
+        div.tools {
+            label.all { input #pick-all type="checkbox" autocomplete="off"; " All" }
+            input #filter type="search" placeholder="Filter: name, place, type, status  ( / )"
+                aria-label="Filter hosts by name, place, type or status";
+            label { "Sort " select #sort {
+                option value="name" { "name" }
+                option value="status" { "status" }
+                option value="seen" { "last seen" }
+            } }
+            span.gap {}
+            button #bulk-button type="button" popovertarget="bulk-menu" { "All hosts ▾" }
+            div.drop #bulk-menu popover { (bulk(&view.remotes)) }
+            a.button href="/add-host" data-dialog-open data-op="add-host" { "Add host" }
         }
     }
 }
 
 /// The whole page.
-pub fn page(view: &FleetView, log: &Markup, csrf: &str, added: Option<&Added<'_>>) -> Markup {
+pub fn page(view: &FleetView, shown: Option<&log::Shown<'_>>, csrf: &str) -> Markup {
     let main = html! {
         // Buttons of rows belong to this form: it holds the session's token, the rows do not.
-        form #act method="post" { input type="hidden" name="csrf_token" value=(csrf); }
+        form #act method="post" { (csrf_field(csrf)) }
         section.head {
             (summary(view.hosts.values()))
             (target(&view.remotes, &view.hosts))
         }
+        (rollouts::panel(&view.rollouts))
+        (tools(view))
         (hosts(view))
-        details #add-host.add open[view.hosts.is_empty() || added.is_some()] data-dialog="add-host" {
-            summary { "Add host" }
-            form method="post" action="/hosts" {
-                input type="hidden" name="csrf_token" value=(csrf);
-                label for="hostname" { "Name of the machine" }
-                input #hostname name="hostname" required maxlength="253" placeholder="hsb1"
-                    pattern="[A-Za-z0-9][A-Za-z0-9._\\-]*" autocomplete="off";
-                button type="submit" { "Add" }
-            }
-            @if let Some(added) = added { (token(added)) }
+        p #none-found.quiet hidden { "No host fits the filter." }
+        form #pick method="get" action="/rollouts/new" {
+            noscript { button type="submit" { "Choose what to do with the selected hosts" } }
         }
-        (log)
+        (rollouts::bar(&[], &[], csrf))
+        (log::panel(view.hosts.values(), shown))
     };
     layout::page("Fleet", Some(csrf), &main)
-}
-
-/// A host that was just added.
-pub struct Added<'a> {
-    /// Its name.
-    pub hostname: &'a str,
-    /// Its token, shown this once.
-    pub token: &'a str,
-    /// The dashboard's address.
-    pub url: &'a str,
-}
-
-fn token(added: &Added<'_>) -> Markup {
-    let (hostname, token, url) = (added.hostname, added.token, added.url);
-    html! {
-        section.token {
-            p { "The token of " b { (hostname) } " is shown only now. Keep it in a file that only root can read." }
-            pre #new-token { code { (token) } }
-            p { "Try it on that machine:" }
-            pre { code {
-                "NIXFLEET_URL=" (url) " NIXFLEET_HOSTNAME=" (hostname) " \\\n"
-                "NIXFLEET_TOKEN=" (token) " \\\n"
-                "NIXFLEET_REPO_URL=<your config repository> nixfleet --agent"
-            } }
-        }
-    }
-}
-
-/// The empty place of the log panel.
-pub fn no_log() -> Markup {
-    log::panel(None, &[], false)
 }

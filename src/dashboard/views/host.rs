@@ -1,13 +1,13 @@
 //! A host's row.
 
-use super::{message, time};
+use super::{icon, message, time};
 use crate::dashboard::messages::HostEntry;
 use crate::domain::command::{Command, State};
-use crate::domain::compartment::{Action, Compartment, Status, Verdict};
+use crate::domain::compartment::{Compartment, Status, Verdict};
 use crate::domain::host::HostState;
 use crate::domain::ids::HostId;
 use crate::domain::operation::Operation;
-use crate::domain::snapshot::{HostSnapshot, Metrics};
+use crate::domain::snapshot::{HostSnapshot, Metrics, Standing};
 use maud::{Markup, html};
 
 /// Id of a host's row.
@@ -22,11 +22,12 @@ pub fn pulse_id(id: &HostId) -> String {
 
 /// The row.
 pub fn row(entry: &HostEntry) -> Markup {
-    let host = &entry.snapshot;
+    let host = &*entry.snapshot;
     let busy = host.command.as_ref().map_or("", |command| command.op.name());
     html! {
         article.host id=(row_id(&host.id)) data-host=(host.id) data-online=(host.online)
-            data-busy=(busy) aria-label=(host.profile.hostname) {
+            data-busy=(busy) data-standing=(host.standing().name()) data-rank=(host.standing() as u8) data-find=(words(host))
+            aria-label=(host.profile.hostname) tabindex="-1" {
             (identity(host))
             div.row role="group" aria-label="Compartments" {
                 @for (compartment, verdict) in Compartment::ALL.into_iter().zip(&host.row) {
@@ -35,45 +36,86 @@ pub fn row(entry: &HostEntry) -> Markup {
             }
             (generation(host))
             (pulse(entry))
-            (activity(host))
             (controls(host))
+            (activity(host))
         }
     }
 }
 
+/// What the filter box finds a host by.
+fn words(host: &HostSnapshot) -> String {
+    let profile = &host.profile;
+    let standing = match host.standing() {
+        Standing::NeedsAction => "outdated needs action",
+        other => other.name(),
+    };
+    let online = if host.online { "online" } else { "offline" };
+    let words = [
+        profile.hostname.as_str(),
+        &profile.location,
+        &profile.device_type,
+        &profile.platform,
+        standing,
+        online,
+    ];
+    words.join(" ").to_lowercase()
+}
+
 fn identity(host: &HostSnapshot) -> Markup {
-    let colour = Some(host.profile.theme_color.as_str()).filter(|colour| !colour.is_empty());
-    let place = [&host.profile.platform, &host.profile.device_type, &host.profile.location];
-    let place: Vec<&str> =
-        place.into_iter().map(String::as_str).filter(|s| !s.is_empty()).collect();
+    let profile = &host.profile;
+    let colour = Some(profile.theme_color.as_str()).filter(|colour| !colour.is_empty());
     html! {
         div.identity {
+            input.pick type="checkbox" name="hosts" value=(host.id) form="pick"
+                aria-label={ "Select " (profile.hostname) } autocomplete="off";
             // An attribute, not a style: the page allows no inline style.
             svg.mark viewBox="0 0 4 32" preserveAspectRatio="none" aria-hidden="true" {
                 rect width="4" height="32" fill=(colour.unwrap_or("#8a8f98")) {}
             }
-            span.dot data-online=(host.online) {
-                span.sr { @if host.online { "online" } @else { "offline" } }
-            }
+            span.dot { span.sr { @if host.online { "online" } @else { "offline" } } }
             div {
-                a.name href={ "/hosts/" (host.id) } { (host.profile.hostname) }
-                span.place { (place.join(" · ")) @if !host.online { " · offline" } }
+                a.name href={ "/hosts/" (host.id) } { bdi { (profile.hostname) } }
+                span.place {
+                    @if let Some((name, word)) = platform(&profile.platform) { (icon(name, word)) }
+                    @if let Some((name, word)) = location(&profile.location) { (icon(name, word)) }
+                    @if let Some((name, word)) = device(&profile.device_type) { (icon(name, word)) }
+                    @if !host.online { span { "offline" } }
+                }
             }
         }
     }
 }
 
-fn mark(status: Status) -> &'static str {
-    match status {
-        Status::Ok => "✓",
-        Status::Outdated => "▲",
-        Status::Error => "✗",
-        Status::Working => "●",
-        Status::Unknown => "?",
+fn platform(name: &str) -> Option<(&'static str, &'static str)> {
+    match name {
+        "nixos" => Some(("nixos", "NixOS")),
+        "darwin" => Some(("darwin", "macOS")),
+        "home-manager" => Some(("home-manager", "home-manager")),
+        _ => None,
     }
 }
 
-fn word(status: Status) -> &'static str {
+fn location(name: &str) -> Option<(&'static str, &'static str)> {
+    match name {
+        "home" => Some(("home", "at home")),
+        "work" => Some(("work", "at work")),
+        "cloud" => Some(("cloud", "in the cloud")),
+        _ => None,
+    }
+}
+
+fn device(name: &str) -> Option<(&'static str, &'static str)> {
+    match name {
+        "server" => Some(("server", "server")),
+        "desktop" => Some(("desktop", "desktop")),
+        "laptop" => Some(("laptop", "laptop")),
+        "gaming" => Some(("gaming", "gaming")),
+        _ => None,
+    }
+}
+
+/// The word for a status.
+pub(super) fn word(status: Status) -> &'static str {
     match status {
         Status::Ok => "current",
         Status::Outdated => "action needed",
@@ -83,65 +125,41 @@ fn word(status: Status) -> &'static str {
     }
 }
 
+/// One compartment. Its shape comes with its status; a click says why, and starts nothing.
 fn cell(host: &HostSnapshot, compartment: Compartment, verdict: &Verdict) -> Markup {
-    let text = verdict.message.to_string();
     let missing = if compartment == Compartment::Git { host.missing() } else { &[] };
     let hover: String =
         missing.iter().map(|m| format!("\n{} {}", m.commit.short(), m.subject)).collect();
-    let pr = compartment == Compartment::Lock && host.pending_pr.is_some();
+    let pr = host.pending_pr.as_ref().filter(|_| compartment == Compartment::Lock);
+    let pr = pr.map(|pr| format!("\nUpdate waits: #{} {}", pr.number, pr.title));
     html! {
-        details.cell name={ "cells-" (host.id) } id={ "cell-" (host.id) "-" (compartment.name()) }
-            data-compartment=(compartment.name()) data-status=(verdict.status.name()) data-pr[pr] {
-            summary title={ (compartment.label()) ": " (text) (hover) } {
-                span.mark aria-hidden="true" { (mark(verdict.status)) }
-                span.label { (compartment.label()) }
-                span.sr { (word(verdict.status)) }
-            }
-            p.why { (message(&verdict.message)) " " (offer(host, verdict.action)) }
+        a.cell href={ "/hosts/" (host.id) "/" (compartment.name()) } data-dialog-open
+            data-compartment=(compartment.name()) data-status=(verdict.status.name())
+            data-pr[pr.is_some()]
+            title={ (compartment.label()) ": " (verdict.message) (hover) (pr.unwrap_or_default()) } {
+            (compartment.label()) span.sr { ": " (word(verdict.status)) }
         }
-    }
-}
-
-/// What a compartment offers to do about what it says. Nothing starts by opening it.
-fn offer(host: &HostSnapshot, action: Option<Action>) -> Markup {
-    let run = |op: Operation, label: &str| {
-        let refused =
-            host.allowed.iter().find(|(o, _)| *o == op).and_then(|(_, r)| r.as_ref().err());
-        html! {
-            button.offer type="submit" form="act" name="op" value=(op.name())
-                formaction={ "/hosts/" (host.id) "/commands" }
-                disabled[refused.is_some()] title=[refused.map(|r| r.message.as_str())] { (label) }
-        }
-    };
-    let back = html! { a.button href={ "/hosts/" (host.id) "#generations" } { "Roll back…" } };
-    match action {
-        None | Some(Action::Stop) => html! {},
-        Some(Action::Pull) => run(Operation::Pull, "Pull"),
-        Some(Action::PullSwitch) => run(Operation::PullSwitch, "Pull and switch"),
-        Some(Action::RunTests) => run(Operation::Test, "Run tests"),
-        Some(Action::RestartAgent) => run(Operation::RestartAgent, "Restart agent"),
-        Some(Action::RetryFetch) => html! {
-            button.offer type="submit" form="act" formaction="/desired/refresh" { "Retry" }
-        },
-        Some(Action::RetrySwitch) => html! {
-            (run(Operation::Switch, "Switch again")) " " (back)
-        },
-        Some(Action::Rollback) => html! {
-            a.button href={ "/hosts/" (host.id) "#runs" } { "Failed tests" } " " (back)
-        },
     }
 }
 
 fn generation(host: &HostSnapshot) -> Markup {
     let commit = host.facts.checkout.as_ref();
+    let deploy = host.facts.last_deploy.as_ref().filter(|d| d.commit.as_ref() == commit);
+    let subject = deploy.and_then(|deploy| deploy.subject.as_deref()).unwrap_or_default();
+    let told = commit.map(|commit| format!("{commit}\n{subject}"));
     html! {
-        div.gen title=[commit.map(|commit| commit.to_string())] {
+        div.gen title=[told.as_deref().map(str::trim_end)] {
             @match commit { Some(commit) => code { (commit.short()) }, None => span.quiet { "–" } }
             @if let Some(number) = host.facts.system.generation { span.quiet { " gen " (number) } }
             @if host.facts.system.reboot_needed == Some(true) {
                 span.reboot title="Another kernel would boot than the one that runs" { " reboot needed" }
             }
-            @if host.drift { span.drift title="Its commit differs from that of most hosts" { " ≠" } }
+            @if host.drift {
+                span.drift title="Its commit differs from that of most hosts" {
+                    " ≠" span.sr { " differs from most hosts" }
+                }
+            }
+            @if let Some(at) = host.facts.system.activated_at { div.quiet { (time(at)) } }
         }
     }
 }
@@ -154,7 +172,7 @@ pub fn pulse(entry: &HostEntry) -> Markup {
             span.seen {
                 @match entry.pulse.last_seen {
                     Some(at) => (time(at)),
-                    None => span.quiet { "never seen" },
+                    None => "never seen",
                 }
             }
         }
@@ -163,23 +181,24 @@ pub fn pulse(entry: &HostEntry) -> Markup {
 
 fn metrics(m: Metrics) -> Markup {
     let level = |value: f64| match value {
-        v if v >= 90.0 => "alarm",
-        v if v >= 75.0 => "warn",
-        _ => "fine",
+        v if v >= 90.0 => Some("alarm"),
+        v if v >= 75.0 => Some("warn"),
+        _ => None,
     };
     html! {
         span.metrics {
-            span data-level=(level(m.cpu)) { "CPU " (format!("{:.0}", m.cpu)) "%" }
-            span data-level=(level(m.ram)) { "RAM " (format!("{:.0}", m.ram)) "%" }
+            span data-level=[level(m.cpu)] { "CPU " (format!("{:.0}", m.cpu)) "%" }
+            " " span data-level=[level(m.ram)] { "RAM " (format!("{:.0}", m.ram)) "%" }
             @if m.swap >= 1.0 {
-                span data-level=(level(m.swap)) { "swap " (format!("{:.0}", m.swap)) "%" }
+                " " span data-level=[level(m.swap)] { "swap " (format!("{:.0}", m.swap)) "%" }
             }
-            span { "load " (format!("{:.2}", m.load)) }
+            " " span { "load " (format!("{:.2}", m.load)) }
         }
     }
 }
 
-fn state_word(state: State) -> &'static str {
+/// The word for a state.
+pub(super) fn word_of(state: State) -> &'static str {
     match state {
         State::Queued => "waits for the host",
         State::Sent => "sent",
@@ -201,6 +220,7 @@ fn state_word(state: State) -> &'static str {
 }
 
 fn activity(host: &HostSnapshot) -> Markup {
+    let name = &host.profile.hostname;
     html! {
         div.activity {
             @for command in host.command.iter().chain(&host.waiting) {
@@ -209,26 +229,39 @@ fn activity(host: &HostSnapshot) -> Markup {
                     @if command.slow && command.state == State::Running {
                         "running longer than usual"
                     } @else {
-                        (state_word(command.state))
+                        (word_of(command.state))
                     }
-                    " "
-                    (time(command.sent_at.unwrap_or(command.created_at)))
-                    @if let Some(progress) = &command.progress { " · " (progress) }
+                    " for " time data-elapsed datetime=(command.sent_at.unwrap_or(command.created_at)) {}
+                    @if let Some(progress) = &command.progress { " · " bdi { (progress) } }
                     (command_buttons(command))
                 }
             }
             // Red tests are not only a colour: the way back is next to them.
             @if host.row[4].status == Status::Error && host.command.is_none() {
                 p.notice {
-                    "Tests: " (message(&host.row[4].message)) " "
-                    a href={ "/hosts/" (host.id) "#generations" } { "Roll back…" }
+                    span { "Tests failed on " (name) ". Roll back? " (message(&host.row[4].message)) }
+                    a.button href={ "/hosts/" (host.id) "/tests" } data-dialog-open { "Results" }
+                    a.button href={ "/hosts/" (host.id) "/rollback" } data-dialog-open { "Roll back…" }
                 }
             }
         }
     }
 }
 
-fn command_buttons(command: &Command) -> Markup {
+/// A note for everybody who looks, when tests have failed.
+pub fn tests_failed(command: &Command) -> Markup {
+    html! {
+        p data-stay {
+            "Tests failed on " (command.host) ". Roll back? "
+            a.button href={ "/hosts/" (command.host) "/tests" } data-dialog-open { "Results" } " "
+            a.button href={ "/hosts/" (command.host) "/rollback" } data-dialog-open { "Roll back…" } " "
+            button.quiet type="button" data-dismiss aria-label="Dismiss" { "✕" }
+        }
+    }
+}
+
+/// What can be done about a command that is not over.
+pub(super) fn command_buttons(command: &Command) -> Markup {
     let action = |what: &str| format!("/commands/{}/{what}", command.id);
     html! {
         @if command.state == State::Overdue {
@@ -248,25 +281,29 @@ const BUTTONS: [Operation; 3] = [Operation::Pull, Operation::Switch, Operation::
 fn controls(host: &HostSnapshot) -> Markup {
     html! {
         div.controls {
-            @for op in BUTTONS {
-                @let refused = host.allowed.iter().find(|(o, _)| *o == op).and_then(|(_, r)| r.as_ref().err());
-                // A host that is gone can still be asked: the command waits for it.
-                @let waits = !host.online && !host.waiting.iter().any(|c| c.op == op);
-                @let later = format!("{} is offline: this runs when it is back.", host.profile.hostname);
-                @let why = refused.map(|r| if waits { later.as_str() } else { r.message.as_str() });
-                button type="submit" form="act" name="op" value=(op.name())
-                    formaction={ "/hosts/" (host.id) "/commands" @if waits { "?queue=true" } }
-                    data-op=(op.name()) data-queue[waits]
-                    disabled[refused.is_some() && !waits] title=[why] {
-                    (op.label())
-                }
-            }
-            @if host.last_command.is_some() || host.command.is_some() {
-                a.button href={ "/?log=" (host.id) } data-op="log" data-for=(host.id) { "Log" }
-            } @else {
-                button type="button" disabled title="Nothing ran yet." { "Log" }
-            }
+            @for op in BUTTONS { (operation(host, op, op.label())) }
+            button.more type="submit" form="act" formaction={ "/hosts/" (host.id) "/refresh" }
+                data-op="refresh" aria-label="Refresh" title="Fetch the remote and ask the host anew" { "⟳" }
+            a.button href={ "/hosts/" (host.id) "/menu" } data-dialog-open data-op="menu"
+                aria-label={ "More for " (host.profile.hostname) } aria-haspopup="dialog" { "⋯" }
         }
+    }
+}
+
+/// A button that starts an operation. One that cannot start now says why; a host that is gone
+/// can still be asked, and the command waits for it.
+pub(super) fn operation(host: &HostSnapshot, op: Operation, label: &str) -> Markup {
+    let refused = host.refusal(op);
+    let waits = !host.online && !host.waiting.iter().any(|command| command.op == op);
+    let why = match refused {
+        Some(_) if waits => Some("Offline: this runs when the host is back."),
+        refused => refused.map(|refusal| refusal.message.as_str()),
+    };
+    html! {
+        button type="submit" form="act" name="op" value=(op.name())
+            formaction={ "/hosts/" (host.id) "/commands" @if waits { "?queue=true" } }
+            data-op=(op.name()) data-queue[waits]
+            disabled[refused.is_some() && !waits] title=[why] { (label) }
     }
 }
 
@@ -275,9 +312,4 @@ fn controls(host: &HostSnapshot) -> Markup {
 pub fn entry_of(state: &HostState) -> HostEntry {
     let snapshot = std::sync::Arc::new(state.snapshot());
     HostEntry { snapshot, pulse: state.pulse(), compared_at: None }
-}
-
-/// The word for a state, as the host's page shows it.
-pub(super) fn word_of(state: State) -> &'static str {
-    state_word(state)
 }

@@ -1,31 +1,121 @@
-//! The log panel: the output of one host's running or last command.
+//! The log panel: a tab per host with a running or recent command, and the output of one.
 
 use super::host::word_of;
+use super::time;
+use crate::dashboard::messages::HostEntry;
 use crate::domain::command::Command;
-use crate::domain::terminal::plain;
+use crate::domain::snapshot::HostSnapshot;
+use crate::domain::terminal::{Style, plain, spans};
 use crate::protocol::{Line, Stream};
 use maud::{Markup, html};
 
-/// How many lines the panel shows at most; the whole output is one click away.
-pub const TAIL: u32 = 5000;
+/// How many lines are shown at once; earlier ones come on a click.
+pub const CHUNK: u32 = 1000;
+/// Id of the tabs.
+pub const TABS: &str = "log-tabs";
+/// So many hosts that run nothing have a tab, those that ended last.
+const RECENT: usize = 8;
 
-/// The panel. Without a command it is empty and hidden.
-pub fn panel(command: Option<&Command>, tail: &[(u64, Line)], cut: bool) -> Markup {
+/// Lines of one command, and how to get at more.
+pub struct Shown<'a> {
+    /// The command.
+    pub command: &'a Command,
+    /// Its lines with their numbers.
+    pub lines: &'a [(u64, Line)],
+    /// There are earlier lines.
+    pub earlier: bool,
+    /// What the lines contain, if they were searched.
+    pub search: Option<&'a str>,
+}
+
+/// The whole panel; without a command only its tabs.
+pub fn panel<'a>(hosts: impl Iterator<Item = &'a HostEntry>, shown: Option<&Shown<'_>>) -> Markup {
     html! {
-        section #log-panel.log hidden[command.is_none()] aria-label="Log" {
-            @if let Some(command) = command {
-                header {
-                    h2 { (command.host) ": " (command.op.label()) }
-                    div #log-outcome { @if command.state.is_terminal() { (outcome(command)) } }
-                    a href={ "/api/commands/" (command.id) "/output" } { "Whole output" }
-                }
-                @if cut { p.quiet { "Only the last " (TAIL) " lines are shown here." } }
-                div #log-lines.lines tabindex="0" data-log=(command.host) data-command=(command.id)
-                    data-last-seq=(tail.last().map_or(0, |(seq, _)| *seq)) {
-                    (lines(tail.iter().map(|(seq, line)| (*seq, line))))
+        section #log-panel.log aria-label="Logs" {
+            (tabs(hosts))
+            (one(shown))
+        }
+    }
+}
+
+/// A tab per host with a running or recent command.
+pub fn tabs<'a>(hosts: impl Iterator<Item = &'a HostEntry>) -> Markup {
+    let mut busy: Vec<&HostSnapshot> = Vec::new();
+    let mut recent: Vec<&HostSnapshot> = Vec::new();
+    for entry in hosts {
+        let host = &*entry.snapshot;
+        if host.command.is_some() {
+            busy.push(host);
+        } else if host.last_command.is_some() {
+            recent.push(host);
+        }
+    }
+    let ended = |host: &&HostSnapshot| host.last_command.and_then(|last| last.finished_at);
+    recent.sort_by_key(|host| std::cmp::Reverse(ended(host)));
+    recent.truncate(RECENT);
+    let mut hosts = [busy, recent].concat();
+    hosts.sort_by(|a, b| a.id.cmp(&b.id));
+    html! {
+        nav id=(TABS) aria-label="Logs of hosts" {
+            @for host in hosts {
+                @let state = match (&host.command, host.last_command) {
+                    (Some(command), _) => Some((command.op, command.state)),
+                    (None, last) => last.map(|last| (last.op, last.state)),
+                };
+                @if let Some((op, state)) = state {
+                    a href={ "/?log=" (host.id) } data-log-open={ "/hosts/" (host.id) "/log" } data-for=(host.id)
+                        data-state=(state.name()) title={ (op.label()) ": " (word_of(state)) } {
+                        (host.profile.hostname)
+                        span.sr { ", " (op.label()) ": " (word_of(state)) }
+                    }
                 }
             }
         }
+    }
+}
+
+/// The log of one command.
+pub fn one(shown: Option<&Shown<'_>>) -> Markup {
+    html! {
+        div #log {
+            @if let Some(shown) = shown {
+                @let command = shown.command;
+                @let whole = format!("/api/commands/{}/output", command.id);
+                header {
+                    h2 { (command.host) ": " (command.op.label()) }
+                    (outcome_box(command))
+                    form #log-search role="search" action={ "/commands/" (command.id) "/log" } {
+                        input type="search" name="q" aria-label="Search this log" placeholder="Search"
+                            value=(shown.search.unwrap_or_default()) autocomplete="off";
+                    }
+                    label { input #log-follow type="checkbox" checked[shown.search.is_none()]; " Follow" }
+                    button.quiet type="button" data-copy="log-lines" { "Copy" }
+                    a.button.quiet href=(whole) download={ (command.host) "-" (command.op) ".log" } { "Download" }
+                    a.button.quiet #log-close href="/" aria-label="Close the log" { "✕" }
+                }
+                @if let Some(search) = shown.search {
+                    p.quiet #log-found { (shown.lines.len()) @if shown.earlier { " or more" }
+                        " lines contain “" (search) "”. " a href={ "/?log=" (command.host) } data-log-open={ "/commands/" (command.id) "/log" } { "Show all" } }
+                }
+                div #log-lines.lines tabindex="0" role="log" aria-live="off" aria-label={ "Output of " (command.op.label()) " on " (command.host) }
+                    data-log=(command.host) data-command=(command.id) data-search[shown.search.is_some()]
+                    data-last-seq=(shown.lines.last().map_or(0, |(seq, _)| *seq)) {
+                    (chunk(shown))
+                }
+            }
+        }
+    }
+}
+
+/// Lines, below the way to earlier ones if there are some.
+pub fn chunk(shown: &Shown<'_>) -> Markup {
+    let first = shown.lines.first().map(|(seq, _)| *seq);
+    html! {
+        @if let (true, Some(first), None) = (shown.earlier, first, shown.search) {
+            button.earlier type="button"
+                data-href={ "/commands/" (shown.command.id) "/lines?before=" (first) } { "Earlier lines" }
+        }
+        (lines(shown.lines.iter().map(|(seq, line)| (*seq, line))))
     }
 }
 
@@ -33,26 +123,48 @@ pub fn panel(command: Option<&Command>, tail: &[(u64, Line)], cut: bool) -> Mark
 pub fn lines<'a>(numbered: impl Iterator<Item = (u64, &'a Line)>) -> Markup {
     html! {
         @for (seq, line) in numbered {
-            div.line data-seq=(seq) data-stream=(stream(line.stream)) { (plain(&line.text)) }
+            div.line data-seq=(seq) data-err[line.stream == Stream::Stderr] {
+                @for span in spans(&line.text) {
+                    @match class(span.style) {
+                        Some(class) => span class=(class) { (span.text) },
+                        None => (span.text),
+                    }
+                }
+            }
         }
     }
 }
 
-/// How a command ended.
+/// The classes of a style; `None` if it is the usual one.
+fn class(style: Style) -> Option<String> {
+    let flags = [
+        (style.bold, "b"),
+        (style.dim, "d"),
+        (style.italic, "t"),
+        (style.underlined, "u"),
+        (style.inverse, "v"),
+    ];
+    let mut classes: Vec<String> =
+        flags.iter().filter(|(on, _)| *on).map(|(_, class)| (*class).to_owned()).collect();
+    classes.extend(style.colour.map(|colour| format!("f{colour}")));
+    classes.extend(style.behind.map(|colour| format!("g{colour}")));
+    (!classes.is_empty()).then(|| classes.join(" "))
+}
+
+/// How the command of the panel is, or how it ended.
+pub fn outcome_box(command: &Command) -> Markup {
+    html! { div #log-outcome { (outcome(command)) } }
+}
+
+/// How a command is, or how it ended.
 pub fn outcome(command: &Command) -> Markup {
     html! {
         span.outcome data-state=(command.state.name()) {
             (word_of(command.state))
             @if let Some(code) = command.exit_code { " · exit code " (code) }
-            @if let Some(reason) = &command.reason { " · " (reason) }
+            @if let Some(reason) = &command.reason { " · " (plain(reason)) }
+            @if let Some(at) = command.finished_at { " · " (time(at)) }
         }
-    }
-}
-
-fn stream(stream: Stream) -> &'static str {
-    match stream {
-        Stream::Stdout => "stdout",
-        Stream::Stderr => "stderr",
     }
 }
 

@@ -1,16 +1,34 @@
 use super::*;
 use crate::dashboard::messages::{FleetView, HostEntry, Remotes, SourceState};
-use crate::domain::desired::{Desired, PendingPr, Remote};
+use crate::dashboard::store::api_tokens::ApiTokenRecord;
+use crate::dashboard::store::events::EventRecord;
+use crate::domain::compartment::Compartment;
+use crate::domain::desired::{Desired, MergedPr, PendingPr, Remote};
 use crate::domain::facts::LockState;
 use crate::domain::host::HostState;
 use crate::domain::ids::{Commit, HostId};
+use crate::domain::operation::Operation;
+use crate::domain::rollout::{Plan, Progress, Rollout, RolloutId};
+use crate::domain::test_report::{TestCaseOutcome, TestResult};
 use crate::protocol::{Line, Stream};
+use rollouts::Choice;
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use story::Story;
 
 const HOSTILE: &str = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>";
 
 fn remotes(desired: Desired) -> Remotes {
-    Arc::new(vec![SourceState { name: HOSTILE.into(), desired: Arc::new(desired) }])
+    Arc::new(vec![SourceState {
+        name: HOSTILE.into(),
+        desired: Arc::new(desired),
+        merged: Some(MergedPr {
+            number: 41,
+            title: HOSTILE.into(),
+            at: Timestamp::from_secs(0),
+            reverted_by: None,
+        }),
+    }])
 }
 
 fn hostile_remote() -> Desired {
@@ -53,28 +71,137 @@ fn hostile_host() -> HostEntry {
     host::entry_of(&state)
 }
 
-#[test]
-fn text_of_hosts_never_becomes_markup() {
+fn hostile_rollout() -> Rollout {
+    let id = |name| HostId::parse(name).unwrap();
+    Rollout {
+        id: RolloutId(uuid::Uuid::from_u128(1)),
+        steps: vec![Operation::Pull],
+        at_once: 1,
+        stop_after: None,
+        requested_by: HOSTILE.into(),
+        created_at: Timestamp::from_secs(1),
+        halted: Some(HOSTILE.into()),
+        finished_at: None,
+        dismissed: false,
+        hosts: [
+            (id("a"), Progress::Failed { step: 0, why: HOSTILE.into() }),
+            (id("b"), Progress::LeftOut { why: HOSTILE.into() }),
+            (id("c"), Progress::Waiting { step: 0, since: None, why: Some(HOSTILE.into()) }),
+            (id("d"), Progress::Done { note: Some(HOSTILE.into()) }),
+        ]
+        .into(),
+    }
+}
+
+fn view(desired: Desired) -> FleetView {
     let entry = hostile_host();
-    let story = host_page::Story {
+    FleetView {
+        version: 7,
+        remotes: remotes(desired),
+        hosts: [(entry.snapshot.id.clone(), entry)].into(),
+        rollouts: Arc::new(vec![hostile_rollout()]),
+        read_at: BTreeMap::new(),
+    }
+}
+
+/// Every page and dialog, with hostile text wherever text comes from outside.
+fn everything() -> Vec<Markup> {
+    let view = view(hostile_remote());
+    let entry = &view.hosts[&HostId::parse("h").unwrap()];
+    let snapshot = &*entry.snapshot;
+    let story = Story {
         commands: Vec::new(),
+        more: false,
         runs: Vec::new(),
         generations: Vec::new(),
         deploys: Vec::new(),
     };
-    let line = Line { stream: Stream::Stderr, text: HOSTILE.into() };
-    let view = FleetView {
-        version: 1,
-        remotes: remotes(hostile_remote()),
-        hosts: [(entry.snapshot.id.clone(), entry.clone())].into(),
+    let line = Line { stream: Stream::Stderr, text: format!("\u{1b}[31m{HOSTILE}\u{1b}[0m") };
+    let page = host_page::HostPage { entry, story: &story, shown: None, version: 1 };
+    let result = TestResult {
+        index: 1,
+        total: 1,
+        name: HOSTILE.into(),
+        outcome: TestCaseOutcome::Failed,
+        duration_ms: 1,
+        output: HOSTILE.into(),
+        subtests: None,
     };
-    for html in [
-        host::row(&entry),
-        host_page::page(&entry, &story, HOSTILE, 1, true),
-        fleet::page(&view, &fleet::no_log(), HOSTILE, None),
-        log::lines(std::iter::once((1, &line))),
+    let choice = Choice {
+        name: "update",
+        steps: vec![Operation::Pull],
+        plan: Plan {
+            hosts: vec![snapshot.id.clone()],
+            left_out: vec![(HOSTILE.into(), vec![snapshot.id.clone()])],
+        },
+    };
+    let event = EventRecord {
+        id: 1,
+        at: Timestamp::from_secs(1),
+        host: None,
+        category: HOSTILE.into(),
+        message: HOSTILE.into(),
+        by: Some(HOSTILE.into()),
+    };
+    let filter = events::Filter {
+        host: HOSTILE.into(),
+        category: HOSTILE.into(),
+        from: HOSTILE.into(),
+        to: HOSTILE.into(),
+    };
+    let token = ApiTokenRecord {
+        token_hash: [1; 32],
+        name: HOSTILE.into(),
+        created_at: Timestamp::from_secs(1),
+    };
+    let settings = account::Settings {
+        view: &view,
+        tokens: &[token],
+        fixed_password: false,
+        totp: account::Totp::Offered { secret: HOSTILE.into(), url: HOSTILE.into() },
+        enrolment: account::Enrolment::On,
+        news: Some(account::News {
+            text: HOSTILE.into(),
+            failed: true,
+            secret: Some(HOSTILE.into()),
+        }),
+    };
+    let added = dialogs::Added { hostname: HOSTILE, token: HOSTILE, url: HOSTILE };
+    let source = view.remotes.first();
+    let mut all = vec![
+        fleet::page(&view, None, HOSTILE),
+        host_page::page(&page, HOSTILE),
+        events::page(&[event], &filter, &[HOSTILE.to_owned()], Some("/events"), HOSTILE),
+        account::page(&settings, HOSTILE),
         layout::login(HOSTILE, true, Some(HOSTILE)),
-    ] {
+        layout::note(HOSTILE),
+        log::lines(std::iter::once((1, &line))),
+        rollouts::bar(std::slice::from_ref(&snapshot.id), std::slice::from_ref(&choice), HOSTILE),
+        rollouts::ended(&hostile_rollout()),
+    ];
+    let dialogs = [
+        dialogs::menu(snapshot, HOSTILE),
+        dialogs::tests(snapshot, None, &[result], HOSTILE),
+        dialogs::rollback(snapshot, &[], &[], HOSTILE),
+        dialogs::dry_run(snapshot, None, HOSTILE),
+        dialogs::reboot(snapshot, true, HOSTILE),
+        dialogs::remove(snapshot, HOSTILE),
+        dialogs::settings(snapshot, HOSTILE),
+        dialogs::add_host(HOSTILE, HOSTILE, Some(HOSTILE)),
+        dialogs::added(&added),
+        dialogs::keys(),
+        rollouts::confirm(&choice, std::slice::from_ref(&snapshot.id), HOSTILE),
+    ];
+    all.extend(dialogs.iter().flat_map(|dialog| [dialog.fragment(), dialog.page(HOSTILE)]));
+    for which in Compartment::ALL {
+        all.push(dialogs::compartment(entry, which, source, HOSTILE).fragment());
+    }
+    all
+}
+
+#[test]
+fn text_from_outside_never_becomes_markup() {
+    for html in everything() {
         let html = html.into_string();
         assert!(!html.contains("<script>alert"), "{html}");
         assert!(!html.contains("<img"), "{html}");
@@ -82,27 +209,47 @@ fn text_of_hosts_never_becomes_markup() {
 }
 
 #[test]
-fn the_page_holds_each_row_as_an_update_would_send_it() {
-    let entry = hostile_host();
-    let view = FleetView {
-        version: 7,
-        hosts: [(entry.snapshot.id.clone(), entry.clone())].into(),
-        remotes: remotes(Desired::NotYetFetched),
-    };
-    let page = fleet::page(&view, &fleet::no_log(), "t", None).into_string();
-    for element in [
-        host::row(&entry),
-        fleet::summary(view.hosts.values()),
-        fleet::target(&view.remotes, &view.hosts),
-        fleet::hosts(&view),
-    ] {
-        assert!(page.contains(&element.into_string()));
+fn no_page_has_anything_inline() {
+    for html in everything() {
+        let html = html.into_string();
+        let inline =
+            html.contains(" style=") || html.contains(" onclick") || html.contains("<style");
+        assert!(!inline, "{html}");
     }
 }
 
 #[test]
-fn the_page_has_nothing_inline() {
-    let entry = hostile_host();
-    let row = host::row(&entry).into_string();
-    assert!(!row.contains("style=") && !row.contains(" onclick"), "{row}");
+fn every_form_that_changes_something_carries_the_sessions_token() {
+    for html in everything() {
+        let html = html.into_string();
+        for form in html.split("<form").skip(1) {
+            let form = form.split("</form>").next().unwrap();
+            let empty = form.contains("id=\"bar\"") && !form.contains("<b>");
+            let posts = form.split('>').next().unwrap().contains("method=\"post\"");
+            assert!(!posts || empty || form.contains("name=\"csrf_token\""), "{form}");
+        }
+    }
+}
+
+#[test]
+fn the_page_holds_each_element_as_an_update_would_send_it() {
+    for desired in
+        [hostile_remote(), Desired::NotYetFetched, Desired::NotConfigured { setting: "S".into() }]
+    {
+        let view = view(desired);
+        let page = fleet::page(&view, None, "t").into_string();
+        let row = host::row(&view.hosts[&HostId::parse("h").unwrap()]);
+        for element in [
+            row,
+            fleet::summary(view.hosts.values()),
+            fleet::target(&view.remotes, &view.hosts),
+            fleet::bulk(&view.remotes),
+            fleet::hosts(&view),
+            rollouts::panel(&view.rollouts),
+            log::tabs(view.hosts.values()),
+        ] {
+            let element = element.into_string();
+            assert!(page.contains(&element), "{element}");
+        }
+    }
 }

@@ -144,6 +144,9 @@ pub enum HostEvent {
     },
     /// A user asks for an operation.
     Requested {
+        /// Chosen by a rollout, which asks again if it does not know that it has asked. It also
+        /// takes a command that does the same and runs already.
+        id: Option<CommandId>,
         /// What.
         op: Operation,
         /// With what.

@@ -22,7 +22,7 @@ use super::facts::HostFacts;
 use super::ids::{CommandId, Commit, HostId};
 use super::operation::{Args, Operation, TimeLimits};
 use super::profile::HostProfile;
-use super::snapshot::{HostSnapshot, Metrics, Pulse};
+use super::snapshot::{HostSnapshot, LastCommand, Metrics, Pulse};
 use super::test_report::TestResult;
 use super::timestamp::Timestamp;
 use std::collections::VecDeque;
@@ -212,7 +212,12 @@ impl HostState {
             facts: self.facts.clone(),
             command: self.command.clone(),
             waiting: self.others.clone(),
-            last_command: self.last.as_ref().map(|c| (c.id, c.op)),
+            last_command: self.last.as_ref().map(|c| LastCommand {
+                id: c.id,
+                op: c.op,
+                state: c.state,
+                finished_at: c.finished_at,
+            }),
             generations: self.profile.generations.clone(),
             drift: self.drift,
             pending_pr: remote.and_then(|r| r.pending_pr.clone()),

@@ -135,7 +135,7 @@ impl Turn<'_, '_> {
         let reason = Some("the tests after the switch failed".to_owned());
         let args = Args { reason, ..Args::default() };
         if self.state.allows(Operation::Rollback, &args).is_ok() {
-            self.requested(Operation::Rollback, args, false, BY_ITSELF.to_owned());
+            self.requested(None, Operation::Rollback, args, false, BY_ITSELF.to_owned());
         } else {
             self.record("command", "Rollback after failed tests could not start.".to_owned());
         }
@@ -252,7 +252,7 @@ impl Turn<'_, '_> {
         let set = profile.overrides.tests_auto_run;
         let on = set.or(profile.tests_auto_run).unwrap_or(true);
         if on && self.state.allows(Operation::Test, &Args::default()).is_ok() {
-            self.requested(Operation::Test, Args::default(), false, BY_ITSELF.to_owned());
+            self.requested(None, Operation::Test, Args::default(), false, BY_ITSELF.to_owned());
         }
     }
 }

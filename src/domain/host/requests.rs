@@ -18,7 +18,22 @@ impl Turn<'_, '_> {
         self.effects.push(HostEffect::Record { category: "host", message, by: Some(by) });
     }
 
-    pub(super) fn requested(&mut self, op: Operation, args: Args, queue: bool, by: String) {
+    /// The command that a rollout asks for, if it runs, or was the last one: it asks again when
+    /// it does not know that it has asked. Another one that does the same is as good.
+    pub(super) fn has_already(&self, id: Option<CommandId>, op: Operation) -> Option<Command> {
+        let id = id?;
+        let last = self.state.last.iter().filter(|last| last.id == id);
+        self.state.live().chain(last).find(|c| c.id == id || c.op == op).cloned()
+    }
+
+    pub(super) fn requested(
+        &mut self,
+        id: Option<CommandId>,
+        op: Operation,
+        args: Args,
+        queue: bool,
+        by: String,
+    ) {
         let mut refusal = self.state.allows(op, &args).err();
         let wait = refusal.as_ref().is_some_and(|r| r.code == "host_offline") && queue;
         let waits = |c: &Command| c.state == State::Queued && c.op == op;
@@ -33,16 +48,19 @@ impl Turn<'_, '_> {
         if let Some(refusal) = refusal
             && (!wait || twice)
         {
-            self.effects.push(HostEffect::Record {
-                category: "command",
-                message: format!("{} was not started: {}", op.label(), refusal.message),
-                by: Some(by),
-            });
+            // A rollout says for itself what became of its hosts.
+            if id.is_none() {
+                self.effects.push(HostEffect::Record {
+                    category: "command",
+                    message: format!("{} was not started: {}", op.label(), refusal.message),
+                    by: Some(by),
+                });
+            }
             self.effects.push(HostEffect::Answer(Box::new(Err(refusal))));
             return;
         }
         let args_told = args.clone();
-        let mut command = self.new_command(None, op, args, by.clone());
+        let mut command = self.new_command(id, op, args, by.clone());
         if wait {
             command.state = State::Queued;
             command.deadline = Some(self.now + QUEUED_FOR);

@@ -38,7 +38,10 @@ impl Turn<'_, '_> {
             HostEvent::Ended { about, outcome, report } => self.ended(&about, &outcome, &report),
             HostEvent::Progress { about, text } => self.progress(&about, &text),
             HostEvent::TestEnded { about, result } => self.test_ended(&about, result),
-            HostEvent::Requested { op, args, queue, by } => self.requested(op, args, queue, by),
+            HostEvent::Requested { id, op, args, queue, by } => match self.has_already(id, op) {
+                Some(command) => self.effects.push(HostEffect::Answer(Box::new(Ok(command)))),
+                None => self.requested(id, op, args, queue, by),
+            },
             HostEvent::StopRequested { id, by } => self.user_event(id, &Event::Stop(by)),
             HostEvent::ExtendRequested { id, by } => self.user_event(id, &Event::Extend(by)),
             HostEvent::Configured { overrides, by } => self.configured(*overrides, by),

@@ -117,6 +117,81 @@ impl Browser {
         });
     }
 
+    /// Chooses an option of a list by what it says.
+    #[track_caller]
+    pub fn choose(&self, css: &str, label: &str) {
+        self.wait_for(css);
+        self.runtime.block_on(async {
+            let list = self.client().find(Locator::Css(css)).await.unwrap();
+            list.select_by_label(label).await.unwrap();
+        });
+    }
+
+    /// Presses a key, as WebDriver names it, wherever the focus is.
+    pub fn press(&self, key: &str) {
+        let chord = json!({ "actions": [{ "type": "key", "id": "keyboard", "actions": [
+            { "type": "keyDown", "value": key }, { "type": "keyUp", "value": key },
+        ] }] });
+        self.extra("actions", chord);
+    }
+
+    /// Asserts that the page shows what it would show if it were loaded now: every element
+    /// with an id, but for what the page itself adds.
+    #[track_caller]
+    pub fn assert_true(&self) {
+        wait_until("the page is what a fresh one would be", || {
+            let different = self.run_async(
+                "const done = arguments[0]; const path = location.href;
+                const text = await (await fetch(path)).text();
+                const fresh = new DOMParser().parseFromString(text, 'text/html');
+                const clean = (node) => {
+                    const copy = node.cloneNode(true);
+                    for (const one of [copy, ...copy.querySelectorAll('*')]) {
+                        if (one.localName === 'time') { one.removeAttribute('title'); one.textContent = ''; }
+                        for (const name of ['aria-busy', 'aria-current', 'data-stale', 'open', 'hidden'])
+                            one.removeAttribute(name);
+                        for (const { name, value } of [...one.attributes].sort((a, b) => a.name < b.name ? -1 : 1)) {
+                            one.removeAttribute(name);
+                            one.setAttribute(name, value);
+                        }
+                        if (one.id.startsWith('pulse-')) one.replaceChildren();
+                    }
+                    copy.removeAttribute('data-version');
+                    return copy.outerHTML;
+                };
+                for (const id of ['fleet-summary', 'fleet-target', 'rollouts', 'bulk', 'hosts', 'log-tabs', 'host-page']) {
+                    const [now, then] = [document.getElementById(id), fresh.getElementById(id)];
+                    if (!now && !then) continue;
+                    if (!now || !then || clean(now) !== clean(then))
+                        return done([id, now && clean(now), then && clean(then)].join(' | '));
+                }
+                done('');",
+            );
+            if different == "" { Ok(()) } else { Err(different) }
+        });
+    }
+
+    /// Runs a script that calls `arguments[0]` with its answer.
+    pub fn run_async(&self, script: &str) -> Value {
+        let script = format!("(async function () {{ {script} }}).apply(null, arguments)");
+        self.runtime.block_on(self.client().execute_async(&script, Vec::new())).unwrap()
+    }
+
+    /// What axe-core finds that is serious or worse on the page as it is.
+    pub fn axe(&self) -> Vec<String> {
+        const AXE: &str = include_str!("../../vendor/axe-core-4.14.1.min.js");
+        self.run(AXE);
+        let found = self.run_async(
+            "const done = arguments[0];
+            const { violations } = await axe.run(document, { resultTypes: ['violations'] });
+            done(violations.filter(({ impact }) => impact === 'serious' || impact === 'critical')
+                .map(({ id, nodes }) => id + ': ' + nodes.slice(0, 5).map((n) => n.html.slice(0, 200)
+                    + ' ' + n.any.map((a) => a.message).join(' ')).join(' | ')));",
+        );
+        let found = found.as_array().cloned().unwrap_or_default();
+        found.iter().map(|one| one.as_str().unwrap_or("?").to_owned()).collect()
+    }
+
     #[track_caller]
     pub fn wait_for(&self, css: &str) {
         wait_until(&format!("{css} is there"), || {
@@ -176,6 +251,17 @@ impl Browser {
         let scheme = if dark { "dark" } else { "light" };
         let feature = json!({ "name": "prefers-color-scheme", "value": scheme });
         self.cdp("Emulation.setEmulatedMedia", json!({ "features": [feature] }));
+    }
+
+    /// Pretends to be in another time zone.
+    pub fn zone(&self, name: &str) {
+        self.cdp("Emulation.setTimezoneOverride", json!({ "timezoneId": name }));
+    }
+
+    /// Shows what would be printed.
+    pub fn print_view(&self, on: bool) {
+        let media = if on { "print" } else { "" };
+        self.cdp("Emulation.setEmulatedMedia", json!({ "media": media }));
     }
 
     /// Writes a picture into `NIXFLEET_TEST_PICTURES`, where that is set.

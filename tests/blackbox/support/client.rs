@@ -127,6 +127,39 @@ impl Client {
         self.send("POST", path, body)
     }
 
+    /// Posts a form with the page's token, as a browser without a script does.
+    pub fn post_form(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
+        let csrf = self.csrf.clone().unwrap_or_default();
+        let fields = fields.iter().copied().chain([("csrf_token", csrf.as_str())]);
+        let body =
+            url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+        let mut request = self.agent.post(format!("{}{path}", self.base));
+        if let Some(cookie) = &self.cookie {
+            request = request.header("Cookie", cookie);
+        }
+        let request = request.content_type("application/x-www-form-urlencoded");
+        read(request.send(body).expect("the dashboard answers")).expect("the answer is text")
+    }
+
+    /// How many bytes a page has on the wire.
+    pub fn size_of(&self, path: &str, compressed: bool) -> usize {
+        let encoding = if compressed { "gzip" } else { "identity" };
+        let request = self.agent.get(format!("{}{path}", self.base));
+        let request = request.header("Accept-Encoding", encoding);
+        let request = request.header("Cookie", self.cookie.as_deref().unwrap_or_default());
+        let mut response = request.call().expect("the dashboard answers");
+        let zipped = response.headers().get("content-encoding").is_some();
+        assert_eq!(zipped, compressed);
+        response.body_mut().read_to_vec().unwrap().len()
+    }
+
+    /// Asks as a program with an API token does.
+    pub fn get_with_token(&self, path: &str, token: &str) -> Answer {
+        let request = self.agent.get(format!("{}{path}", self.base));
+        let request = request.header("Authorization", format!("Bearer {token}"));
+        read(request.call().expect("the dashboard answers")).expect("the answer is text")
+    }
+
     pub fn patch(&self, path: &str, body: &Value) -> Answer {
         self.send("PATCH", path, &body.to_string()).expect("the dashboard answers")
     }

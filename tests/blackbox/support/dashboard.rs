@@ -31,7 +31,10 @@ impl Dashboard {
         let dir = tempfile::tempdir().unwrap();
         let mut settings: Vec<(String, String)> =
             settings.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        settings.push(("NIXFLEET_AGENT_TOKEN".to_owned(), TOKEN.to_owned()));
+        if !settings.iter().any(|(name, _)| name == "NIXFLEET_AGENT_TOKEN") {
+            settings.push(("NIXFLEET_AGENT_TOKEN".to_owned(), TOKEN.to_owned()));
+        }
+        settings.retain(|(_, value)| !value.is_empty());
         if !settings.iter().any(|(name, _)| name == "NIXFLEET_FETCH_TTL") {
             settings.push(("NIXFLEET_FETCH_TTL".to_owned(), "1".to_owned()));
         }

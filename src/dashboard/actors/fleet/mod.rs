@@ -16,12 +16,11 @@ use super::sources::Seats;
 use crate::dashboard::Broadcast;
 use crate::dashboard::clock::Clock;
 use crate::dashboard::messages::{
-    AskHost, ConfigureHost, DesiredChanged, ExtendCommand, RequestCommand, RequestError,
-    StopCommand,
+    AskHost, ConfigureHost, ExtendCommand, RequestCommand, RequestError, StopCommand,
 };
 use crate::dashboard::store::{self, Store, StoreError};
 use crate::domain::command::Command;
-use crate::domain::desired::Desired;
+use crate::domain::desired::{Desired, MergedPr};
 use crate::domain::host::{HostEvent, HostState};
 use crate::domain::ids::{CommandId, HostId};
 use crate::domain::operation::TimeLimits;
@@ -46,6 +45,8 @@ pub struct FleetActor {
     hosts: BTreeMap<HostId, Addr<HostActor>>,
     following: BTreeMap<HostId, Following>,
     seats: Seats,
+    /// The pull request that was last merged from here, by source.
+    merged: BTreeMap<String, MergedPr>,
     limits: Arc<TimeLimits>,
     /// When both clocks were last read: that of the machine and one that nobody sets.
     clocks: (Timestamp, Instant),
@@ -68,6 +69,7 @@ impl FleetActor {
             hosts: BTreeMap::new(),
             following: BTreeMap::new(),
             seats: Seats::starting(),
+            merged: BTreeMap::new(),
             limits: Arc::new(limits),
             clocks: (clock.now(), Instant::now()),
         }
@@ -170,11 +172,14 @@ impl Actor for FleetActor {
     fn started(&mut self, ctx: &mut Self::Context) {
         let now = self.clock.now();
         let desired = self.default_desired();
-        for restored in self.stored.take().into_iter().flat_map(|stored| stored.hosts) {
-            let state = HostState::restore(restored, Arc::clone(&desired), now);
-            self.start_host(state, ctx);
+        if let Some(stored) = self.stored.take() {
+            self.merged = stored.merged;
+            for restored in stored.hosts {
+                let state = HostState::restore(restored, Arc::clone(&desired), now);
+                self.start_host(state, ctx);
+            }
         }
-        self.broadcaster.do_send(DesiredChanged(self.seats.states()));
+        self.tell_remotes();
         ctx.run_interval(LOOK_AFTER_EVERY, |act, ctx| {
             act.look_at_clocks();
             act.look_after_hosts(ctx);
@@ -221,9 +226,9 @@ impl Handler<RequestCommand> for FleetActor {
 
     fn handle(&mut self, msg: RequestCommand, _: &mut Self::Context) -> Self::Result {
         let host = self.find(&msg.host);
-        let RequestCommand { op, args, queue, by, host: _ } = msg;
+        let RequestCommand { id, op, args, queue, by, host: _ } = msg;
         Box::pin(async move {
-            host?.send(Ask(HostEvent::Requested { op, args, queue, by })).await.map_err(gone)?
+            host?.send(Ask(HostEvent::Requested { id, op, args, queue, by })).await.map_err(gone)?
         })
     }
 }

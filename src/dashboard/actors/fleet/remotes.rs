@@ -1,5 +1,6 @@
 //! What concerns the remotes: who follows which, what is new, and pull requests.
 
+use super::restore::merged_key;
 use super::{Answer, FleetActor, not_stored};
 use crate::dashboard::actors::host::{HostActor, News};
 use crate::dashboard::actors::sources::Seats;
@@ -9,6 +10,7 @@ use crate::dashboard::messages::{
 };
 use crate::dashboard::sources::{MergeError, Reverted};
 use crate::dashboard::store;
+use crate::domain::desired::MergedPr;
 use crate::domain::generation;
 use crate::domain::ids::{Commit, HostId};
 use crate::domain::operation::Refusal;
@@ -36,7 +38,7 @@ impl Handler<UseSources> for FleetActor {
 
     fn handle(&mut self, msg: UseSources, _: &mut Self::Context) {
         self.seats = msg.0;
-        self.broadcaster.do_send(DesiredChanged(self.seats.states()));
+        self.tell_remotes();
         for (id, host) in &self.hosts {
             let source = self.following.get(id).map_or(0, |following| following.source);
             if let Some(seat) = self.seats.get(source) {
@@ -53,7 +55,7 @@ impl Handler<Publish> for FleetActor {
         let Some(number) = self.seats.learn(&msg.source, Arc::clone(&msg.desired)) else {
             return;
         };
-        self.broadcaster.do_send(DesiredChanged(self.seats.states()));
+        self.tell_remotes();
         for (id, host) in &self.hosts {
             if self.following.get(id).map_or(0, |following| following.source) == number {
                 host.do_send(News::Desired(Arc::clone(&msg.desired)));
@@ -201,7 +203,7 @@ impl Handler<ReadRemotes> for FleetActor {
     type Result = crate::dashboard::messages::Remotes;
 
     fn handle(&mut self, _: ReadRemotes, _: &mut Self::Context) -> Self::Result {
-        self.seats.states()
+        self.seats.states(&self.merged)
     }
 }
 
@@ -220,12 +222,12 @@ fn refused(number: u64, error: &MergeError) -> RequestError {
     RequestError::Refused(Refusal { code, message: format!("Pull request #{number}: {error}.") })
 }
 
-/// Under what a merge from here is remembered.
-fn merged_key(source: &str, number: u64) -> String {
-    format!("merged-pr/{source}/{number}")
-}
-
 impl FleetActor {
+    /// Tells everybody who reads what is known of the remotes.
+    pub(super) fn tell_remotes(&self) {
+        self.broadcaster.do_send(DesiredChanged(self.seats.states(&self.merged)));
+    }
+
     fn fetcher_named(
         &self,
         source: Option<&str>,
@@ -249,13 +251,17 @@ impl FleetActor {
 impl Handler<MergePullRequest> for FleetActor {
     type Result = Answer<()>;
 
-    fn handle(&mut self, msg: MergePullRequest, _: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, msg: MergePullRequest, ctx: &mut Self::Context) -> Self::Result {
         let found = self.fetcher_named(msg.source.as_deref());
-        let (store, at) = (self.store.clone(), self.clock.now());
+        let (store, at, fleet) = (self.store.clone(), self.clock.now(), ctx.address());
+        let pending = self.seats.named(msg.source.as_deref());
+        let pending = pending.and_then(|seat| seat.desired.known()?.pending_pr.clone());
         Box::pin(async move {
             let (source, fetcher) = found?;
             let number = msg.number;
             let gone = |_| RequestError::Unavailable("The remote is not being read.".into());
+            let title = pending.filter(|pr| pr.number == number).map(|pr| pr.title);
+            let ours = MergedPr { number, title: title.unwrap_or_default(), at, reverted_by: None };
             let merge = Merge { number, head: msg.head };
             let merged = fetcher.send(merge).await.map_err(gone)?;
             let message = match &merged {
@@ -264,7 +270,8 @@ impl Handler<MergePullRequest> for FleetActor {
                     format!("Pull request #{number} of {source} was not merged: {error}.")
                 }
             };
-            let ours = merged.is_ok().then(|| merged_key(&source, number));
+            let remembered = remember(&source, &ours);
+            let done = merged.is_ok();
             let event = store::events::EventRecord {
                 id: 0,
                 at,
@@ -275,14 +282,15 @@ impl Handler<MergePullRequest> for FleetActor {
             };
             store
                 .write(move |conn| {
-                    if let Some(key) = &ours {
-                        store::settings::set(conn, key, &at.to_string())?;
+                    if done {
+                        store::settings::set(conn, &remembered.0, &remembered.1)?;
                     }
                     store::events::append(conn, &event)
                 })
                 .await
                 .map_err(not_stored)?;
             merged.map_err(|error| refused(number, &error))?;
+            fleet.do_send(WasMerged(source.to_string(), ours));
             // Lock turns yellow everywhere, at once.
             let _ = fetcher.send(Refresh).await;
             Ok(())
@@ -293,18 +301,18 @@ impl Handler<MergePullRequest> for FleetActor {
 impl Handler<RevertPullRequest> for FleetActor {
     type Result = Answer<Reverted>;
 
-    fn handle(&mut self, msg: RevertPullRequest, _: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, msg: RevertPullRequest, ctx: &mut Self::Context) -> Self::Result {
         let found = self.fetcher_named(msg.source.as_deref());
-        let (store, at) = (self.store.clone(), self.clock.now());
+        let (store, at, fleet) = (self.store.clone(), self.clock.now(), ctx.address());
         Box::pin(async move {
             let (source, fetcher) = found?;
             let number = msg.number;
             let key = merged_key(&source, number);
             let ours = store.read(move |conn| store::settings::get(conn, &key)).await;
-            if ours.map_err(not_stored)?.is_none() {
+            let Some(ours) = ours.map_err(not_stored)? else {
                 let message = format!("Pull request #{number} was not merged from here.");
                 return Err(RequestError::Refused(Refusal { code: "not_merged", message }));
-            }
+            };
             let gone = |_| RequestError::Unavailable("The remote is not being read.".into());
             let reverted = fetcher.send(Revert { number }).await.map_err(gone)?;
             let message = match &reverted {
@@ -323,9 +331,44 @@ impl Handler<RevertPullRequest> for FleetActor {
                 message,
                 by: Some(msg.by),
             };
-            let write = store.write(move |conn| store::events::append(conn, &event));
+            let ours = serde_json::from_str::<MergedPr>(&ours).ok();
+            let made = reverted.as_ref().ok().map(|made| made.number);
+            let ours = ours.filter(|_| made.is_some());
+            let ours = ours.map(|ours| MergedPr { reverted_by: made, ..ours });
+            let remembered = ours.as_ref().map(|ours| remember(&source, ours));
+            let write = store.write(move |conn| {
+                if let Some((key, value)) = &remembered {
+                    store::settings::set(conn, key, value)?;
+                }
+                store::events::append(conn, &event)
+            });
             write.await.map_err(not_stored)?;
+            if let Some(ours) = ours {
+                fleet.do_send(WasMerged(source.to_string(), ours));
+            }
             reverted.map_err(|error| refused(number, &error))
         })
+    }
+}
+
+/// The entry that a merge from here is remembered by.
+fn remember(source: &str, ours: &MergedPr) -> (String, String) {
+    // Strings and numbers only: this cannot fail.
+    (merged_key(source, ours.number), serde_json::to_string(ours).unwrap_or_default())
+}
+
+/// A pull request was merged from here, or one that was is being taken back.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct WasMerged(String, MergedPr);
+
+impl Handler<WasMerged> for FleetActor {
+    type Result = ();
+
+    fn handle(&mut self, msg: WasMerged, _: &mut Self::Context) {
+        if self.merged.get(&msg.0).is_none_or(|known| known.at <= msg.1.at) {
+            self.merged.insert(msg.0, msg.1);
+        }
+        self.tell_remotes();
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::dashboard::store::{self, StoreError};
 use crate::domain::command::Command;
+use crate::domain::desired::MergedPr;
 use crate::domain::host::Restored;
 use crate::domain::ids::HostId;
 use std::collections::BTreeMap;
@@ -9,6 +10,31 @@ use std::collections::BTreeMap;
 /// What the fleet is restored from.
 pub struct StoredFleet {
     pub(super) hosts: Vec<Restored>,
+    /// The pull request that was last merged from here, by source.
+    pub(super) merged: BTreeMap<String, MergedPr>,
+}
+
+/// Under what a merge from here is remembered.
+pub(super) fn merged_key(source: &str, number: u64) -> String {
+    format!("{MERGED}{source}/{number}")
+}
+
+const MERGED: &str = "merged-pr/";
+
+fn last_merged(conn: &rusqlite::Connection) -> Result<BTreeMap<String, MergedPr>, StoreError> {
+    let mut merged: BTreeMap<String, MergedPr> = BTreeMap::new();
+    for (key, value) in store::settings::below(conn, MERGED)? {
+        // The first version stored only the time, which says too little.
+        let (Some((source, _)), Ok(pr)) =
+            (key.rsplit_once('/'), serde_json::from_str::<MergedPr>(&value))
+        else {
+            continue;
+        };
+        if merged.get(source).is_none_or(|known| known.at < pr.at) {
+            merged.insert(source.to_owned(), pr);
+        }
+    }
+    Ok(merged)
 }
 
 impl StoredFleet {
@@ -43,7 +69,7 @@ impl StoredFleet {
                 })
             })
             .collect::<Result<Vec<_>, StoreError>>()?;
-        Ok(Self { hosts })
+        Ok(Self { hosts, merged: last_merged(conn)? })
     }
 
     /// Reads one host.

@@ -106,7 +106,6 @@ impl Handler<FromAgent> for HostActor {
             return AtomicResponse::new(nothing());
         }
         self.state.last_seen = Some(self.now());
-        self.pulse();
         let message = msg.message;
         let is_line = matches!(message, AgentMessage::Output(_));
         let earlier = if is_line { None } else { self.store_gathered() };
@@ -115,7 +114,9 @@ impl Handler<FromAgent> for HostActor {
             earlier
                 .unwrap_or_else(nothing)
                 .then(move |(), act, _| act.load(stranger))
-                .then(move |(), act, ctx| act.receive(message, ctx).unwrap_or_else(nothing)),
+                .then(move |(), act, ctx| act.receive(message, ctx).unwrap_or_else(nothing))
+                // Last: what it said of the host's load is shown with it.
+                .map(|(), act, _| act.pulse()),
         ))
     }
 }

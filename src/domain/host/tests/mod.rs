@@ -160,7 +160,7 @@ impl Lab {
 
     fn asks(&mut self, op: Operation, queue: bool) -> Result<Command, Refusal> {
         let args = Args { confirmed: Some(true), ..Args::default() };
-        self.apply(HostEvent::Requested { op, args, queue, by: "admin".into() });
+        self.apply(HostEvent::Requested { id: None, op, args, queue, by: "admin".into() });
         let answer = self.effects.iter().find_map(|effect| match effect {
             HostEffect::Answer(answer) => Some((**answer).clone()),
             _ => None,

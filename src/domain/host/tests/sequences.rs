@@ -228,7 +228,7 @@ impl Player {
             },
             Step::Ask { op, queue } => {
                 let args = Args { confirmed: Some(true), ..Args::default() };
-                HostEvent::Requested { op, args, queue, by: "admin".to_owned() }
+                HostEvent::Requested { id: None, op, args, queue, by: "admin".to_owned() }
             }
             Step::Stop(whose) => {
                 HostEvent::StopRequested { id: id_of(whose)?, by: "admin".to_owned() }

@@ -1,0 +1,178 @@
+//! What the administrator can change: password, one-time codes, tokens.
+
+use super::{Auth, LoginError, hex, password, random_token, secrets, token_hash, totp_of};
+use crate::dashboard::store::api_tokens::ApiTokenRecord;
+use crate::dashboard::store::{StoreError, api_tokens, sessions, settings};
+use std::sync::Arc;
+use totp_rs::Secret;
+
+/// Where the hash of a shared token that was made on the page is stored.
+pub const ENROLMENT: &str = "enrolment-token-hash";
+/// The shortest password that can be chosen, in characters.
+const SHORTEST: usize = 12;
+/// The longest.
+const LONGEST: usize = 256;
+
+/// Why something about the account was not changed, in the user's words.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct NotChanged(String);
+
+fn no(text: &str) -> NotChanged {
+    NotChanged(text.to_owned())
+}
+
+impl From<LoginError> for NotChanged {
+    fn from(error: LoginError) -> Self {
+        match error {
+            LoginError::Wrong | LoginError::Csrf => no("The code is wrong, or was used already."),
+            LoginError::TooMany(wait) => {
+                Self(format!("Too many tries. Wait {} seconds.", wait.as_secs().max(1)))
+            }
+            LoginError::Unavailable(why) => Self(why),
+        }
+    }
+}
+
+impl From<StoreError> for NotChanged {
+    fn from(error: StoreError) -> Self {
+        Self(format!("The database cannot be used: {error}"))
+    }
+}
+
+impl Auth {
+    /// Whether the password is set by a variable.
+    pub fn password_is_fixed(&self) -> bool {
+        self.fixed_password
+    }
+
+    /// Whether one-time codes are set up by a variable.
+    pub fn totp_is_fixed(&self) -> bool {
+        self.fixed_totp
+    }
+
+    /// Changes the password and ends every session but `keep`.
+    pub async fn change_password(
+        &self,
+        keep: [u8; 32],
+        current: String,
+        new: String,
+        again: &str,
+    ) -> Result<(), NotChanged> {
+        if self.fixed_password {
+            return Err(no("The password is set by NIXFLEET_PASSWORD_HASH."));
+        }
+        if new != again {
+            return Err(no("The new password was not the same both times."));
+        }
+        if !(SHORTEST..=LONGEST).contains(&new.chars().count()) {
+            return Err(NotChanged(format!("A password has {SHORTEST} to {LONGEST} characters.")));
+        }
+        self.count_try(super::EVERYBODY)?;
+        let (hash, dir) = (self.password_hash(), self.data_dir.clone());
+        let changed = actix_web::web::block(move || {
+            if !password::verify(&current, &hash) {
+                return Err(no("The current password is wrong."));
+            }
+            let hash = password::hash(&new).map_err(NotChanged)?;
+            secrets::replace(&dir.join(secrets::PASSWORD), &hash).map_err(NotChanged)?;
+            Ok(hash)
+        });
+        let hash = changed.await.map_err(|_| no("The dashboard is shutting down."))??;
+        self.forgive(super::EVERYBODY);
+        *self.password_hash.write().unwrap_or_else(std::sync::PoisonError::into_inner) = hash;
+        self.store.write(move |conn| sessions::delete_others(conn, &keep)).await?;
+        Ok(())
+    }
+
+    /// A new secret for one-time codes, in base32, and the address that authenticator apps
+    /// read. Nothing is kept of it until [`Self::turn_totp_on`].
+    pub fn offer_totp(&self) -> Result<(String, String), NotChanged> {
+        let mut bytes = [0_u8; 20];
+        getrandom::fill(&mut bytes).map_err(|e| NotChanged(format!("No random numbers: {e}")))?;
+        let secret = Secret::from(bytes).to_base32().trim_end_matches('=').to_owned();
+        let url = totp_url(&secret);
+        Ok((secret, url))
+    }
+
+    /// Asks for one-time codes from now on, once the first code is right.
+    pub async fn turn_totp_on(&self, secret: &str, code: &str) -> Result<(), NotChanged> {
+        if self.wants_totp() {
+            return Err(no("One-time codes are on already."));
+        }
+        let totp = Arc::new(totp_of(secret).map_err(NotChanged)?);
+        self.count_try(super::EVERYBODY)?;
+        if !self.code_fits(&totp, code).await? {
+            return Err(no("The code is wrong. Is the clock of the phone right?"));
+        }
+        self.forgive(super::EVERYBODY);
+        let (path, text) = (self.data_dir.join(secrets::TOTP), secret.to_owned());
+        let written = actix_web::web::block(move || secrets::replace(&path, &text)).await;
+        written.map_err(|_| no("The dashboard is shutting down."))?.map_err(NotChanged)?;
+        *self.totp.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(totp);
+        Ok(())
+    }
+
+    /// Asks for no more codes.
+    pub async fn turn_totp_off(&self, code: &str) -> Result<(), NotChanged> {
+        if self.fixed_totp {
+            return Err(no("One-time codes are set by NIXFLEET_TOTP_SECRET."));
+        }
+        if !self.confirms(Some(code)).await? {
+            return Err(no("The code is wrong, or was used already."));
+        }
+        let path = self.data_dir.join(secrets::TOTP);
+        let gone = actix_web::web::block(move || std::fs::remove_file(path)).await;
+        gone.map_err(|_| no("The dashboard is shutting down."))?
+            .map_err(|error| NotChanged(format!("Its file cannot be removed: {error}")))?;
+        *self.totp.write().unwrap_or_else(std::sync::PoisonError::into_inner) = None;
+        Ok(())
+    }
+
+    /// Makes an API token, which is shown this once. Answers its name too.
+    pub async fn new_api_token(&self, name: &str) -> Result<(String, String), NotChanged> {
+        let name = name.trim().to_owned();
+        if name.is_empty() || name.chars().count() > 100 {
+            return Err(no("`name`: expected 1 to 100 characters."));
+        }
+        let token = random_token()?;
+        let created_at = self.clock.now();
+        let record =
+            ApiTokenRecord { token_hash: token_hash(&token), name: name.clone(), created_at };
+        self.store.write(move |conn| api_tokens::insert(conn, &record)).await?;
+        Ok((name, token))
+    }
+
+    /// All API tokens, oldest first.
+    pub async fn api_tokens(&self) -> Result<Vec<ApiTokenRecord>, StoreError> {
+        self.store.read(api_tokens::list).await
+    }
+
+    /// Removes an API token.
+    pub async fn remove_api_token(&self, hash: [u8; 32]) -> Result<(), StoreError> {
+        self.store.write(move |conn| api_tokens::delete(conn, &hash)).await
+    }
+
+    /// Whether there is a shared token that was made on the page.
+    pub async fn has_enrolment_token(&self) -> Result<bool, StoreError> {
+        Ok(self.store.read(|conn| settings::get(conn, ENROLMENT)).await?.is_some())
+    }
+
+    /// Makes a shared token, which replaces the one before. It is shown this once.
+    pub async fn new_enrolment_token(&self) -> Result<String, NotChanged> {
+        let token = random_token()?;
+        let hash = hex(&token_hash(&token));
+        self.store.write(move |conn| settings::set(conn, ENROLMENT, &hash)).await?;
+        Ok(token)
+    }
+
+    /// Lets in no more hosts without a token of their own.
+    pub async fn no_enrolment_token(&self) -> Result<(), StoreError> {
+        self.store.write(|conn| settings::remove(conn, ENROLMENT)).await
+    }
+}
+
+/// The address that authenticator apps read.
+pub fn totp_url(secret: &str) -> String {
+    format!("otpauth://totp/nixfleet:admin?secret={secret}&issuer=nixfleet")
+}

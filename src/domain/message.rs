@@ -27,6 +27,20 @@ impl Message {
         &self.0
     }
 
+    /// Where only text can stand: instants as date and time in UTC.
+    pub fn plain(&self) -> String {
+        let text = |part: &Part| match part {
+            Part::Text(text) => text.clone(),
+            Part::Time(instant) => {
+                // RFC 3339: `2026-01-18T10:30:00Z`.
+                let told = instant.to_string();
+                let part = |range| told.get(range).unwrap_or_default();
+                format!("{} {} UTC", part(0..10), part(11..16))
+            }
+        };
+        self.0.iter().map(text).collect()
+    }
+
     /// Adds plain text.
     #[must_use]
     pub fn text(mut self, text: impl Into<String>) -> Self {
@@ -66,5 +80,17 @@ impl fmt::Display for Message {
 impl Serialize for Message {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_only_text_can_stand_an_instant_names_its_zone() {
+        let at = Timestamp::parse("2026-01-18T10:30:07.5Z").unwrap();
+        let message = Message::from("Last test: ").time(at).text(" (8/8 passed)");
+        assert_eq!(message.plain(), "Last test: 2026-01-18 10:30 UTC (8/8 passed)");
     }
 }

@@ -1,7 +1,9 @@
 //! What stands around the rows: selection, dialogs, keys, the log, settings, the audit log.
 
 use crate::support::browser::Browser;
-use crate::support::{Agent, Client, ConfigRepo, Dashboard, GitHub, OldAgent, wait_until};
+use crate::support::{
+    Agent, Client, ConfigRepo, Dashboard, GitHub, OldAgent, Proxy, nixfleet, wait_until,
+};
 use std::sync::Arc;
 
 struct Page {
@@ -504,4 +506,94 @@ fn an_update_of_a_fleet_of_3x_agents_is_possible_too() {
     old.status("ok", "pull", 0);
     page.browser.wait_for_text("#rollouts", "1 done");
     page.browser.assert_true();
+}
+
+#[test]
+fn a_click_is_answered_before_the_host_does_anything_and_a_second_one_does_nothing() {
+    let page = Page::open(&[]);
+    let browser = &page.browser;
+    let head = page.repo.git(&["rev-parse", "HEAD"]);
+    let mut old = OldAgent::join(&page.dashboard.url, "slow", &head);
+    old.heartbeat();
+    browser.wait_for("#host-slow[data-online=true]");
+    let other = Browser::start();
+    other.login(&page.dashboard.url, &page.dashboard.password);
+    other.wait_for("#host-slow[data-online=true]");
+    let took = browser.run_async(
+        "const done = arguments[0], began = performance.now();
+         const button = document.querySelector('#host-slow [data-op=pull]');
+         new MutationObserver((_, watch) => {
+             if (!document.querySelector('#host-slow[data-busy=pull]')) return;
+             watch.disconnect();
+             done(performance.now() - began);
+         }).observe(document.body, { subtree: true, attributes: true, childList: true });
+         button.click(); button.click();",
+    );
+    let took = took.as_f64().unwrap();
+    println!("a click is answered in {took:.0} ms");
+    assert!(took < 1000.0, "{took} ms");
+    browser.wait_for_text("#host-slow .activity", "sent");
+    other.wait_for_text("#host-slow .activity", "sent");
+    // The other administrator's page is as true: the buttons say why they do nothing.
+    other.wait_for("#host-slow [data-op=pull]:disabled[title*='slow is busy']");
+    old.expect_command("pull");
+    old.status("ok", "pull", 0);
+    browser.wait_for("#host-slow[data-busy='']");
+    let commands = page.user.get("/api/hosts/slow/commands").json();
+    assert_eq!(commands.as_array().unwrap().len(), 1, "{commands}");
+    other.assert_true();
+    page.end();
+}
+
+#[test]
+fn a_link_that_is_cut_is_said_and_the_page_is_true_again_when_it_is_back() {
+    let page = Page::open(&["web"]);
+    let proxy = Proxy::to(&page.dashboard.url);
+    let browser = Browser::start();
+    browser.login(&proxy.url, &page.dashboard.password);
+    browser.wait_for_text("#link", "live");
+    proxy.cut();
+    browser.wait_for_text("#link", "reconnecting");
+    browser.picture("fleet-reconnecting");
+    page.repo.push_change("while the link was down");
+    page.user.wait_for_row("web", "ok out ok out unk");
+    browser.click("#host-web [data-op=pull]");
+    browser.wait_for_text("#toasts", "The dashboard cannot be reached.");
+    proxy.restore();
+    browser.wait_for_text("#link", "live");
+    browser.wait_for_row("web", "ok outdated ok outdated unknown");
+    browser.assert_true();
+}
+
+#[test]
+fn from_an_empty_dashboard_to_a_green_row_with_nothing_but_what_the_page_says() {
+    let repo = ConfigRepo::new();
+    let dashboard = Dashboard::with_source(&repo.remote());
+    let browser = Browser::start();
+    browser.login(&dashboard.url, &dashboard.password);
+    browser.wait_for_text(".first", "Add the first host");
+    assert_eq!(browser.axe(), [""; 0]);
+    browser.click(".first a");
+    browser.type_in("#hostname", "web");
+    browser.click("#add-host button[type=submit]");
+    browser.wait_for("dialog[data-dialog=token]");
+    let shown = browser.text("dialog details pre");
+    // The command as it is shown, with what only this test knows added.
+    let agent = Agent::prepare();
+    let program = nixfleet();
+    let command =
+        shown.replace("<your config repository>", repo.remote().to_str().unwrap()).replace(
+            "nixfleet --agent",
+            &format!("{} --agent", program.get_program().to_str().unwrap()),
+        );
+    let running = agent.run(&command);
+    browser.press("\u{e00c}");
+    browser.wait_for_row("web", "ok ok ok unknown unknown");
+    browser.click("#host-web [data-op=switch]");
+    browser.wait_for_row("web", "ok ok ok ok outdated");
+    browser.click("#host-web [data-op=test]");
+    browser.wait_for_row("web", "ok ok ok ok ok");
+    browser.wait_for_text("#fleet-summary", "1 host: 1 current");
+    assert_eq!(browser.complaints(), [""; 0]);
+    drop(running);
 }

@@ -280,7 +280,7 @@ pub fn page(view: &FleetView, shown: Option<&log::Shown<'_>>, csrf: &str) -> Mar
         (tools(view))
         (hosts(view))
         p #none-found.quiet hidden { "No host fits the filter." }
-        form #pick method="get" action="/rollouts/new" {
+        form #pick method="get" action="/rollouts/new" autocomplete="off" {
             noscript { button type="submit" { "Choose what to do with the selected hosts" } }
         }
         (rollouts::bar(&[], &[], csrf))

@@ -67,10 +67,10 @@ fn identity(host: &HostSnapshot) -> Markup {
     html! {
         div.identity {
             input.pick type="checkbox" name="hosts" value=(host.id) form="pick"
-                aria-label={ "Select " (profile.hostname) } autocomplete="off";
+                aria-label={ "Select " (profile.hostname) };
             // An attribute, not a style: the page allows no inline style.
-            svg.mark viewBox="0 0 4 32" preserveAspectRatio="none" aria-hidden="true" {
-                rect width="4" height="32" fill=(colour.unwrap_or("#8a8f98")) {}
+            svg.mark aria-hidden="true" {
+                rect width="100%" height="100%" fill=(colour.unwrap_or("#8a8f98")) {}
             }
             span.dot { span.sr { @if host.online { "online" } @else { "offline" } } }
             div {
@@ -136,7 +136,7 @@ fn cell(host: &HostSnapshot, compartment: Compartment, verdict: &Verdict) -> Mar
         a.cell href={ "/hosts/" (host.id) "/" (compartment.name()) } data-dialog-open
             data-compartment=(compartment.name()) data-status=(verdict.status.name())
             data-pr[pr.is_some()]
-            title={ (compartment.label()) ": " (verdict.message) (hover) (pr.unwrap_or_default()) } {
+            title={ (compartment.label()) ": " (verdict.message.plain()) (hover) (pr.unwrap_or_default()) } {
             (compartment.label()) span.sr { ": " (word(verdict.status)) }
         }
     }
@@ -265,10 +265,10 @@ pub(super) fn command_buttons(command: &Command) -> Markup {
     let action = |what: &str| format!("/commands/{}/{what}", command.id);
     html! {
         @if command.state == State::Overdue {
-            button type="submit" form="act" formaction=(action("extend")) data-op="extend" { "Extend" }
+            button form="act" formaction=(action("extend")) data-op="extend" { "Extend" }
         }
         @if matches!(command.state, State::Queued | State::Sent | State::Running | State::Overdue) {
-            button type="submit" form="act" formaction=(action("stop")) data-op="stop" {
+            button form="act" formaction=(action("stop")) data-op="stop" {
                 @if command.state == State::Queued { "Cancel" } @else { "Stop" }
             }
         }
@@ -282,10 +282,10 @@ fn controls(host: &HostSnapshot) -> Markup {
     html! {
         div.controls {
             @for op in BUTTONS { (operation(host, op, op.label())) }
-            button.more type="submit" form="act" formaction={ "/hosts/" (host.id) "/refresh" }
-                data-op="refresh" aria-label="Refresh" title="Fetch the remote and ask the host anew" { "⟳" }
+            button.more form="act" formaction={ "/hosts/" (host.id) "/refresh" }
+                data-op="refresh" title="Refresh" { "⟳" }
             a.button href={ "/hosts/" (host.id) "/menu" } data-dialog-open data-op="menu"
-                aria-label={ "More for " (host.profile.hostname) } aria-haspopup="dialog" { "⋯" }
+                aria-label={ "More for " (host.profile.hostname) } { "⋯" }
         }
     }
 }
@@ -300,7 +300,7 @@ pub(super) fn operation(host: &HostSnapshot, op: Operation, label: &str) -> Mark
         refused => refused.map(|refusal| refusal.message.as_str()),
     };
     html! {
-        button type="submit" form="act" name="op" value=(op.name())
+        button form="act" name="op" value=(op.name())
             formaction={ "/hosts/" (host.id) "/commands" @if waits { "?queue=true" } }
             data-op=(op.name()) data-queue[waits]
             disabled[refused.is_some() && !waits] title=[why] { (label) }

@@ -31,19 +31,15 @@ impl Agent {
         Self::start_with(url, name, remote, &[])
     }
 
-    /// The same with more variables; they win.
-    pub fn start_with(url: &str, name: &str, remote: &Path, more: &[(&str, &str)]) -> Self {
+    /// A host without an agent, for a command that starts one.
+    pub fn prepare() -> Self {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir_all(dir.path().join("root/control")).unwrap();
         let rebuild = dir.path().join("rebuild");
         fs::write(&rebuild, REBUILD).unwrap();
         fs::set_permissions(&rebuild, fs::Permissions::from_mode(0o755)).unwrap();
         let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
-        let mut settings = vec![
-            ("NIXFLEET_URL".to_owned(), url.to_owned()),
-            ("NIXFLEET_TOKEN".to_owned(), TOKEN.to_owned()),
-            ("NIXFLEET_REPO_URL".to_owned(), remote.to_str().unwrap().to_owned()),
-            ("NIXFLEET_HOSTNAME".to_owned(), name.to_owned()),
+        let settings = vec![
             ("NIXFLEET_PLATFORM".to_owned(), "nixos".to_owned()),
             ("NIXFLEET_INTERVAL".to_owned(), "0.2".to_owned()),
             ("NIXFLEET_STATE_DIR".to_owned(), path("state")),
@@ -51,13 +47,36 @@ impl Agent {
             ("NIXFLEET_REBUILD".to_owned(), path("rebuild")),
             ("NIXFLEET_TESTS_AUTO_RUN".to_owned(), "false".to_owned()),
         ];
-        for (name, value) in more {
-            settings.retain(|(known, _)| known != name);
-            settings.push(((*name).to_owned(), (*value).to_owned()));
+        Self { dir, settings, child: None, manager: None }
+    }
+
+    /// The same as [`Self::start`] with more variables; they win.
+    pub fn start_with(url: &str, name: &str, remote: &Path, more: &[(&str, &str)]) -> Self {
+        let mut agent = Self::prepare();
+        let usual = [
+            ("NIXFLEET_URL", url),
+            ("NIXFLEET_TOKEN", TOKEN),
+            ("NIXFLEET_REPO_URL", remote.to_str().unwrap()),
+            ("NIXFLEET_HOSTNAME", name),
+        ];
+        for (name, value) in usual.iter().chain(more) {
+            agent.settings.retain(|(known, _)| known != name);
+            agent.settings.push(((*name).to_owned(), (*value).to_owned()));
         }
-        let mut agent = Self { dir, settings, child: None, manager: None };
         agent.start_again();
         agent
+    }
+
+    /// Runs a shell command that starts the agent.
+    pub fn run(mut self, command: &str) -> Self {
+        let mut shell = Command::new("sh");
+        shell
+            .args(["-c", &format!("exec env {command}")])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null());
+        shell.envs(self.settings.iter().map(|(k, v)| (k, v)));
+        self.child = Some(shell.spawn().unwrap());
+        self
     }
 
     /// From now on it is started again whenever it ends. Its pid is always in the file

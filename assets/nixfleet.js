@@ -130,10 +130,10 @@ function append() {
   const box = lines();
   let html = "", count = 0;
   for (const frame of loading ? [] : frames.splice(0)) {
-    if (box?.dataset.command !== frame.command_id) continue;
+    for (const one of frame.fragments ?? []) if (one.id.startsWith("outcome-")) swap(one);
+    if (!frame.html || box?.dataset.command !== frame.command_id) continue;
     const last = +box.dataset.lastSeq, end = frame.first_seq + frame.count - 1;
-    if (frame.type === "command_complete") tick(morph(byId("log-outcome"), frame.html)[0]);
-    else if (end > last && !("search" in box.dataset)) {
+    if (end > last && !("search" in box.dataset)) {
       if (frame.first_seq <= last) return again();
       box.dataset.lastSeq = end;
       html += frame.html;
@@ -185,11 +185,8 @@ function receive(frame) {
   else if (frame.version !== version + 1 && wantAll()) return;
   version = frame.version;
   fragments.forEach(swap);
-  if (type === "command_output" || type === "command_complete") {
-    frames.push(frame);
-    if (type === "command_output") return soon(50, append);
-    append();
-  }
+  if (loading || frame.html) frames.push(frame);
+  if (frame.html) return soon(50, append);
   const about = (host) => frame.host === host || fragments.some(({ id }) => id === "host-" + host || id === "fleet-target");
   if (single && about(single.dataset.host)) soon(300, rereadPage);
   if (about(one("dialog[data-for]")?.dataset.for)) soon(300, rereadDialog);

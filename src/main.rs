@@ -24,6 +24,12 @@ fn main() -> ExitCode {
         Role::Dashboard(config) => dashboard::run(*config).map_err(anyhow::Error::from),
         Role::Agent(config) => agent::run(*config).map_err(anyhow::Error::from),
         Role::Demo { listen } => demo::run(listen).map_err(anyhow::Error::from),
+        Role::Backup { data_dir, file } => {
+            dashboard::backup(&data_dir, &file).map_err(anyhow::Error::from)
+        }
+        Role::Restore { data_dir, file } => {
+            dashboard::restore(&data_dir, &file).map_err(anyhow::Error::from)
+        }
         Role::JobRun { dir } => agent::jobs::supervisor::run(&dir).map_err(anyhow::Error::from),
     };
     match done {

@@ -2,6 +2,33 @@
 
 use std::io::Write;
 use std::process::Command;
+use std::time::Duration;
+
+/// Tells the service manager that the program is ready, where there is one that wants to know.
+pub fn ready() {
+    tell(sd_notify::NotifyState::Ready);
+}
+
+/// Tells the service manager that the program ends.
+pub fn stopping() {
+    tell(sd_notify::NotifyState::Stopping);
+}
+
+/// How often [`alive`] should be called; `None` if nobody watches.
+pub fn watched() -> Option<Duration> {
+    sd_notify::watchdog_enabled().map(|limit| limit / 3)
+}
+
+/// Tells the service manager's watchdog that the program does its work.
+pub fn alive() {
+    tell(sd_notify::NotifyState::Watchdog);
+}
+
+fn tell(state: sd_notify::NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        log::warn!("the service manager cannot be told: {error}");
+    }
+}
 
 /// Makes a child die with the thread that starts it, where the system can do that (Linux):
 /// whoever is killed leaves nothing behind that nobody watches.

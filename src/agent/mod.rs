@@ -14,6 +14,7 @@ mod repository;
 mod site;
 
 use crate::cli::AgentConfig;
+use crate::process;
 use connection::Connection;
 use site::Site;
 use std::io;
@@ -68,6 +69,16 @@ pub fn run(config: AgentConfig) -> Result<(), AgentError> {
     let managed = config.managed;
     let mut connection = Connection::new(config).map_err(state_dir)?;
     actix_rt::System::new().block_on(async {
+        process::ready();
+        if let Some(every) = process::watched() {
+            // On the loop that does everything else: while that hangs, nobody is told.
+            actix_rt::spawn(async move {
+                loop {
+                    process::alive();
+                    actix_rt::time::sleep(every).await;
+                }
+            });
+        }
         let (ended, ran) = (Box::pin(ended()), Box::pin(connection.run()));
         futures_util::future::select(ended, ran).await;
     });

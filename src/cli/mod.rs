@@ -209,6 +209,20 @@ pub enum Role {
         /// Where its dashboard listens; `None`: port 8000, or a free one if that is taken.
         listen: Option<SocketAddr>,
     },
+    /// `backup FILE`: a copy of the dashboard's database.
+    Backup {
+        /// The dashboard's directory.
+        data_dir: PathBuf,
+        /// Where to.
+        file: PathBuf,
+    },
+    /// `restore FILE`: the way back.
+    Restore {
+        /// The dashboard's directory.
+        data_dir: PathBuf,
+        /// The backup.
+        file: PathBuf,
+    },
     /// `job-run DIR`, used by the agent itself: the detached supervisor of one job.
     JobRun {
         /// The job's directory.

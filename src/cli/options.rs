@@ -120,11 +120,27 @@ pub(super) struct Cli {
     pub(super) root: Option<String>,
 
     #[command(subcommand)]
-    pub(super) internal: Option<Internal>,
+    pub(super) action: Option<Action>,
 }
 
 #[derive(Debug, clap::Subcommand)]
-pub(super) enum Internal {
+pub(super) enum Action {
+    /// Writes a copy of the dashboard's database, while the dashboard runs.
+    Backup {
+        /// Where to; must not exist yet.
+        file: PathBuf,
+        /// The dashboard's directory.
+        #[arg(long, value_name = "DIR")]
+        data_dir: Option<String>,
+    },
+    /// Puts a backup in the place of the database. The dashboard must be stopped.
+    Restore {
+        /// The backup.
+        file: PathBuf,
+        /// The dashboard's directory.
+        #[arg(long, value_name = "DIR")]
+        data_dir: Option<String>,
+    },
     /// Runs one job, detached. The agent starts this itself.
     #[command(hide = true)]
     JobRun {

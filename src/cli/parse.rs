@@ -3,7 +3,7 @@
 //! Every setting is a flag and a variable; the flag wins. Secrets are variables or files,
 //! never flags. A bad setting names itself and what was expected.
 
-use super::options::{Cli, Internal};
+use super::options::{Action, Cli};
 use super::values::{
     Parsed, addresses, boolean, branch_name, colour, detected_platform, hostname, is_local, list,
     listen_address, number, one_of, own_hostname, platform, socket_url, sources, web_url,
@@ -47,8 +47,15 @@ pub fn parse(
     let matches = Cli::command().try_get_matches_from(arguments).map_err(clap)?;
     let cli = Cli::from_arg_matches(&matches).map_err(clap)?;
     let settings = Settings { environment };
-    match &cli.internal {
-        Some(Internal::JobRun { dir }) => Ok(Role::JobRun { dir: dir.clone() }),
+    match &cli.action {
+        Some(Action::JobRun { dir }) => Ok(Role::JobRun { dir: dir.clone() }),
+        Some(Action::Backup { file, data_dir }) => {
+            Ok(Role::Backup { data_dir: settings.data_dir(data_dir.as_ref())?, file: file.clone() })
+        }
+        Some(Action::Restore { file, data_dir }) => Ok(Role::Restore {
+            data_dir: settings.data_dir(data_dir.as_ref())?,
+            file: file.clone(),
+        }),
         None if cli.dashboard => Ok(Role::Dashboard(Box::new(settings.dashboard(&cli)?))),
         None if cli.agent => Ok(Role::Agent(Box::new(settings.agent(&cli)?))),
         None => {
@@ -82,6 +89,12 @@ impl Settings<'_> {
         parse(value).map(Some).map_err(|expected| {
             CliError::Setting(format!("--{flag} / {variable}: expected {expected}, got {value:?}"))
         })
+    }
+
+    /// The dashboard's directory.
+    fn data_dir(&self, value: Option<&String>) -> Result<PathBuf, CliError> {
+        let given = self.path(value, "data-dir")?;
+        Ok(given.unwrap_or_else(|| self.default_dir("nixfleet")))
     }
 
     fn text(&self, value: Option<&String>, flag: &str) -> Result<Option<String>, CliError> {
@@ -164,9 +177,7 @@ impl Settings<'_> {
             listen: self
                 .get(cli.listen.as_ref(), "listen", listen_address)?
                 .unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8000))),
-            data_dir: self
-                .path(cli.data_dir.as_ref(), "data-dir")?
-                .unwrap_or_else(|| self.default_dir("nixfleet")),
+            data_dir: self.data_dir(cli.data_dir.as_ref())?,
             base_url: self.get(cli.base_url.as_ref(), "base-url", web_url)?,
             password_hash: self.secret("NIXFLEET_PASSWORD_HASH")?,
             totp_secret: self.secret("NIXFLEET_TOTP_SECRET")?,

@@ -41,6 +41,11 @@ pub enum RequestError {
     Unavailable(String),
 }
 
+/// Answered at once, by an actor that does its work.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Ping;
+
 // ---- to the FleetActor ----
 
 /// Asks for an operation on a host. Answers once the command is journaled (and sent, if

@@ -8,6 +8,7 @@ pub mod assets;
 pub mod auth;
 pub mod clock;
 pub mod messages;
+pub mod metrics;
 pub mod pages;
 pub mod sockets;
 pub mod sources;
@@ -28,9 +29,10 @@ use actors::sources::{House, Seats};
 use actors::version_fetcher::Attention;
 use auth::{Auth, Secrets};
 use clock::Clock;
+use messages::Ping;
 use sockets::agent::AgentDoor;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use store::{Store, StoreError};
@@ -90,25 +92,43 @@ pub fn run(config: DashboardConfig) -> Result<(), DashboardError> {
     actix_rt::System::new().block_on(serve(config))
 }
 
+/// Writes a copy of the database, which may be in use. `to` must not exist.
+pub fn backup(data_dir: &Path, to: &Path) -> Result<(), DashboardError> {
+    store::backup::backup(data_dir, to)?;
+    process::say(&format!("{} is a copy of the database in {}", to.display(), data_dir.display()));
+    Ok(())
+}
+
+/// Puts a backup in the place of the database. Refused while a dashboard uses the directory.
+pub fn restore(data_dir: &Path, from: &Path) -> Result<(), DashboardError> {
+    let _lock = lock(data_dir)?;
+    let kept = store::backup::restore(data_dir, from)?;
+    process::say(&format!("{} is the database now", from.display()));
+    if let Some(kept) = kept {
+        process::say(&format!("the one before is kept as {}", kept.display()));
+    }
+    Ok(())
+}
+
 /// Holds the data directory for this process alone.
-fn lock(config: &DashboardConfig) -> Result<nix::fcntl::Flock<std::fs::File>, DashboardError> {
+fn lock(data_dir: &Path) -> Result<nix::fcntl::Flock<std::fs::File>, DashboardError> {
     let setting = |what: std::io::Error| {
-        let dir = config.data_dir.display();
+        let dir = data_dir.display();
         DashboardError::Setting(format!("--data-dir / NIXFLEET_DATA_DIR: cannot use {dir}: {what}"))
     };
-    std::fs::create_dir_all(&config.data_dir).map_err(setting)?;
+    std::fs::create_dir_all(data_dir).map_err(setting)?;
     let file = std::fs::OpenOptions::new()
         .create(true)
         .append(true)
         .mode(0o600)
-        .open(config.data_dir.join("lock"))
+        .open(data_dir.join("lock"))
         .map_err(setting)?;
     nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusiveNonblock)
-        .map_err(|_| DashboardError::InUse(config.data_dir.clone()))
+        .map_err(|_| DashboardError::InUse(data_dir.to_owned()))
 }
 
 async fn serve(config: DashboardConfig) -> Result<(), DashboardError> {
-    let _lock = lock(&config)?;
+    let _lock = lock(&config.data_dir)?;
     let clock = Clock;
     let store = Store::open(&config.data_dir)?;
     let (secrets, first_start) = Secrets::prepare(&config).map_err(DashboardError::Setting)?;
@@ -175,11 +195,14 @@ async fn serve(config: DashboardConfig) -> Result<(), DashboardError> {
     .map_err(|source| DashboardError::Listen { address: listen, source })?;
     let bound = server.addrs().first().copied().unwrap_or(listen);
     greet(&app, bound, first_start.password.as_deref());
+    process::ready();
+    keep_alive(&app);
     let server = server.run();
     let handle = server.handle();
     actix_rt::spawn(async move {
         ended().await;
         log::info!("stopping");
+        process::stopping();
         // Agents are told to come back at once, so that a restart is not seen as a loss.
         let _ = fleet.send(Shutdown).await;
         handle.stop(true).await;
@@ -228,6 +251,27 @@ async fn ended() {
     };
     let (interrupt, terminate) = (Box::pin(interrupt.recv()), Box::pin(terminate.recv()));
     futures_util::future::select(interrupt, terminate).await;
+}
+
+/// Tells the service manager's watchdog, if there is one, for as long as the actors and SQLite
+/// answer.
+fn keep_alive(app: &App) {
+    let Some(every) = process::watched() else {
+        return;
+    };
+    let (store, fleet, broadcaster) =
+        (app.store.clone(), app.fleet.clone(), app.broadcaster.clone());
+    actix_rt::spawn(async move {
+        loop {
+            let asked = (fleet.send(Ping).await, broadcaster.send(Ping).await);
+            let read = store.read(|conn| store::settings::get(conn, "health")).await;
+            match (asked, read) {
+                ((Ok(()), Ok(())), Ok(_)) => process::alive(),
+                (_, read) => log::error!("not alive: {read:?}"),
+            }
+            actix_rt::time::sleep(every).await;
+        }
+    });
 }
 
 /// Removes what is older than the retention, a little at a time.

@@ -43,6 +43,7 @@ fn a_day_by_clicks_ends_green_without_a_reload_or_a_complaint_of_the_browser() {
     page.click("switch");
     browser.wait_for_row("web", "ok ok ok working unknown");
     browser.wait_for_text("#log-panel", "waiting at the gate");
+    browser.wait_for_text("#log-outcome", "running");
     browser.pictures("fleet-switching");
     page.agent.set("go");
     browser.wait_for_row("web", "ok ok ok ok outdated");

@@ -10,6 +10,7 @@ mod day;
 mod demo;
 mod faults;
 mod old_agent;
+mod operate;
 mod pages;
 mod real_nix;
 mod remotes;

@@ -51,7 +51,7 @@ impl Old {
     }
 }
 
-fn lock_hash(repo: &ConfigRepo) -> String {
+pub fn lock_hash(repo: &ConfigRepo) -> String {
     let text = repo.git(&["show", "HEAD:flake.lock"]) + "\n";
     Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -59,8 +59,8 @@ fn five_hundred_hosts_with_heartbeats_on_a_page_of_a_thousand_stay_true_and_chea
     );
     // A browser that falls behind gets the whole state instead of rows: go on until enough rows
     // were swapped one by one.
-    let measured = |browser: &Browser| browser.run("return window.rows.length").as_u64().unwrap();
-    for round in (0..).take_while(|_| measured(&browser) < 100) {
+    let measured = "return window.rows.length >= 100 && window.beats.length > 0";
+    for round in (0..).take_while(|_| browser.run(measured) == false) {
         // Some hosts move to another commit: their rows change. All hosts are heard.
         let moving = agents.iter_mut().skip(round % 50 * 10).take(10);
         moving.for_each(|agent| agent.generation = commit(2 + round));

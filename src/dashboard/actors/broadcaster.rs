@@ -8,11 +8,11 @@ use super::frame::{Fragment, Frame};
 use super::version_fetcher::{Attention, WasRead};
 use crate::dashboard::messages::{
     CommandComplete, CommandOutput, CommandQueued, CommandTestResult, DesiredChanged, FleetView,
-    HostChanged, HostEntry, HostOffline, HostPulse, HostRemoved, ReadFleet, ReadHost, Remotes,
-    RolloutsChanged,
+    HostChanged, HostEntry, HostOffline, HostPulse, HostRemoved, Ping, ReadFleet, ReadHost,
+    Remotes, RolloutsChanged,
 };
-use crate::dashboard::views;
-use crate::domain::command::State;
+use crate::dashboard::{metrics, views};
+use crate::domain::command::{Command, State};
 use crate::domain::ids::HostId;
 use crate::domain::operation::Operation;
 use crate::domain::rollout::Rollout;
@@ -153,6 +153,9 @@ impl Broadcaster {
             }
             // Past a gap the next `sync`, or the next frame, makes it ask for everything.
             watcher.behind = !send(&watcher.browser, text.clone());
+            if watcher.behind {
+                metrics::slow_browser();
+            }
         }
     }
 
@@ -256,6 +259,12 @@ impl Broadcaster {
     }
 }
 
+/// How a command is, for whoever has its log open.
+fn outcome_fragment(command: &Command) -> Fragment {
+    let html = views::log::outcome(command).into_string();
+    Fragment { id: views::log::outcome_id(command), html, after: None }
+}
+
 fn is_busy(entry: &HostEntry) -> bool {
     entry.snapshot.command.is_some()
 }
@@ -330,6 +339,10 @@ impl Handler<HostChanged> for Broadcaster {
         self.change("fragments", |act, frame| {
             frame.fragments = act.news_around();
             frame.fragments.extend(act.row_fragment(&id));
+            if let Some(entry) = act.hosts.get(&id) {
+                let live = entry.snapshot.command.iter().chain(&entry.snapshot.waiting);
+                frame.fragments.extend(live.map(outcome_fragment));
+            }
         });
     }
 }
@@ -460,10 +473,11 @@ impl Handler<CommandComplete> for Broadcaster {
             subscriber.do_send(msg.clone());
         }
         let command = msg.0;
+        metrics::command_over(&command);
         self.change("command_complete", |_, frame| {
             frame.host = Some(command.host.to_string());
             frame.command_id = Some(command.id.to_string());
-            frame.html = Some(views::log::outcome_box(&command).into_string());
+            frame.fragments.push(outcome_fragment(&command));
         });
         if command.op == Operation::Test && command.state == State::Failed {
             self.toast(views::host::tests_failed(&command), Some(&command.host));
@@ -502,4 +516,10 @@ impl Handler<WantFullState> for Broadcaster {
             watcher.behind = !send(&watcher.browser, text);
         }
     }
+}
+
+impl Handler<Ping> for Broadcaster {
+    type Result = ();
+
+    fn handle(&mut self, _: Ping, _: &mut Self::Context) {}
 }

@@ -5,6 +5,7 @@
 //! recovery. What only was read again is not news.
 
 use crate::dashboard::clock::Clock;
+use crate::dashboard::metrics;
 use crate::dashboard::sources::{
     self, Fetched, MergeError, Opening, Reverted, Source, SourceError,
 };
@@ -229,13 +230,18 @@ impl VersionFetcher {
 }
 
 /// The thread that owns the source. It ends when the actor is gone.
-fn work(mut source: Box<dyn Source>, jobs: &Receiver<Job>, to: &Addr<VersionFetcher>) {
+fn work(name: &str, mut source: Box<dyn Source>, jobs: &Receiver<Job>, to: &Addr<VersionFetcher>) {
     // However many hosts ask, a pair of commits is compared once.
     let mut compared: HashMap<(String, String), Comparison> = HashMap::new();
     while let Ok(job) = jobs.recv() {
         // Whoever asked may be gone in between.
         match job {
-            Job::Fetch => to.do_send(FetchEnded(source.fetch())),
+            Job::Fetch => {
+                let began = Instant::now();
+                let fetched = source.fetch();
+                metrics::fetched(name, fetched.is_ok(), began.elapsed());
+                to.do_send(FetchEnded(fetched));
+            }
             Job::Compare(Compare { host, head }, answer) => {
                 let pair = (host.as_str().to_owned(), head.as_str().to_owned());
                 let known = compared.get(&pair).cloned().map(Ok);
@@ -265,9 +271,9 @@ impl Actor for VersionFetcher {
         self.publish();
         let source = sources::open(&self.settings.opening);
         let (jobs, todo) = channel();
-        let to = ctx.address();
+        let (to, name) = (ctx.address(), Arc::clone(&self.settings.name));
         let thread = thread::Builder::new().name("source".to_owned());
-        match thread.spawn(move || work(source, &todo, &to)) {
+        match thread.spawn(move || work(&name, source, &todo, &to)) {
             Ok(_) => self.jobs = Some(jobs),
             Err(error) => log::error!("no thread to read the remote: {error}"),
         }

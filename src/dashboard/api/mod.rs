@@ -14,7 +14,8 @@ pub use rollouts::steps_of;
 
 use crate::dashboard::App;
 use crate::dashboard::auth::{Auth, Caller};
-use crate::dashboard::messages::RequestError;
+use crate::dashboard::messages::{ReadFleet, RequestError};
+use crate::dashboard::metrics;
 use crate::dashboard::store;
 use crate::domain::ids::HostId;
 use crate::protocol;
@@ -27,28 +28,31 @@ const MAX_BODY: usize = 64 * 1024;
 
 /// Mounts the API and `/health`.
 pub fn configure(service: &mut web::ServiceConfig) {
-    service.route("/health", web::get().to(health)).service(
-        web::scope("/api")
-            .app_data(web::PayloadConfig::new(MAX_BODY))
-            .app_data(
-                web::JsonConfig::default()
-                    .limit(MAX_BODY)
-                    .content_type_required(false)
-                    .error_handler(|error, _| error::bad_json(&error).into()),
-            )
-            .app_data(
-                web::QueryConfig::default()
-                    .error_handler(|error, _| ApiError::bad("query", error.to_string()).into()),
-            )
-            .configure(hosts::configure)
-            .configure(commands::configure)
-            .configure(remotes::configure)
-            .configure(rollouts::configure)
-            .route("/events", web::get().to(events))
-            .route("/tokens", web::post().to(new_token))
-            .route("/version", web::get().to(version))
-            .default_service(web::to(no_such_call)),
-    );
+    service
+        .route("/health", web::get().to(health))
+        .route("/metrics", web::get().to(metrics_text))
+        .service(
+            web::scope("/api")
+                .app_data(web::PayloadConfig::new(MAX_BODY))
+                .app_data(
+                    web::JsonConfig::default()
+                        .limit(MAX_BODY)
+                        .content_type_required(false)
+                        .error_handler(|error, _| error::bad_json(&error).into()),
+                )
+                .app_data(
+                    web::QueryConfig::default()
+                        .error_handler(|error, _| ApiError::bad("query", error.to_string()).into()),
+                )
+                .configure(hosts::configure)
+                .configure(commands::configure)
+                .configure(remotes::configure)
+                .configure(rollouts::configure)
+                .route("/events", web::get().to(events))
+                .route("/tokens", web::post().to(new_token))
+                .route("/version", web::get().to(version))
+                .default_service(web::to(no_such_call)),
+        );
 }
 
 async fn no_such_call() -> ApiError {
@@ -85,6 +89,13 @@ async fn health(app: web::Data<App>) -> HttpResponse {
         Err(error) => HttpResponse::ServiceUnavailable()
             .json(json!({ "status": "error", "reason": error.to_string() })),
     }
+}
+
+async fn metrics_text(request: HttpRequest, app: web::Data<App>) -> Result<HttpResponse, ApiError> {
+    reader(&app, &request).await?;
+    let view = app.broadcaster.send(ReadFleet).await?;
+    let text = metrics::text(&view).map_err(|why| ApiError::new("unavailable", why, 503))?;
+    Ok(HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(text))
 }
 
 async fn version(request: HttpRequest, app: web::Data<App>) -> Result<HttpResponse, ApiError> {

@@ -7,8 +7,8 @@ use crate::dashboard::actors::fleet::{AgentJoins, BadHostname, FleetActor};
 use crate::dashboard::actors::host::{AgentConnected, AgentGone, FromAgent, HostActor};
 use crate::dashboard::actors::link::{CloseLink, Link, SendFrame, TokenFor, token_hash};
 use crate::dashboard::auth::{ENROLMENT, hex};
-use crate::dashboard::store;
 use crate::dashboard::translate;
+use crate::dashboard::{metrics, store};
 use crate::protocol::{AgentMessage, FrameError, MAX_FRAME_BYTES, Register};
 use actix::prelude::*;
 use actix_web::http::header::AUTHORIZATION;
@@ -234,6 +234,7 @@ impl Actor for AgentSocket {
     type Context = WebsocketContext<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
+        metrics::sockets("agent", 1);
         ctx.run_interval(CHECK_EVERY, |act, ctx| {
             if act.heard.elapsed() >= SILENT_FOR {
                 log::info!("{}: silent for {SILENT_FOR:?}, dropped", act.name());
@@ -246,6 +247,7 @@ impl Actor for AgentSocket {
     }
 
     fn stopped(&mut self, _: &mut Self::Context) {
+        metrics::sockets("agent", -1);
         if let Some(host) = &self.host {
             host.do_send(AgentGone { link: self.number });
         }

@@ -5,6 +5,7 @@ use crate::dashboard::actors::broadcaster::{
     Broadcaster, Browser, Join, Leave, ToBrowser, WantFullState,
 };
 use crate::dashboard::auth::Caller;
+use crate::dashboard::metrics;
 use actix::prelude::*;
 use actix_web::http::header::{HOST, ORIGIN};
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -73,6 +74,7 @@ impl Actor for BrowserSocket {
     type Context = WebsocketContext<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
+        metrics::sockets("browser", 1);
         let browser = Browser { to: ctx.address().recipient(), waiting: Arc::clone(&self.waiting) };
         let join = self.broadcaster.send(Join(browser));
         ctx.spawn(join.into_actor(self).map(|number, act, ctx| match number {
@@ -89,6 +91,7 @@ impl Actor for BrowserSocket {
     }
 
     fn stopped(&mut self, _: &mut Self::Context) {
+        metrics::sockets("browser", -1);
         if let Some(number) = self.number {
             self.broadcaster.do_send(Leave(number));
         }

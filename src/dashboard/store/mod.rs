@@ -5,6 +5,7 @@
 //! functions of the tables take a connection first and can be combined in one closure.
 
 pub mod api_tokens;
+pub mod backup;
 pub mod commands;
 pub mod deployments;
 pub mod events;
@@ -20,6 +21,7 @@ pub mod test_results;
 pub mod transitions;
 mod writer;
 
+use crate::dashboard::metrics;
 use crate::domain::timestamp::Timestamp;
 use r2d2::Pool;
 use r2d2_sqlite::SqliteConnectionManager;
@@ -28,7 +30,7 @@ use std::fs;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Name of the database file in the data directory.
 pub const FILE_NAME: &str = "nixfleet.db";
@@ -167,7 +169,10 @@ impl Store {
         &self,
         work: impl FnOnce(&Connection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        work(&*self.readers.get()?)
+        let began = Instant::now();
+        let done = self.readers.get().map_err(StoreError::from).and_then(|conn| work(&conn));
+        metrics::read(began.elapsed());
+        done
     }
 }
 

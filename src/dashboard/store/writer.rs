@@ -1,9 +1,11 @@
 //! The writing thread: what has queued up is committed together.
 
 use super::StoreError;
+use crate::dashboard::metrics;
 use rusqlite::Connection;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
+use std::time::Instant;
 use tokio::sync::oneshot;
 
 /// How many writes may wait; then whoever asks for one more waits on its thread. Each
@@ -55,6 +57,7 @@ impl Writer {
             });
             (keep, answer)
         });
+        metrics::writes_waiting(1);
         let queued = self.queue.as_ref().is_some_and(|queue| queue.send(job).is_ok());
         async move {
             if !queued {
@@ -81,7 +84,11 @@ fn run(mut conn: Connection, work: &Receiver<Work>) {
     while let Ok(first) = work.recv() {
         let mut group = vec![first];
         group.extend(work.try_iter().take(GROUP - 1));
-        if let Err(error) = commit(&mut conn, group) {
+        metrics::writes_waiting(-i64::try_from(group.len()).unwrap_or(0));
+        let began = Instant::now();
+        let committed = commit(&mut conn, group);
+        metrics::transaction(began.elapsed());
+        if let Err(error) = committed {
             log::error!("SQLite: {error}");
         }
     }

@@ -265,7 +265,7 @@ pub fn dry_run(host: &HostSnapshot, last: Option<&Told>, csrf: &str) -> Dialog {
             (None, None) => { p { "None yet. A dry run builds what a switch would activate, and compares." } }
             (None, Some(told)) => {
                 p { "Dry run " (time(told.command.finished_at.unwrap_or(told.command.created_at))) ": "
-                    (super::log::outcome(&told.command)) }
+                    (super::log::ended(&told.command)) }
                 @match &told.changes {
                     Some(changes) if changes.is_empty() => p { "Nothing would change." },
                     Some(changes) => (story::what_changes(changes)),

@@ -83,7 +83,7 @@ pub fn one(shown: Option<&Shown<'_>>) -> Markup {
                 @let whole = format!("/api/commands/{}/output", command.id);
                 header {
                     h2 { (command.host) ": " (command.op.label()) }
-                    (outcome_box(command))
+                    div #log-outcome { (outcome(command)) }
                     form #log-search role="search" action={ "/commands/" (command.id) "/log" } {
                         input type="search" name="q" aria-label="Search this log" placeholder="Search"
                             value=(shown.search.unwrap_or_default()) autocomplete="off";
@@ -151,20 +151,29 @@ fn class(style: Style) -> Option<String> {
     (!classes.is_empty()).then(|| classes.join(" "))
 }
 
-/// How the command of the panel is, or how it ended.
-pub fn outcome_box(command: &Command) -> Markup {
-    html! { div #log-outcome { (outcome(command)) } }
+/// Id of what says how a command is.
+pub fn outcome_id(command: &Command) -> String {
+    format!("outcome-{}", command.id)
 }
 
-/// How a command is, or how it ended.
+/// How the command of a panel is, or how it ended. It changes while the panel is open.
 pub fn outcome(command: &Command) -> Markup {
     html! {
-        span.outcome data-state=(command.state.name()) {
-            (word_of(command.state))
-            @if let Some(code) = command.exit_code { " · exit code " (code) }
-            @if let Some(reason) = &command.reason { " · " (plain(reason)) }
-            @if let Some(at) = command.finished_at { " · " (time(at)) }
-        }
+        span.outcome id=(outcome_id(command)) data-state=(command.state.name()) { (words(command)) }
+    }
+}
+
+/// The same where it stands for ever.
+pub(super) fn ended(command: &Command) -> Markup {
+    html! { span.outcome data-state=(command.state.name()) { (words(command)) } }
+}
+
+fn words(command: &Command) -> Markup {
+    html! {
+        (word_of(command.state))
+        @if let Some(code) = command.exit_code { " · exit code " (code) }
+        @if let Some(reason) = &command.reason { " · " (plain(reason)) }
+        @if let Some(at) = command.finished_at { " · " (time(at)) }
     }
 }
 

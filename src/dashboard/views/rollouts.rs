@@ -66,7 +66,7 @@ fn not_well(rollout: &Rollout) -> Markup {
     html! {
         @if !telling.is_empty() {
             details id={ "rollout-hosts-" (rollout.id) } open[telling.len() <= 8] {
-                summary { "Hosts that are not simply done: " (telling.len()) }
+                summary { (counted(telling.len(), "host")) " to look at" }
                 ul {
                     @for (host, kind, text) in telling {
                         li data-progress=(kind) { a href={ "/hosts/" (host) } { (host) } " " (text) }

@@ -142,7 +142,7 @@ pub(super) fn told(one: &Told) -> Markup {
         details.command id={ "command-" (command.id) } {
             summary {
                 b { (command.op.label()) } " " (time(command.created_at)) " by " (command.requested_by)
-                ": " (log::outcome(command))
+                ": " (log::ended(command))
             }
             ol {
                 @for step in transitions {

@@ -35,22 +35,33 @@ impl WebDriverCompatibleCommand for Extra {
     }
 }
 
-impl Browser {
-    pub fn start() -> Self {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+/// Starts chromedriver on a port that it finds by itself; answers that port. It looks for one
+/// that is free for IPv4 and then takes it for IPv6 too, so it may lose it to somebody else in
+/// between and end: then it is started again.
+fn start_driver() -> (Child, String) {
+    loop {
         let mut driver = Command::new("chromedriver")
             .arg("--port=0")
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
             .expect("chromedriver is installed: tests/run does that");
-        let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines().map(Result::unwrap);
-        let port = lines
-            .find_map(|line| {
-                let (_, port) = line.split_once("successfully on port ")?;
-                Some(port.trim_end_matches('.').to_owned())
-            })
-            .expect("chromedriver says its port");
+        let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines().map_while(Result::ok);
+        let port = lines.find_map(|line| {
+            let (_, port) = line.split_once("successfully on port ")?;
+            Some(port.trim_end_matches('.').to_owned())
+        });
+        match port {
+            Some(port) => return (driver, port),
+            None => driver.wait().expect("chromedriver was ours"),
+        };
+    }
+}
+
+impl Browser {
+    pub fn start() -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let (driver, port) = start_driver();
         let profile = tempfile::tempdir().unwrap();
         let capabilities = json!({
             "goog:chromeOptions": { "args": [

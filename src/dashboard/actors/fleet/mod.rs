@@ -16,7 +16,7 @@ use super::sources::Seats;
 use crate::dashboard::Broadcast;
 use crate::dashboard::clock::Clock;
 use crate::dashboard::messages::{
-    AskHost, ConfigureHost, ExtendCommand, RequestCommand, RequestError, StopCommand,
+    AskHost, ConfigureHost, ExtendCommand, Ping, RequestCommand, RequestError, StopCommand,
 };
 use crate::dashboard::store::{self, Store, StoreError};
 use crate::domain::command::Command;
@@ -292,4 +292,10 @@ impl Handler<ExtendCommand> for FleetActor {
     fn handle(&mut self, msg: ExtendCommand, ctx: &mut Self::Context) -> Self::Result {
         self.ask_about(msg.id, HostEvent::ExtendRequested { id: msg.id, by: msg.by }, ctx)
     }
+}
+
+impl Handler<Ping> for FleetActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Ping, _: &mut Self::Context) {}
 }

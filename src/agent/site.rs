@@ -17,6 +17,8 @@ pub struct Site {
     pub branch: String,
     pub ssh_key: Option<PathBuf>,
     pub rebuild: Option<PathBuf>,
+    #[serde(default)]
+    pub rebuild_flags: Vec<String>,
     pub root: PathBuf,
     pub store_dir: PathBuf,
     pub home: PathBuf,
@@ -37,6 +39,7 @@ impl Site {
             branch: config.branch.clone(),
             ssh_key: config.ssh_key.clone(),
             rebuild: config.rebuild.clone(),
+            rebuild_flags: config.rebuild_flags.clone(),
             root: config.root.clone(),
             store_dir: config.store_dir.clone(),
             home: config.home.clone(),

@@ -186,6 +186,8 @@ pub struct AgentConfig {
     pub test_timeout: Duration,
     /// The program used instead of nixos-rebuild, darwin-rebuild or home-manager.
     pub rebuild: Option<PathBuf>,
+    /// More arguments for it.
+    pub rebuild_flags: Vec<String>,
     /// Directory that stands for `/` where the agent looks at what runs
     /// (`run/current-system`, `nix/var/nix/profiles`). Other than `/` only in tests and the demo.
     pub root: PathBuf,

@@ -115,6 +115,9 @@ pub(super) struct Cli {
     /// Program used instead of nixos-rebuild, darwin-rebuild or home-manager.
     #[arg(long, value_name = "PROGRAM", help_heading = "Agent")]
     pub(super) rebuild: Option<String>,
+    /// More arguments for that program, separated by spaces.
+    #[arg(long, value_name = "ARGUMENTS", allow_hyphen_values = true, help_heading = "Agent")]
+    pub(super) rebuild_flags: Option<String>,
     /// Directory that stands for / where the agent looks at what runs.
     #[arg(long, value_name = "DIR", hide = true)]
     pub(super) root: Option<String>,

@@ -6,7 +6,7 @@
 use super::options::{Action, Cli};
 use super::values::{
     Parsed, addresses, boolean, branch_name, colour, detected_platform, hostname, is_local, list,
-    listen_address, number, one_of, own_hostname, platform, socket_url, sources, web_url,
+    listen_address, number, one_of, own_hostname, platform, socket_url, sources, web_url, words,
 };
 use super::{AgentConfig, DashboardConfig, NamedSource, PullRequestRules, Role, Secret};
 use crate::domain::operation::TimeLimits;
@@ -288,6 +288,9 @@ impl Settings<'_> {
             tests_auto_run: bool_of(cli.tests_auto_run.as_ref(), "tests-auto-run")?.unwrap_or(true),
             test_timeout: timeout.unwrap_or(Duration::from_secs(60)),
             rebuild: self.path(cli.rebuild.as_ref(), "rebuild")?,
+            rebuild_flags: self
+                .get(cli.rebuild_flags.as_ref(), "rebuild-flags", words)?
+                .unwrap_or_default(),
             root: self.path(cli.root.as_ref(), "root")?.unwrap_or_else(|| PathBuf::from("/")),
             store_dir: self
                 .environment

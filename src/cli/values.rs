@@ -128,6 +128,11 @@ pub(super) fn list(text: &str) -> Parsed<Vec<String>> {
     Ok(parts.map(str::to_owned).collect())
 }
 
+/// Words, separated by spaces.
+pub(super) fn words(text: &str) -> Parsed<Vec<String>> {
+    Ok(text.split_whitespace().map(str::to_owned).collect())
+}
+
 /// `[name=]source[#branch]`, separated by semicolons or line feeds.
 pub(super) fn sources(text: &str, branch: &str) -> Parsed<Vec<NamedSource>> {
     let entries = text.split([';', '\n']).map(str::trim).filter(|entry| !entry.is_empty());

@@ -11,6 +11,7 @@ mod demo;
 mod faults;
 mod old_agent;
 mod operate;
+mod packaging;
 mod pages;
 mod real_nix;
 mod remotes;

@@ -63,27 +63,99 @@ fn started_agent(unit: &str) -> Option<String> {
 
 /// The rebuild program: the one that was given, else the platform's own.
 fn rebuild(site: &Site, own: &str, arguments: &[&str]) -> Command {
-    match &site.rebuild {
-        Some(program) => {
-            let mut command = Command::new(program);
-            command.args(arguments);
-            command
-        }
-        None => {
-            let mut command = Command::new(own);
-            command.args(arguments);
-            if own == "nixos-rebuild" {
-                // It would build a newer copy of itself first, and lose the job to it.
-                command.arg("--no-reexec");
-            }
-            command
-        }
+    let mut command = match &site.rebuild {
+        Some(program) => Command::new(program),
+        None => Command::new(own),
+    };
+    command.args(arguments);
+    if site.rebuild.is_none() && own == "nixos-rebuild" {
+        // It would build a newer copy of itself first, and lose the job to it.
+        command.arg("--no-reexec");
     }
+    command.args(&site.rebuild_flags);
+    command
 }
 
 #[cfg(test)]
 mod tests {
-    use super::started_agent;
+    use super::{of, started_agent};
+    use crate::agent::site::Site;
+    use crate::cli::Platform;
+    use std::path::{Path, PathBuf};
+    use std::process::Command;
+    use std::time::Duration;
+
+    fn site(platform: Platform, root: &Path) -> Site {
+        Site {
+            hostname: "mba".to_owned(),
+            platform,
+            repo_url: None,
+            repo_dir: PathBuf::from("/repo"),
+            branch: "main".to_owned(),
+            ssh_key: None,
+            rebuild: None,
+            rebuild_flags: vec!["--show-trace".to_owned()],
+            root: root.to_owned(),
+            store_dir: PathBuf::from("/nix/store"),
+            home: root.join("home"),
+            state_dir: root.join("state"),
+            tests_enabled: true,
+            tests_auto_run: true,
+            test_timeout: Duration::from_secs(60),
+        }
+    }
+
+    fn told(commands: &[Command]) -> Vec<String> {
+        let words = |command: &Command| {
+            let words = std::iter::once(command.get_program()).chain(command.get_args());
+            words.map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
+        };
+        commands.iter().map(words).collect()
+    }
+
+    #[test]
+    fn each_platform_is_rebuilt_by_its_own_program() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path();
+        let profiles = root.join("nix/var/nix/profiles");
+        std::fs::create_dir_all(&profiles).unwrap();
+        std::fs::create_dir(root.join("a-system")).unwrap();
+        for number in 1..=3 {
+            let link = profiles.join(format!("system-{number}-link"));
+            std::os::unix::fs::symlink(root.join("a-system"), link).unwrap();
+        }
+        std::os::unix::fs::symlink("system-3-link", profiles.join("system")).unwrap();
+        let profile = profiles.join("system").display().to_string();
+        let darwin = site(Platform::Darwin, root);
+        assert_eq!(
+            told(&of(&darwin).switch(&darwin)),
+            ["darwin-rebuild switch --flake /repo#mba --show-trace"]
+        );
+        assert_eq!(
+            told(&of(&darwin).rollback(&darwin, None).unwrap()),
+            ["darwin-rebuild switch --rollback --show-trace"]
+        );
+        let link = profiles.join("system-1-link");
+        let set = format!("nix-env -p {profile} --switch-generation 1");
+        assert_eq!(
+            told(&of(&darwin).rollback(&darwin, Some(1)).unwrap()),
+            [set, link.join("activate").display().to_string()]
+        );
+        assert_eq!(
+            told(&of(&darwin).dry_run(&darwin)),
+            ["darwin-rebuild build --flake /repo#mba --show-trace"]
+        );
+        let nixos = site(Platform::NixOs, root);
+        assert_eq!(
+            told(&of(&nixos).switch(&nixos)),
+            ["nixos-rebuild switch --flake /repo#mba --no-reexec --show-trace"]
+        );
+        let home = site(Platform::HomeManager, root);
+        assert_eq!(
+            told(&of(&home).switch(&home)),
+            ["home-manager switch --flake /repo#mba --show-trace"]
+        );
+    }
 
     #[test]
     fn the_agent_that_a_system_contains_is_found_in_its_unit_or_plist() {

@@ -1,0 +1,195 @@
+# The options of both modules, in one tree.
+{
+  lib,
+  defaultPackage,
+}:
+
+let
+  inherit (lib) mkOption mkEnableOption types;
+
+  # A path as text: a path literal would be copied into the store, which everybody can read.
+  file = types.nullOr (types.strMatching "/.+");
+
+  secret =
+    what: example:
+    mkOption {
+      type = file;
+      default = null;
+      inherit example;
+      description = "File with ${what}. It is read when the service starts, and never enters the store.";
+    };
+
+  package = mkOption {
+    type = types.package;
+    default = defaultPackage;
+    defaultText = "the package of this flake";
+    description = "The program to run.";
+  };
+
+  branch = mkOption {
+    type = types.str;
+    default = "main";
+    description = "The branch that hosts follow.";
+  };
+
+  settings = mkOption {
+    type = types.attrsOf (
+      types.oneOf [
+        types.bool
+        types.int
+        types.str
+      ]
+    );
+    default = { };
+    example = {
+      NIXFLEET_TIME_LIMITS = "switch=90m";
+    };
+    description = "More variables for the service, as `nixfleet --help` names them. No secrets: what stands here is in the store.";
+  };
+in
+{
+  allowSecretsInStore = mkOption {
+    type = types.bool;
+    default = false;
+    description = "Allows secret files in the Nix store, where everybody can read them. For tests only.";
+  };
+
+  dashboard = {
+    enable = mkEnableOption "the nixfleet dashboard";
+    inherit package branch settings;
+
+    listenAddress = mkOption {
+      type = types.str;
+      default = "127.0.0.1";
+      description = "Address to listen on.";
+    };
+    port = mkOption {
+      type = types.port;
+      default = 8000;
+      description = "Port to listen on.";
+    };
+    openFirewall = mkOption {
+      type = types.bool;
+      default = false;
+      description = "Opens the port in the firewall. NixOS only.";
+    };
+    baseUrl = mkOption {
+      type = types.nullOr (types.strMatching "https?://.+");
+      default = null;
+      example = "https://fleet.example.org";
+      description = "The dashboard's own address, as users and agents see it.";
+    };
+    dataDir = mkOption {
+      type = types.strMatching "/.+";
+      default = "/var/lib/nixfleet";
+      description = "Directory for the database and the secrets that the dashboard makes for itself.";
+    };
+    source = mkOption {
+      type = types.nullOr types.str;
+      default = null;
+      example = "github:you/nixcfg";
+      description = "The config repository: `github:owner/repo`, a git URL or path, or the URL of a version.json.";
+    };
+    environmentFile = mkOption {
+      type = file;
+      default = null;
+      example = "/run/secrets/nixfleet.env";
+      description = "File with more variables, one `NAME=value` per line, for example all secrets at once.";
+    };
+    passwordHashFile = secret "the admin password's hash (argon2id, or bcrypt as NixFleet 3 had it); without it a password is made at the first start" "/run/secrets/nixfleet-password-hash";
+    totpSecretFile = secret "the base32 secret of one-time codes" "/run/secrets/nixfleet-totp";
+    sessionSecretFile = secret "the key of the login form's tokens; without it one is made" "/run/secrets/nixfleet-session";
+    githubTokenFile = secret "a token for GitHub's API, for private repositories and for merging" "/run/secrets/nixfleet-github";
+    agentTokenFile = secret "the shared enrolment token; without it each host needs a token of its own" "/run/secrets/nixfleet-agent";
+    hookSecretFile = secret "the secret that webhooks are signed with" "/run/secrets/nixfleet-hook";
+  };
+
+  agent = {
+    enable = mkEnableOption "the nixfleet agent on this machine";
+    inherit package branch settings;
+
+    url = mkOption {
+      type = types.nullOr (types.strMatching "(https?|wss?)://.+");
+      default = null;
+      example = "https://fleet.example.org";
+      description = "The dashboard's address.";
+    };
+    tokenFile = secret "this host's token, or the shared enrolment token" "/run/secrets/nixfleet-token";
+    repoUrl = mkOption {
+      type = types.nullOr types.str;
+      default = null;
+      example = "git@github.com:you/nixcfg.git";
+      description = "The config repository. The agent keeps a clone of its own of it.";
+    };
+    repoDir = mkOption {
+      type = types.nullOr (types.strMatching "/.+");
+      default = null;
+      example = "/etc/nixos";
+      description = "A clone that is there already, instead of `repoUrl`. Pull resets it: uncommitted work in it is lost.";
+    };
+    sshKeyFile = secret "the private key for git over ssh" "/etc/ssh/ssh_host_ed25519_key";
+    interval = mkOption {
+      type = types.ints.between 1 3600;
+      default = 5;
+      description = "Seconds between heartbeats.";
+    };
+    hostname = mkOption {
+      type = types.nullOr types.str;
+      default = null;
+      defaultText = "`networking.hostName`";
+      description = "This machine's name: that of its configuration in the flake.";
+    };
+    location = mkOption {
+      type = types.nullOr (
+        types.enum [
+          "home"
+          "work"
+          "cloud"
+        ]
+      );
+      default = null;
+      description = "Where the machine is.";
+    };
+    deviceType = mkOption {
+      type = types.nullOr (
+        types.enum [
+          "server"
+          "desktop"
+          "laptop"
+          "gaming"
+        ]
+      );
+      default = null;
+      description = "What kind of machine it is.";
+    };
+    themeColor = mkOption {
+      type = types.nullOr (types.strMatching "#[0-9a-fA-F]{6}");
+      default = null;
+      example = "#7aa2f7";
+      description = "Colour of its row.";
+    };
+    tests = {
+      enable = mkOption {
+        type = types.bool;
+        default = true;
+        description = "Whether tests are on.";
+      };
+      autoRunAfterSwitch = mkOption {
+        type = types.bool;
+        default = true;
+        description = "Whether tests run by themselves after a switch.";
+      };
+      timeout = mkOption {
+        type = types.ints.between 1 3600;
+        default = 60;
+        description = "Seconds that one test may take.";
+      };
+    };
+    rebuildFlags = mkOption {
+      type = types.listOf (types.strMatching "[^ ]+");
+      default = [ ];
+      example = [ "--show-trace" ];
+      description = "More arguments for nixos-rebuild or darwin-rebuild.";
+    };
+  };
+}

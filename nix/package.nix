@@ -1,0 +1,40 @@
+# The one binary. Nothing is fetched at build but what Cargo.lock names.
+{
+  lib,
+  rustPlatform,
+  commit ? "unknown",
+}:
+
+rustPlatform.buildRustPackage {
+  pname = "nixfleet";
+  version = (lib.importTOML ../Cargo.toml).package.version;
+
+  src = lib.fileset.toSource {
+    root = ../.;
+    fileset = lib.fileset.unions [
+      ../Cargo.toml
+      ../Cargo.lock
+      ../schema.sql
+      ../src
+      ../assets
+      ../tests/vendor
+    ];
+  };
+  cargoLock.lockFile = ../Cargo.lock;
+
+  # Shown by `GET /api/version` and in the metrics.
+  env.NIXFLEET_COMMIT = commit;
+
+  # Black-box tests need a browser and a daemonless Nix: `tests/run` runs them.
+  cargoTestFlags = [ "--lib" ];
+
+  meta = {
+    description = "See in one row per machine whether a NixOS or macOS host is current, and bring it there with a click";
+    mainProgram = "nixfleet";
+    license = [
+      lib.licenses.mit
+      lib.licenses.asl20
+    ];
+    platforms = lib.platforms.linux ++ lib.platforms.darwin;
+  };
+}

@@ -1,0 +1,41 @@
+# Evaluates our modules without nixpkgs. `case` is JSON: the module (nixos or darwin) and what a
+# user defines below services.nixfleet.
+{ root, case ? "{}" }:
+
+let
+  lib = import ./lib.nix;
+  told = builtins.fromJSON case;
+  program = name: {
+    outPath = "/nix/store/00000000000000000000000000000000-${name}";
+    meta.mainProgram = name;
+    type = "derivation";
+  };
+  pkgs = {
+    git = program "git";
+    openssh = program "openssh";
+  };
+  packageFor = _: program "nixfleet";
+  base = {
+    networking.hostName = "thishost";
+    nix.package = program "nix";
+    systemd.package = program "systemd";
+  };
+  module = which: import (root + "/${which}-module.nix") { inherit packageFor; };
+  evaluate =
+    which: defined:
+    lib.evalModule {
+      module = module which;
+      inherit defined base pkgs;
+    };
+in
+{
+  result =
+    let
+      made = evaluate told.module told.defined;
+    in
+    {
+      inherit (made) config errors;
+    };
+
+  options = lib.describe [ "services" "nixfleet" ] (evaluate "nixos" { }).options.services.nixfleet;
+}

@@ -118,6 +118,8 @@ impl Metrics {
         ] {
             metrics.registry.register(collector)?;
         }
+        // It shows from the start, at 0.
+        metrics.frames_dropped.with_label_values::<&str>(&[]);
         let commit = option_env!("NIXFLEET_COMMIT").unwrap_or("unknown");
         metrics.build.with_label_values(&[DASHBOARD_VERSION, commit]).set(1);
         Ok(metrics)

@@ -119,6 +119,11 @@ fn the_hosts_page_tells_the_story_of_its_commands() {
     page.browser.wait_for_text("main", "Switch");
     page.browser.wait_for_text("main", "succeeded");
     page.browser.pictures("host");
+    for dark in [false, true] {
+        page.browser.screen(1280, 900, dark);
+        assert_eq!(page.browser.axe(), [""; 0], "dark: {dark}");
+    }
+    page.browser.screen(1280, 900, false);
     page.browser.click("header nav a[href='/events']");
     wait_until("the audit log is shown", || {
         let text = page.browser.text("main");
@@ -134,6 +139,8 @@ fn logging_out_ends_the_session() {
     page.browser.click("#user-button");
     page.browser.click("form[action='/logout'] button");
     page.browser.wait_for("#password");
+    page.browser.pictures("login");
+    assert_eq!(page.browser.axe(), [""; 0]);
     page.browser.go(&format!("{}/", page.dashboard.url));
     page.browser.wait_for("#password");
 }

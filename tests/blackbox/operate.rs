@@ -48,6 +48,27 @@ fn metrics_count_hosts_commands_fetches_sockets_and_sqlite_for_who_has_a_token()
     }
 }
 
+#[test]
+fn the_alerts_and_the_dashboard_for_grafana_name_only_metrics_that_there_are() {
+    let repo = ConfigRepo::new();
+    let dashboard = Dashboard::with_source(&repo.remote());
+    let user = dashboard.login();
+    let _agent = Agent::start(&dashboard.url, "web", &repo.remote());
+    user.wait_for_row("web", "ok ok ok unk unk");
+    user.run("web", "pull", "succeeded");
+    let known = user.get("/metrics").text;
+    let docs = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
+    let grafana = std::fs::read_to_string(docs.join("monitoring/grafana.json")).unwrap();
+    assert!(serde_json::from_str::<serde_json::Value>(&grafana).is_ok());
+    for file in ["monitoring/alerts.yml", "MONITORING.md"] {
+        let text = std::fs::read_to_string(docs.join(file)).unwrap() + &grafana;
+        for word in text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')) {
+            let metric = word.starts_with("nixfleet_");
+            assert!(!metric || known.contains(word), "{file}: {word}");
+        }
+    }
+}
+
 fn run(arguments: &[&str]) -> (bool, String) {
     let output = nixfleet().args(arguments).stdin(Stdio::null()).output().unwrap();
     let text = [output.stdout, output.stderr].concat();

@@ -126,7 +126,10 @@ fn every_dialog_opens_from_the_menu_and_people_with_disabilities_can_use_it() {
     browser.wait_for_row("web", "ok outdated ok outdated error");
     browser.wait_for_text("#host-web .notice", "Tests failed on web. Roll back?");
     browser.wait_for_text("#toasts", "Tests failed on web. Roll back?");
-    assert_eq!(browser.axe(), [""; 0]);
+    for dark in [true, false] {
+        browser.screen(1280, 900, dark);
+        assert_eq!(browser.axe(), [""; 0], "dark: {dark}");
+    }
     browser.click("#toasts [data-dismiss]");
     for what in ["rollback", "reboot", "settings", "remove"] {
         page.menu("web", what);

@@ -63,20 +63,20 @@ in
           message = "services.nixfleet.dashboard.environmentFile: launchd reads no such file. Use the options for single secrets.";
         }
       ];
-      launchd.daemons.nixfleet-dashboard.serviceConfig =
-        daemon cfg.dashboard.package "dashboard"
-          (service.dashboard.environment // service.dashboard.secrets);
+      launchd.daemons.nixfleet-dashboard.serviceConfig = daemon cfg.dashboard.package "dashboard" (
+        service.dashboard.environment // service.dashboard.secrets
+      );
     })
 
     (lib.mkIf cfg.agent.enable {
       inherit (service.agent) assertions;
-      launchd.daemons.nixfleet-agent.serviceConfig =
-        daemon cfg.agent.package "agent"
-          (
-            { NIXFLEET_STATE_DIR = "/var/lib/nixfleet-agent"; }
-            // service.agent.environment
-            // service.agent.secrets
-          );
+      launchd.daemons.nixfleet-agent.serviceConfig = daemon cfg.agent.package "agent" (
+        {
+          NIXFLEET_STATE_DIR = "/var/lib/nixfleet-agent";
+        }
+        // service.agent.environment
+        // service.agent.secrets
+      );
     })
   ];
 }

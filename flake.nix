@@ -68,9 +68,7 @@
               '';
         }
         // lib.optionalAttrs pkgs.stdenv.hostPlatform.isLinux {
-          vm = pkgs.testers.runNixOSTest (
-            import ./nix/vm-test.nix { module = self.nixosModules.default; }
-          );
+          vm = pkgs.testers.runNixOSTest (import ./nix/vm-test.nix { module = self.nixosModules.default; });
         }
       );
     };

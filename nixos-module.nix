@@ -16,7 +16,8 @@ let
   };
 
   # systemd hands each secret to the unit alone, whoever owns the file.
-  credential = variable: lib.toLower (lib.removeSuffix "_FILE" (lib.removePrefix "NIXFLEET_" variable));
+  credential =
+    variable: lib.toLower (lib.removeSuffix "_FILE" (lib.removePrefix "NIXFLEET_" variable));
   credentials = lib.mapAttrsToList (variable: file: "${credential variable}:${file}");
   credentialPaths = lib.mapAttrs (variable: _: "%d/${credential variable}");
 
@@ -79,8 +80,7 @@ in
           pkgs.git
           pkgs.openssh
         ];
-        environment =
-          service.dashboard.environment // credentialPaths service.dashboard.secrets;
+        environment = service.dashboard.environment // credentialPaths service.dashboard.secrets;
         serviceConfig =
           hardening
           // watched

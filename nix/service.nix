@@ -65,7 +65,15 @@ in
           message = "services.nixfleet.dashboard.source must be set: the config repository, for example \"github:you/nixcfg\".";
         }
         {
-          assertion = !(own.openFirewall && lib.elem own.listenAddress [ "127.0.0.1" "::1" "localhost" ]);
+          assertion =
+            !(
+              own.openFirewall
+              && lib.elem own.listenAddress [
+                "127.0.0.1"
+                "::1"
+                "localhost"
+              ]
+            );
           message = "services.nixfleet.dashboard.openFirewall opens nothing while listenAddress is ${own.listenAddress}. Set listenAddress, or put a reverse proxy in front of it.";
         }
       ];

@@ -124,8 +124,8 @@ What to try:
        sh {push}
      or one that updates flake.lock:
        sh {push} lock
-  3. Click Pull, then Switch on a host. The log opens by itself; tests run
-     after the switch, and those of gpc0 show what a failure looks like.
+  3. Choose All hosts, then Update all: pull, switch, test. The log opens by
+     itself, and the tests of gpc0 show what a failure looks like.
 
 Ctrl-C ends everything and leaves nothing behind."
         ));

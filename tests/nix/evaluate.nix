@@ -1,6 +1,9 @@
 # Evaluates our modules without nixpkgs. `case` is JSON: the module (nixos or darwin) and what a
 # user defines below services.nixfleet.
-{ root, case ? "{}" }:
+{
+  root,
+  case ? "{}",
+}:
 
 let
   lib = import ./lib.nix;

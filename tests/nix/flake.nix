@@ -18,7 +18,10 @@
             derivation {
               inherit name system;
               builder = "/bin/sh";
-              args = [ "-c" "echo > $out" ];
+              args = [
+                "-c"
+                "echo > $out"
+              ];
             };
           pkgs = {
             inherit lib;
@@ -29,7 +32,12 @@
             rustc = build "rustc";
             rustfmt = build "rustfmt";
             rustPlatform.buildRustPackage =
-              { pname, version, meta, ... }:
+              {
+                pname,
+                version,
+                meta,
+                ...
+              }:
               build "${pname}-${version}" // { inherit meta; };
             callPackage =
               file: more:
@@ -38,7 +46,9 @@
               in
               f (builtins.intersectAttrs (builtins.functionArgs f) pkgs // more);
             mkShell = _: build "shell";
-            runCommand = name: _: _: build name;
+            runCommand =
+              name: _: _:
+              build name;
             testers.runNixOSTest = test: build "vm-test-${test.name}";
             stdenv.hostPlatform.isLinux = lib.hasSuffix "linux" system;
           };

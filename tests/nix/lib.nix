@@ -40,25 +40,38 @@ let
       type "integer between ${toString low} and ${toString high} (both inclusive)" (
         value: isInt value && value >= low && value <= high
       );
-    strMatching = pattern: type "string matching the pattern ${pattern}" (
-      value: isString value && match pattern value != null
-    );
-    enum = values: type "one of ${builtins.concatStringsSep ", " (map builtins.toJSON values)}" (
-      value: elem value values
-    );
+    strMatching =
+      pattern:
+      type "string matching the pattern ${pattern}" (
+        value: isString value && match pattern value != null
+      );
+    enum =
+      values:
+      type "one of ${builtins.concatStringsSep ", " (map builtins.toJSON values)}" (
+        value: elem value values
+      );
     nullOr = inner: type "null or ${inner.description}" (value: value == null || inner.check value);
-    listOf = inner: type "list of ${inner.description}" (
-      value: isList value && all inner.check value
-    );
-    attrsOf = inner: type "attribute set of ${inner.description}" (
-      value: isAttrs value && all inner.check (attrValues value)
-    );
-    oneOf = inners: type (builtins.concatStringsSep " or " (map (one: one.description) inners)) (
-      value: builtins.any (one: one.check value) inners
-    );
+    listOf = inner: type "list of ${inner.description}" (value: isList value && all inner.check value);
+    attrsOf =
+      inner:
+      type "attribute set of ${inner.description}" (
+        value: isAttrs value && all inner.check (attrValues value)
+      );
+    oneOf =
+      inners:
+      type (builtins.concatStringsSep " or " (map (one: one.description) inners)) (
+        value: builtins.any (one: one.check value) inners
+      );
   };
 
-  genAttrs = names: f: listToAttrs (map (name: { inherit name; value = f name; }) names);
+  genAttrs =
+    names: f:
+    listToAttrs (
+      map (name: {
+        inherit name;
+        value = f name;
+      }) names
+    );
 in
 rec {
   inherit types;
@@ -71,13 +84,21 @@ rec {
   inherit genAttrs;
 
   mkOption = attrs: attrs // { _type = "option"; };
-  mkEnableOption = what: mkOption {
-    type = types.bool;
-    default = false;
-    description = "Whether to enable ${what}.";
+  mkEnableOption =
+    what:
+    mkOption {
+      type = types.bool;
+      default = false;
+      description = "Whether to enable ${what}.";
+    };
+  mkIf = condition: content: {
+    _type = "if";
+    inherit condition content;
   };
-  mkIf = condition: content: { _type = "if"; inherit condition content; };
-  mkMerge = contents: { _type = "merge"; inherit contents; };
+  mkMerge = contents: {
+    _type = "merge";
+    inherit contents;
+  };
 
   optional = condition: value: if condition then [ value ] else [ ];
   optionalAttrs = condition: attrs: if condition then attrs else { };
@@ -97,10 +118,7 @@ rec {
       text;
   removeSuffix =
     suffix: text:
-    if hasSuffix suffix text then
-      substring 0 (stringLength text - stringLength suffix) text
-    else
-      text;
+    if hasSuffix suffix text then substring 0 (stringLength text - stringLength suffix) text else text;
   toLower =
     let
       upper = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
@@ -111,9 +129,10 @@ rec {
   filterAttrs =
     keep: attrs:
     listToAttrs (
-      map (name: { inherit name; value = attrs.${name}; }) (
-        filter (name: keep name attrs.${name}) (attrNames attrs)
-      )
+      map (name: {
+        inherit name;
+        value = attrs.${name};
+      }) (filter (name: keep name attrs.${name}) (attrNames attrs))
     );
   mapAttrsToList = f: attrs: map (name: f name attrs.${name}) (attrNames attrs);
   getExe = package: "${package}/bin/${package.meta.mainProgram}";
@@ -127,8 +146,14 @@ rec {
     asl20 = "Apache-2.0";
   };
   platforms = {
-    linux = [ "x86_64-linux" "aarch64-linux" ];
-    darwin = [ "x86_64-darwin" "aarch64-darwin" ];
+    linux = [
+      "x86_64-linux"
+      "aarch64-linux"
+    ];
+    darwin = [
+      "x86_64-darwin"
+      "aarch64-darwin"
+    ];
   };
 
   # ---- evaluating a module ----
@@ -150,10 +175,13 @@ rec {
   merge =
     a: b:
     if isAttrs a && isAttrs b then
-      a // b // listToAttrs (
-        map (name: { inherit name; value = merge a.${name} b.${name}; }) (
-          filter (name: hasAttr name a) (attrNames b)
-        )
+      a
+      // b
+      // listToAttrs (
+        map (name: {
+          inherit name;
+          value = merge a.${name} b.${name};
+        }) (filter (name: hasAttr name a) (attrNames b))
       )
     else if isList a && isList b then
       a ++ b
@@ -188,7 +216,12 @@ rec {
 
   # A module with the definitions of one user; `base` stands for the rest of the system.
   evalModule =
-    { module, defined, base, pkgs }:
+    {
+      module,
+      defined,
+      base,
+      pkgs,
+    }:
     let
       library = import ./lib.nix;
       made = module {

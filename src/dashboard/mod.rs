@@ -137,7 +137,8 @@ async fn serve(config: DashboardConfig) -> Result<(), DashboardError> {
     let stored = store.read_blocking(StoredFleet::load)?;
 
     let attention = Attention::default();
-    let broadcaster = Broadcaster::new(config.sync_interval, attention.clone()).start();
+    let broadcaster =
+        Broadcaster::new(config.sync_interval, attention.clone(), clock.now()).start();
     let fleet = FleetActor::new(
         store.clone(),
         clock,

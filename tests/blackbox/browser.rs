@@ -83,6 +83,27 @@ fn the_page_is_right_again_by_itself_after_the_dashboard_was_killed_and_started(
     assert_eq!(page.browser.run("return window.neverReloaded"), true);
 }
 
+/// The version that a page is of.
+fn version_of(page: &str) -> u64 {
+    let (_, rest) = page.split_once("data-version=\"").unwrap();
+    rest.split('"').next().unwrap().parse().unwrap()
+}
+
+#[test]
+fn a_page_from_before_a_restart_is_never_taken_for_one_of_the_new_dashboard() {
+    let mut dashboard = Dashboard::start(&[]);
+    let user = dashboard.login();
+    for n in 0..20 {
+        user.post("/api/hosts", &serde_json::json!({ "hostname": format!("host-{n}") }));
+    }
+    let before = version_of(&user.get("/").text);
+    dashboard.kill_9();
+    dashboard.start_again();
+    let after = version_of(&user.get("/").text);
+    assert!(after > before, "{after} is not above {before}");
+    assert!(after < 1 << 53, "a browser cannot count {after} exactly");
+}
+
 #[test]
 fn a_host_that_goes_away_is_dimmed_and_keeps_its_row() {
     let mut page = Page::open();

@@ -17,7 +17,8 @@ async fn an_actor_that_panics_starts_again_from_the_store_and_its_host_answers()
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path()).unwrap();
     let stored = store.read_blocking(StoredFleet::load).unwrap();
-    let broadcaster = Broadcaster::new(Duration::from_secs(30), Attention::default()).start();
+    let broadcaster =
+        Broadcaster::new(Duration::from_secs(30), Attention::default(), Clock.now()).start();
     let limits = TimeLimits::default();
     let fleet = FleetActor::new(store, Clock, broadcaster, limits, stored).start();
     let (hostname, by) = ("web".to_owned(), "admin".to_owned());

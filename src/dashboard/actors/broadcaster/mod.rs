@@ -89,11 +89,11 @@ pub struct Broadcaster {
 }
 
 impl Broadcaster {
-    /// An empty fleet. Browsers are told the version every `sync_every`.
+    /// An empty fleet, at `now`. Browsers are told the version every `sync_every`.
     /// It says to `attention` who looks and what runs.
-    pub fn new(sync_every: Duration, attention: Attention) -> Self {
+    pub fn new(sync_every: Duration, attention: Attention, now: Timestamp) -> Self {
         Self {
-            version: 1,
+            version: first_version(now),
             hosts: BTreeMap::new(),
             remotes: Remotes::default(),
             rollouts: Arc::default(),
@@ -254,6 +254,14 @@ impl Broadcaster {
             }
         }
     }
+}
+
+/// Versions count on from here. A page that was loaded from a dashboard before this one must
+/// not take one of ours for its own and believe that nothing has changed: so they begin higher
+/// than those of any dashboard that was started earlier and changed less than 256 times a
+/// millisecond. They stay below 2^53, which a browser counts exactly.
+fn first_version(now: Timestamp) -> u64 {
+    u64::try_from(now.as_millis()).unwrap_or(1) << 8
 }
 
 /// How a command is, for whoever has its log open.

@@ -1,6 +1,7 @@
 # The one binary. Nothing is fetched at build but what Cargo.lock names.
 {
   lib,
+  git,
   rustPlatform,
   commit ? "unknown",
 }:
@@ -27,6 +28,8 @@ rustPlatform.buildRustPackage {
 
   # Black-box tests need a browser and a daemonless Nix: `tests/run` runs them.
   cargoTestFlags = [ "--lib" ];
+  # Sources are tested against real repositories.
+  nativeCheckInputs = [ git ];
 
   meta = {
     description = "See in one row per machine whether a NixOS or macOS host is current, and bring it there with a click";

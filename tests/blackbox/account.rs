@@ -139,4 +139,6 @@ fn what_variables_set_cannot_be_changed_on_the_page() {
     let off = user.post_form("/settings/totp/off", &[("code", "123456")]);
     assert_eq!(off.status, 422);
     assert!(off.text.contains("set by NIXFLEET_TOTP_SECRET"), "{off:?}");
+    // The address of the answer, opened again, leads back.
+    assert_eq!(user.get("/settings/totp/off").status, 303);
 }

@@ -24,7 +24,13 @@ pub(super) fn configure(service: &mut web::ServiceConfig) {
         .route("/settings/tokens/new", web::post().to(new_token))
         .route("/settings/tokens/remove", web::post().to(remove_token))
         .route("/settings/enrolment/new", web::post().to(new_enrolment))
-        .route("/settings/enrolment/off", web::post().to(no_enrolment));
+        .route("/settings/enrolment/off", web::post().to(no_enrolment))
+        .route("/settings/{what:.*}", web::get().to(no_such_settings));
+}
+
+/// Whoever opens again the address that a form led to.
+async fn no_such_settings() -> HttpResponse {
+    go("/settings")
 }
 
 async fn login_page(app: web::Data<App>) -> HttpResponse {

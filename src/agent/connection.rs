@@ -5,7 +5,7 @@ use super::follower::Follower;
 use super::jobs::{Jobs, Order};
 use super::metrics::Meter;
 use super::site::Site;
-use crate::cli::{AgentConfig, Platform};
+use crate::agent::config::{AgentConfig, Platform};
 use crate::domain::generation::Generation;
 use crate::domain::ids::CommandId;
 use crate::domain::operation::Operation;

@@ -3,6 +3,7 @@
 //! The agent itself only follows. What it runs are jobs ([`jobs`]), each under a detached
 //! supervisor, so that the agent may die at any time and nothing is lost.
 
+pub mod config;
 mod connection;
 mod facts;
 mod follower;
@@ -13,8 +14,8 @@ mod platform;
 mod repository;
 mod site;
 
-use crate::cli::AgentConfig;
-use crate::process;
+use crate::agent::config::AgentConfig;
+use crate::base::process;
 use connection::Connection;
 use site::Site;
 use std::io;

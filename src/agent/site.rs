@@ -1,7 +1,7 @@
 //! What operations and facts need to know about this machine: the agent's settings
 //! without its secrets. Written into every job, so that the job needs no agent.
 
-use crate::cli::{AgentConfig, Platform};
+use crate::agent::config::{AgentConfig, Platform};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::time::Duration;

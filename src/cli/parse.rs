@@ -3,12 +3,15 @@
 //! Every setting is a flag and a variable; the flag wins. Secrets are variables or files,
 //! never flags. A bad setting names itself and what was expected.
 
+use super::Role;
 use super::options::{Action, Cli};
 use super::values::{
     Parsed, addresses, boolean, branch_name, colour, detected_platform, hostname, is_local, list,
     listen_address, number, one_of, own_hostname, platform, socket_url, sources, web_url, words,
 };
-use super::{AgentConfig, DashboardConfig, NamedSource, PullRequestRules, Role, Secret};
+use crate::agent::config::AgentConfig;
+use crate::base::secret::Secret;
+use crate::dashboard::config::{DashboardConfig, NamedSource, PullRequestRules};
 use crate::domain::operation::TimeLimits;
 use clap::{CommandFactory, FromArgMatches};
 use std::collections::BTreeMap;
@@ -305,8 +308,8 @@ impl Settings<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::SourceSetting;
     use super::*;
+    use crate::dashboard::config::SourceSetting;
     use proptest::prelude::*;
 
     fn read(arguments: &[&str], variables: &[(&str, &str)]) -> Result<Role, CliError> {

@@ -1,6 +1,7 @@
 //! What single settings may look like. Each function answers the value, or what was expected.
 
-use super::{NamedSource, Platform, SourceSetting};
+use crate::agent::config::Platform;
+use crate::dashboard::config::{NamedSource, SourceSetting};
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 

@@ -1,7 +1,5 @@
 //! What is compiled into the binary and served under names that hold a hash of the bytes.
 
-use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use actix_web::{HttpResponse, web};
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 use std::sync::LazyLock;
@@ -38,7 +36,7 @@ static ASSETS: LazyLock<Vec<Asset>> = LazyLock::new(|| {
             } else {
                 Cow::Borrowed(bytes)
             };
-            let hash = super::auth::hex(&Sha256::digest(&bytes)[..4]);
+            let hash = crate::base::hex::encode(&Sha256::digest(&bytes)[..4]);
             let (stem, ending) = name.rsplit_once('.').unwrap_or((name, ""));
             Asset { name, url: format!("/assets/{stem}.{hash}.{ending}"), kind, bytes }
         })
@@ -58,22 +56,16 @@ pub fn url(name: &str) -> &'static str {
     ASSETS.iter().find(|asset| asset.name == name).map_or("", |asset| asset.url.as_str())
 }
 
-/// `GET /assets/{name}`
-pub async fn serve(name: web::Path<String>) -> HttpResponse {
-    let url = format!("/assets/{name}");
-    match ASSETS.iter().find(|asset| asset.url == url) {
-        Some(asset) => HttpResponse::Ok()
-            .insert_header((CONTENT_TYPE, asset.kind))
-            .insert_header((CACHE_CONTROL, "public, max-age=31536000, immutable"))
-            .body(web::Bytes::from_static(&asset.bytes)),
-        None => HttpResponse::NotFound().body("no such asset\n"),
-    }
+/// The asset with that address, as it is served: its type and its bytes.
+pub fn served(url: &str) -> Option<(&'static str, &'static [u8])> {
+    let asset = ASSETS.iter().find(|asset| asset.url == url)?;
+    Some((asset.kind, &asset.bytes))
 }
 
 #[cfg(test)]
 mod tests {
     use super::ASSETS;
-    use crate::dashboard::auth::hex;
+    use crate::base::hex;
     use sha2::{Digest, Sha256};
     use std::path::Path;
 
@@ -115,7 +107,7 @@ mod tests {
                 row.split('|').map(|cell| cell.trim().trim_matches('`')).collect();
             let (file, sum) = (cells[1], cells[5]);
             let bytes = std::fs::read(dir.join(file)).unwrap();
-            assert_eq!(hex(&Sha256::digest(bytes)), sum, "{file}");
+            assert_eq!(hex::encode(&Sha256::digest(bytes)), sum, "{file}");
             count += 1;
         }
         let files = std::fs::read_dir(dir).unwrap().flatten();

@@ -1,9 +1,8 @@
 //! What the dashboard says about itself, for Prometheus.
 //!
-//! Counters and times are collected where they happen; how hosts stand is counted when
-//! somebody asks. No label holds text from outside but the names of sources.
+//! Counters and times are recorded where they happen; how hosts stand is counted when somebody
+//! asks (`http/exposition.rs`). No label holds text from outside but the names of sources.
 
-use crate::dashboard::messages::FleetView;
 use crate::domain::command::Command;
 use crate::domain::compartment::{Compartment, DASHBOARD_VERSION, Status};
 use prometheus::{
@@ -178,22 +177,32 @@ pub fn read(took: Duration) {
     note(|metrics| metrics.read_seconds.observe(took.as_secs_f64()));
 }
 
-/// Everything, as Prometheus reads it. The error says what could not be written.
-pub fn text(view: &FleetView) -> Result<String, String> {
+/// So many hosts have this status in this compartment.
+pub fn hosts(compartment: Compartment, status: Status, count: usize) {
+    note(|metrics| {
+        let gauge = metrics.hosts.with_label_values(&[compartment.name(), status.name()]);
+        gauge.set(gauge_of(count));
+    });
+}
+
+/// So many agents are connected.
+pub fn hosts_online(count: usize) {
+    note(|metrics| metrics.online.set(gauge_of(count)));
+}
+
+/// So many rollouts go on.
+pub fn rollouts_running(count: usize) {
+    note(|metrics| metrics.rollouts.set(gauge_of(count)));
+}
+
+fn gauge_of(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+/// Everything that was recorded, as Prometheus reads it. The error says what could not be
+/// written.
+pub fn text() -> Result<String, String> {
     let metrics = METRICS.as_ref().ok_or("there are no metrics")?;
-    for (position, compartment) in Compartment::ALL.into_iter().enumerate() {
-        for status in
-            [Status::Ok, Status::Outdated, Status::Error, Status::Working, Status::Unknown]
-        {
-            let count = view.hosts.values().filter(|h| h.snapshot.row[position].status == status);
-            let count = i64::try_from(count.count()).unwrap_or(i64::MAX);
-            metrics.hosts.with_label_values(&[compartment.name(), status.name()]).set(count);
-        }
-    }
-    let online = view.hosts.values().filter(|host| host.snapshot.online).count();
-    metrics.online.set(i64::try_from(online).unwrap_or(i64::MAX));
-    let running = view.rollouts.iter().filter(|rollout| !rollout.is_over()).count();
-    metrics.rollouts.set(i64::try_from(running).unwrap_or(i64::MAX));
     let mut bytes = Vec::new();
     TextEncoder::new()
         .encode(&metrics.registry.gather(), &mut bytes)

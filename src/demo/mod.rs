@@ -7,7 +7,7 @@
 mod config;
 
 use crate::agent::jobs::Jobs;
-use crate::process;
+use crate::base::process;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};

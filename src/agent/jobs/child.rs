@@ -2,7 +2,7 @@
 //! never outlives its time or its supervisor.
 
 use super::spool::SpoolWriter;
-use crate::process;
+use crate::base::process;
 use crate::protocol::Stream;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, killpg};

@@ -5,7 +5,7 @@ mod home_manager;
 mod system;
 
 use super::site::Site;
-use crate::cli::Platform as Kind;
+use crate::agent::config::Platform as Kind;
 use crate::domain::generation::Generation;
 use crate::protocol::SystemReport;
 use std::fs;
@@ -79,8 +79,8 @@ fn rebuild(site: &Site, own: &str, arguments: &[&str]) -> Command {
 #[cfg(test)]
 mod tests {
     use super::{of, started_agent};
+    use crate::agent::config::Platform;
     use crate::agent::site::Site;
-    use crate::cli::Platform;
     use std::path::{Path, PathBuf};
     use std::process::Command;
     use std::time::Duration;

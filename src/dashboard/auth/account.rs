@@ -1,6 +1,7 @@
 //! What the administrator can change: password, one-time codes, tokens.
 
-use super::{Auth, LoginError, hex, password, random_token, secrets, token_hash, totp_of};
+use super::{Auth, LoginError, password, random_token, secrets, token_hash, totp_of};
+use crate::base::hex;
 use crate::dashboard::store::api_tokens::ApiTokenRecord;
 use crate::dashboard::store::{StoreError, api_tokens, sessions, settings};
 use std::sync::Arc;
@@ -161,7 +162,7 @@ impl Auth {
     /// Makes a shared token, which replaces the one before. It is shown this once.
     pub async fn new_enrolment_token(&self) -> Result<String, NotChanged> {
         let token = random_token()?;
-        let hash = hex(&token_hash(&token));
+        let hash = hex::encode(&token_hash(&token));
         self.store.write(move |conn| settings::set(conn, ENROLMENT, &hash)).await?;
         Ok(token)
     }

@@ -8,16 +8,13 @@ mod password;
 mod secrets;
 
 pub use account::{ENROLMENT, NotChanged, totp_url};
-pub use secrets::{FirstStart, Secrets};
+pub use secrets::Secrets;
 
-use crate::dashboard::App;
+use crate::base::hex;
 use crate::dashboard::clock::Clock;
 use crate::dashboard::store::api_tokens;
 use crate::dashboard::store::sessions::{self, SessionRecord};
 use crate::dashboard::store::{Store, StoreError, settings};
-use actix_web::HttpRequest;
-use actix_web::cookie::{Cookie, SameSite, time::Duration as CookieDuration};
-use actix_web::http::header::AUTHORIZATION;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 use std::net::IpAddr;
@@ -93,12 +90,7 @@ pub struct Auth {
 fn random_token() -> Result<String, LoginError> {
     let mut bytes = [0_u8; 32];
     getrandom::fill(&mut bytes).map_err(|e| LoginError::Unavailable(e.to_string()))?;
-    Ok(hex(&bytes))
-}
-
-/// In hexadecimal.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    Ok(hex::encode(&bytes))
 }
 
 /// SHA-256: all that is ever stored of a token.
@@ -150,7 +142,7 @@ impl Auth {
         };
         mac.update(what.as_bytes());
         mac.update(token.as_bytes());
-        hex(&mac.finalize().into_bytes())
+        hex::encode(&mac.finalize().into_bytes())
     }
 
     fn csrf(&self, session_token: &str) -> String {
@@ -260,21 +252,20 @@ impl Auth {
         self.store.write(move |conn| sessions::delete(conn, &hash)).await
     }
 
-    /// Who makes this request; `None` if it proves nothing.
-    pub async fn caller(&self, request: &HttpRequest) -> Result<Option<Caller>, StoreError> {
-        if let Some(token) = bearer(request) {
-            let hash = token_hash(token);
-            let found = self.store.read(move |conn| api_tokens::find(conn, &hash)).await?;
-            return Ok(found.map(|token| Caller::ApiToken { name: token.name }));
-        }
-        let Some(cookie) = request.cookie(SESSION_COOKIE) else {
-            return Ok(None);
-        };
-        let hash = token_hash(cookie.value());
+    /// Who has this API token; `None` if nobody.
+    pub async fn token_caller(&self, token: &str) -> Result<Option<Caller>, StoreError> {
+        let hash = token_hash(token);
+        let found = self.store.read(move |conn| api_tokens::find(conn, &hash)).await?;
+        Ok(found.map(|token| Caller::ApiToken { name: token.name }))
+    }
+
+    /// Whose session this cookie's value is; `None` if it is over or never was.
+    pub async fn session_caller(&self, cookie: &str) -> Result<Option<Caller>, StoreError> {
+        let hash = token_hash(cookie);
         let now = self.clock.now();
         let found = self.store.read(move |conn| sessions::find(conn, &hash)).await?;
         let valid = found.filter(|session| session.expires_at > now);
-        Ok(valid.map(|_| Caller::Session { token_hash: hash, csrf: self.csrf(cookie.value()) }))
+        Ok(valid.map(|_| Caller::Session { token_hash: hash, csrf: self.csrf(cookie) }))
     }
 
     /// Whether a caller may change something: a browser must send the page's token along.
@@ -296,54 +287,7 @@ fn totp_of(secret: &str) -> Result<Totp, String> {
     totp_rs::Builder::new().with_secret(secret).with_skew(1).build().map_err(|e| expected(&e))
 }
 
-fn bearer(request: &HttpRequest) -> Option<&str> {
-    request.headers().get(AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ").map(str::trim)
-}
-
 /// Compares secrets in constant time.
 fn same(a: &str, b: &str) -> bool {
     a.as_bytes().ct_eq(b.as_bytes()).into()
-}
-
-/// A cookie that scripts cannot read and other sites cannot send.
-pub fn cookie(
-    app: &App,
-    name: &'static str,
-    value: String,
-    max_age: CookieDuration,
-) -> Cookie<'static> {
-    let secure = app.config.base_url.as_ref().is_some_and(|url| url.starts_with("https://"));
-    Cookie::build(name, value)
-        .path("/")
-        .http_only(true)
-        .same_site(SameSite::Lax)
-        .secure(secure)
-        .max_age(max_age)
-        .finish()
-}
-
-/// The cookie of a session.
-pub fn session_cookie(app: &App, token: String) -> Cookie<'static> {
-    cookie(app, SESSION_COOKIE, token, CookieDuration::days(30))
-}
-
-/// A cookie's removal.
-pub fn no_cookie(app: &App, name: &'static str) -> Cookie<'static> {
-    cookie(app, name, String::new(), CookieDuration::ZERO)
-}
-
-/// The address a request comes from; behind a trusted proxy, the one that it names.
-pub fn peer(app: &App, request: &HttpRequest) -> IpAddr {
-    let direct = request.peer_addr().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.ip());
-    if !app.config.trusted_proxies.contains(&direct) {
-        return direct;
-    }
-    let forwarded = request.headers().get("x-forwarded-for").and_then(|v| v.to_str().ok());
-    // The last hop that is no proxy of ours: earlier entries can be made up.
-    forwarded
-        .into_iter()
-        .flat_map(|list| list.rsplit(','))
-        .filter_map(|hop| hop.trim().parse().ok())
-        .find(|hop| !app.config.trusted_proxies.contains(hop))
-        .unwrap_or(direct)
 }

@@ -1,7 +1,8 @@
 //! The dashboard's own secrets: given, read from the data directory, or made there.
 
-use super::{hex, password};
-use crate::cli::DashboardConfig;
+use super::password;
+use crate::base::hex;
+use crate::dashboard::config::DashboardConfig;
 use std::fs;
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -39,7 +40,9 @@ impl Secrets {
         let dir = &config.data_dir;
         let session = match &config.session_secret {
             Some(secret) => secret.expose().to_owned(),
-            None => read_or_make(&dir.join("session-secret"), || random(32).map(|b| hex(&b)))?.0,
+            None => {
+                read_or_make(&dir.join("session-secret"), || random(32).map(|b| hex::encode(&b)))?.0
+            }
         };
         let totp = match fs::read_to_string(dir.join(TOTP)) {
             Ok(text) => Some(text.trim().to_owned()),

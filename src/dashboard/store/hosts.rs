@@ -5,7 +5,7 @@ use crate::domain::facts::HostFacts;
 use crate::domain::ids::HostId;
 use crate::domain::profile::HostProfile;
 use crate::domain::timestamp::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, Row, params};
 
 /// A host as it is stored.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,13 +44,6 @@ fn record((id, profile, facts, last_seen, created_at): Raw) -> Result<HostRecord
 pub fn load_all(conn: &Connection) -> Result<Vec<HostRecord>, StoreError> {
     let mut statement = conn.prepare_cached(&format!("SELECT {COLUMNS} FROM hosts ORDER BY id"))?;
     statement.query_map([], raw)?.map(|row| record(row?)).collect()
-}
-
-/// One host.
-pub fn get(conn: &Connection, id: &HostId) -> Result<Option<HostRecord>, StoreError> {
-    let mut statement =
-        conn.prepare_cached(&format!("SELECT {COLUMNS} FROM hosts WHERE id = ?1"))?;
-    statement.query_row([id.as_str()], raw).optional()?.map(record).transpose()
 }
 
 /// Adds or replaces a host.

@@ -1,7 +1,7 @@
 //! The settings page: who may get in, and where desired state comes from.
 
 use super::{csrf_field, fleet, layout, time};
-use crate::dashboard::messages::FleetView;
+use crate::dashboard::live::model::FleetView;
 use crate::dashboard::store::api_tokens::ApiTokenRecord;
 use crate::domain::desired::Desired;
 use maud::{Markup, html};
@@ -182,7 +182,7 @@ fn tokens(settings: &Settings<'_>, csrf: &str) -> Markup {
                         form method="post" action="/settings/tokens/remove" {
                             b { bdi { (token.name) } } " made " (time(token.created_at)) " "
                             (csrf_field(csrf))
-                            input type="hidden" name="hash" value=(crate::dashboard::auth::hex(&token.token_hash));
+                            input type="hidden" name="hash" value=(crate::base::hex::encode(&token.token_hash));
                             button.quiet type="submit" aria-label={ "Remove " (token.name) } { "Remove" }
                         }
                     }

@@ -4,7 +4,7 @@
 use super::layout::Dialog;
 use super::story::{self, Told};
 use super::{csrf_field, host, host_page, message, time};
-use crate::dashboard::messages::{HostEntry, SourceState};
+use crate::dashboard::live::model::{HostEntry, SourceState};
 use crate::domain::command::Command;
 use crate::domain::compartment::{Action, Compartment};
 use crate::domain::desired::Desired;

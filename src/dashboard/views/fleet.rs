@@ -1,7 +1,7 @@
 //! The fleet page.
 
 use super::{counted, csrf_field, dialogs, host, layout, log, rollouts, time};
-use crate::dashboard::messages::{FleetView, HostEntry, Remotes, SourceState};
+use crate::dashboard::live::model::{FleetView, HostEntry, Remotes, SourceState};
 use crate::domain::desired::{Desired, MergedPr, PendingPr, Remote};
 use crate::domain::facts::{DeployOutcome, LockState};
 use crate::domain::generation;

@@ -1,10 +1,9 @@
 //! A host's row.
 
 use super::{icon, message, time};
-use crate::dashboard::messages::HostEntry;
+use crate::dashboard::live::model::HostEntry;
 use crate::domain::command::{Command, State};
 use crate::domain::compartment::{Compartment, Status, Verdict};
-use crate::domain::host::HostState;
 use crate::domain::ids::HostId;
 use crate::domain::operation::Operation;
 use crate::domain::snapshot::{HostSnapshot, Metrics, Standing};
@@ -305,11 +304,4 @@ pub(super) fn operation(host: &HostSnapshot, op: Operation, label: &str) -> Mark
             data-op=(op.name()) data-queue[waits]
             disabled[refused.is_some() && !waits] title=[why] { (label) }
     }
-}
-
-/// Whether anything is known of a host at all; used by tests.
-#[doc(hidden)]
-pub fn entry_of(state: &HostState) -> HostEntry {
-    let snapshot = std::sync::Arc::new(state.snapshot());
-    HostEntry { snapshot, pulse: state.pulse(), compared_at: None }
 }

@@ -2,7 +2,7 @@
 
 use super::story::{self, Story};
 use super::{csrf_field, host, layout, log, message, time};
-use crate::dashboard::messages::HostEntry;
+use crate::dashboard::live::model::HostEntry;
 use crate::domain::compartment::Compartment;
 use crate::domain::operation::Operation;
 use crate::domain::snapshot::Standing;

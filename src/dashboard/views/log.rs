@@ -2,7 +2,7 @@
 
 use super::host::word_of;
 use super::time;
-use crate::dashboard::messages::HostEntry;
+use crate::dashboard::live::model::HostEntry;
 use crate::domain::command::Command;
 use crate::domain::snapshot::HostSnapshot;
 use crate::domain::terminal::{Style, plain, spans};

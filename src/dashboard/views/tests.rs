@@ -1,5 +1,5 @@
 use super::*;
-use crate::dashboard::messages::{FleetView, HostEntry, Remotes, SourceState};
+use crate::dashboard::live::model::{FleetView, HostEntry, Remotes, SourceState};
 use crate::dashboard::store::api_tokens::ApiTokenRecord;
 use crate::dashboard::store::events::EventRecord;
 use crate::domain::compartment::Compartment;
@@ -68,7 +68,8 @@ fn hostile_host() -> HostEntry {
     }
     state.facts.agent.version = Some(HOSTILE.into());
     state.facts.system.store_path = Some(HOSTILE.into());
-    host::entry_of(&state)
+    let snapshot = std::sync::Arc::new(state.snapshot());
+    HostEntry { snapshot, pulse: state.pulse(), compared_at: None }
 }
 
 fn hostile_rollout() -> Rollout {

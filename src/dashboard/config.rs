@@ -1,0 +1,98 @@
+//! What the dashboard runs with.
+
+use crate::base::secret::Secret;
+use crate::domain::operation::TimeLimits;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Where desired state comes from (`NIXFLEET_SOURCE`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SourceSetting {
+    /// `github:owner/repo`
+    GitHub {
+        /// The owner.
+        owner: String,
+        /// The repository.
+        repo: String,
+    },
+    /// A git URL or a path.
+    Git(String),
+    /// The URL of a version.json.
+    VersionJson(String),
+}
+
+/// One of the remotes that hosts follow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedSource {
+    /// Its name; `default` if none was given.
+    pub name: String,
+    /// Where it is.
+    pub setting: SourceSetting,
+    /// The branch of it that hosts follow.
+    pub branch: String,
+}
+
+/// Which pull requests update flake.lock: one of these is enough.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PullRequestRules {
+    /// Beginnings of their branches' names.
+    pub branches: Vec<String>,
+    /// Labels.
+    pub labels: Vec<String>,
+    /// Who opened them.
+    pub authors: Vec<String>,
+}
+
+impl Default for PullRequestRules {
+    /// What the update-flake-lock action and Renovate do.
+    fn default() -> Self {
+        let own = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect();
+        Self {
+            branches: own(&["update_flake_lock", "update-flake-lock", "renovate/lock-file"]),
+            labels: own(&["flake-update", "flake.lock"]),
+            authors: Vec::new(),
+        }
+    }
+}
+
+/// What the dashboard runs with.
+#[derive(Debug, Clone)]
+pub struct DashboardConfig {
+    /// Where to listen. Port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Database and secrets live here.
+    pub data_dir: PathBuf,
+    /// The address that users and agents see, without a slash at the end.
+    pub base_url: Option<String>,
+    /// Argon2id or bcrypt hash of the admin password.
+    pub password_hash: Option<Secret>,
+    /// Base32 TOTP secret.
+    pub totp_secret: Option<Secret>,
+    /// Key that CSRF tokens are derived with.
+    pub session_secret: Option<Secret>,
+    /// Shared enrolment token: whoever has it may create hosts.
+    pub agent_token: Option<Secret>,
+    /// Where desired state comes from. The first is for hosts that match none.
+    pub sources: Vec<NamedSource>,
+    /// Key that senders of webhooks sign with; without it there are none.
+    pub hook_secret: Option<Secret>,
+    /// Which pull requests update flake.lock.
+    pub pull_requests: PullRequestRules,
+    /// Token for GitHub's API.
+    pub github_token: Option<Secret>,
+    /// Base URL of GitHub's API.
+    pub github_api: String,
+    /// How long an answer of the remote is used.
+    pub fetch_ttl: Duration,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<std::net::IpAddr>,
+    /// How long commands are kept.
+    pub command_retention: Duration,
+    /// How long events are kept.
+    pub event_retention: Duration,
+    /// How long operations may take before they are overdue.
+    pub time_limits: TimeLimits,
+    /// How often browsers are told the version.
+    pub sync_interval: Duration,
+}

@@ -1,0 +1,219 @@
+//! Hosts come and go.
+
+use super::{FleetActor, not_stored};
+use crate::dashboard::auth::token_hash;
+use crate::dashboard::fleet::host::{HostActor, News};
+use crate::dashboard::fleet::requests::{AddHost, NewHost, RemoveHost};
+use crate::dashboard::link::{CloseLink, TokenFor};
+use crate::dashboard::live::news::HostRemoved;
+use crate::dashboard::request_error::RequestError;
+use crate::dashboard::store::{self, StoreError};
+use crate::domain::ids::HostId;
+use actix::prelude::*;
+
+impl FleetActor {
+    /// Writes a new host, and its token if it gets one.
+    fn store_host(
+        &self,
+        id: &HostId,
+        hostname: &str,
+        token: Option<[u8; 32]>,
+        message: String,
+        by: Option<String>,
+    ) -> impl Future<Output = Result<(), StoreError>> + 'static {
+        let (id, hostname, now) = (id.clone(), hostname.to_owned(), self.clock.now());
+        let store = self.store.clone();
+        async move {
+            store
+                .write(move |conn| {
+                    let profile = crate::domain::profile::HostProfile {
+                        hostname,
+                        ..crate::domain::profile::HostProfile::default()
+                    };
+                    let record = store::hosts::HostRecord {
+                        id: id.clone(),
+                        profile,
+                        facts: crate::domain::facts::HostFacts::default(),
+                        last_seen: None,
+                        created_at: now,
+                    };
+                    store::hosts::save(conn, &record)?;
+                    if let Some(hash) = token {
+                        store::host_tokens::insert(conn, &hash, &id, now)?;
+                    }
+                    let event = store::events::EventRecord {
+                        id: 0,
+                        at: now,
+                        host: Some(id),
+                        category: "host".to_owned(),
+                        message,
+                        by,
+                    };
+                    store::events::append(conn, &event)?;
+                    Ok(())
+                })
+                .await
+        }
+    }
+}
+
+/// An agent registers: answers its host's actor, or why the link is closed.
+#[derive(Message)]
+#[rtype(result = "Result<Addr<HostActor>, CloseLink>")]
+pub struct AgentJoins {
+    /// The host it claims to be.
+    pub host: HostId,
+    /// The name as it writes it.
+    pub hostname: String,
+    /// What its token allows.
+    pub token: TokenFor,
+}
+
+impl Handler<AgentJoins> for FleetActor {
+    type Result = AtomicResponse<Self, Result<Addr<HostActor>, CloseLink>>;
+
+    fn handle(&mut self, msg: AgentJoins, _: &mut Self::Context) -> Self::Result {
+        let ready = |answer| AtomicResponse::new(Box::pin(fut::ready(answer)));
+        let known = self.hosts.get(&msg.host).cloned();
+        if let TokenFor::Host(id) = &msg.token {
+            if *id != msg.host {
+                let why = format!("this token belongs to another host than {}", msg.host);
+                return ready(Err(CloseLink::Policy(why)));
+            }
+            let gone = || CloseLink::Policy("this host was removed".to_owned());
+            return ready(known.ok_or_else(gone));
+        }
+        // The shared token opens no host that has a token of its own.
+        let id = msg.host.clone();
+        let own = self.store.read(move |conn| store::host_tokens::exists_for(conn, &id));
+        let not_read = |error: StoreError| {
+            log::error!("a host's token could not be looked up: {error}");
+            CloseLink::TryAgain("the database cannot be used".to_owned())
+        };
+        AtomicResponse::new(Box::pin(own.into_actor(self).then(move |own, act, _| {
+            let done: ResponseActFuture<Self, _> = match (own, known) {
+                (Err(error), _) => Box::pin(fut::ready(Err(not_read(error)))),
+                (Ok(true), _) => {
+                    let why = "this host has a token of its own".to_owned();
+                    Box::pin(fut::ready(Err(CloseLink::Policy(why))))
+                }
+                (Ok(false), Some(host)) => Box::pin(fut::ready(Ok(host))),
+                (Ok(false), None) => {
+                    let text = "Joined with the enrolment token.".to_owned();
+                    let stored = act.store_host(&msg.host, &msg.hostname, None, text, None);
+                    Box::pin(stored.into_actor(act).map(move |stored, act, ctx| {
+                        stored.map_err(not_read)?;
+                        Ok(act.new_host(msg.host, &msg.hostname, ctx))
+                    }))
+                }
+            };
+            done
+        })))
+    }
+}
+
+/// An agent registered with a text that is no hostname.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct BadHostname(pub String);
+
+impl Handler<BadHostname> for FleetActor {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, msg: BadHostname, _: &mut Self::Context) -> Self::Result {
+        let (store, at) = (self.store.clone(), self.clock.now());
+        Box::pin(async move {
+            let event = store::events::EventRecord {
+                id: 0,
+                at,
+                host: None,
+                category: "protocol".to_owned(),
+                message: format!("An agent was refused: its hostname is {:?}.", msg.0),
+                by: None,
+            };
+            let stored = store.write(move |conn| store::events::append(conn, &event)).await;
+            if let Err(error) = stored {
+                log::error!("an event was not stored: {error}");
+            }
+        })
+    }
+}
+
+impl Handler<AddHost> for FleetActor {
+    type Result = AtomicResponse<Self, Result<NewHost, RequestError>>;
+
+    fn handle(&mut self, msg: AddHost, _: &mut Self::Context) -> Self::Result {
+        let checked = HostId::parse(&msg.hostname).map_err(|error| RequestError::Invalid {
+            field: "hostname",
+            expected: error.to_string(),
+        });
+        let checked = checked.and_then(|id| match self.hosts.get(&id) {
+            Some(_) => Err(RequestError::Refused(crate::domain::operation::Refusal {
+                code: "host_exists",
+                message: format!("There is a host {id} already."),
+            })),
+            None => Ok((id, new_token()?)),
+        });
+        let (id, token) = match checked {
+            Ok(checked) => checked,
+            Err(error) => return AtomicResponse::new(Box::pin(fut::ready(Err(error)))),
+        };
+        let text = "Added.".to_owned();
+        let hash = token_hash(&token);
+        let stored = self.store_host(&id, &msg.hostname, Some(hash), text, Some(msg.by));
+        AtomicResponse::new(Box::pin(stored.into_actor(self).map(move |stored, act, ctx| {
+            stored.map_err(not_stored)?;
+            act.new_host(id.clone(), &msg.hostname, ctx);
+            Ok(NewHost { id, token })
+        })))
+    }
+}
+
+/// 32 random bytes, in hexadecimal.
+fn new_token() -> Result<String, RequestError> {
+    let mut bytes = [0_u8; 32];
+    getrandom::fill(&mut bytes)
+        .map_err(|error| RequestError::Unavailable(format!("No random numbers: {error}")))?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+impl Handler<RemoveHost> for FleetActor {
+    type Result = AtomicResponse<Self, Result<(), RequestError>>;
+
+    fn handle(&mut self, msg: RemoveHost, _: &mut Self::Context) -> Self::Result {
+        let host = match self.find(&msg.host) {
+            Ok(host) => host,
+            Err(error) => return AtomicResponse::new(Box::pin(fut::ready(Err(error)))),
+        };
+        let (store, id, at) = (self.store.clone(), msg.host.clone(), self.clock.now());
+        let removed = async move {
+            let stored_id = id.clone();
+            store
+                .write(move |conn| {
+                    store::hosts::remove(conn, &stored_id)?;
+                    let event = store::events::EventRecord {
+                        id: 0,
+                        at,
+                        host: Some(stored_id),
+                        category: "host".to_owned(),
+                        message: "Removed, with its token, commands and logs.".to_owned(),
+                        by: Some(msg.by),
+                    };
+                    store::events::append(conn, &event)?;
+                    Ok(())
+                })
+                .await
+                .map_err(not_stored)?;
+            Ok(id)
+        };
+        AtomicResponse::new(Box::pin(removed.into_actor(self).map(move |removed, act, _| {
+            let id = removed?;
+            host.do_send(News::Removed);
+            act.hosts.remove(&id);
+            act.following.remove(&id);
+            act.broadcaster.do_send(HostRemoved(id));
+            act.tell_drift();
+            Ok(())
+        })))
+    }
+}

@@ -1,0 +1,75 @@
+//! What a host tells the fleet. The fleet knows its hosts; a host knows only whom to tell.
+
+use super::HostActor;
+use crate::domain::ids::{Commit, HostId};
+use actix::dev::ToEnvelope;
+use actix::prelude::*;
+
+/// Where a host is, and what it follows.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct HostIsAt {
+    /// Whose.
+    pub host: HostId,
+    /// Its checkout.
+    pub commit: Option<Commit>,
+    /// Its config repository, as its agent says.
+    pub repo_url: String,
+    /// Its branch.
+    pub branch: Option<String>,
+}
+
+/// A host waits for its remote's newest word.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct FetchSoon(pub HostId);
+
+/// A host wants to know how its commit relates to the remote's head.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct WorkOutLineage {
+    /// Who wants to know.
+    pub asked_by: Addr<HostActor>,
+    /// Its id.
+    pub id: HostId,
+    /// Its commit.
+    pub host: Commit,
+    /// The remote's head.
+    pub head: Commit,
+}
+
+/// The fleet, as a host sees it.
+#[derive(Clone)]
+pub struct FleetFace {
+    positions: Recipient<HostIsAt>,
+    fetches: Recipient<FetchSoon>,
+    lineage: Recipient<WorkOutLineage>,
+}
+
+impl FleetFace {
+    /// The face of an actor that hears all three.
+    pub fn new<A>(fleet: &Addr<A>) -> Self
+    where
+        A: Actor + Handler<HostIsAt> + Handler<FetchSoon> + Handler<WorkOutLineage>,
+        A::Context:
+            ToEnvelope<A, HostIsAt> + ToEnvelope<A, FetchSoon> + ToEnvelope<A, WorkOutLineage>,
+    {
+        Self {
+            positions: fleet.clone().recipient(),
+            fetches: fleet.clone().recipient(),
+            lineage: fleet.clone().recipient(),
+        }
+    }
+
+    pub(super) fn is_at(&self, position: HostIsAt) {
+        self.positions.do_send(position);
+    }
+
+    pub(super) fn fetch_soon(&self, host: HostId) {
+        self.fetches.do_send(FetchSoon(host));
+    }
+
+    pub(super) fn work_out(&self, lineage: WorkOutLineage) {
+        self.lineage.do_send(lineage);
+    }
+}

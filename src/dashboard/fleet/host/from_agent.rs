@@ -1,0 +1,234 @@
+//! The agent's side of a host's actor: links, and what comes on them.
+
+use super::{AgentConnected, AgentGone, Done, Exclusive, FromAgent, HostActor, nothing};
+use crate::dashboard::link::CloseLink;
+use crate::dashboard::link::translate;
+use crate::dashboard::live::news::HostOffline;
+use crate::dashboard::store::{self, StoreError};
+use crate::domain::command::{Command, State};
+use crate::domain::host::{About, HostEvent, Registration};
+use crate::domain::ids::CommandId;
+use crate::domain::test_report::TestResult;
+use crate::protocol::{self, Ack, AgentMessage, DashboardMessage, Line, Registered, Stream};
+use actix::prelude::*;
+use std::collections::BTreeMap;
+
+impl HostActor {
+    /// One message of the agent. Commands that it names are known to the state by now.
+    fn receive(&mut self, message: AgentMessage, ctx: &mut Context<Self>) -> Option<Done> {
+        let protocol = self.state.protocol();
+        let event = match message {
+            AgentMessage::Register(_) => {
+                log::warn!("{}: registered twice on one link; ignored", self.state.id);
+                return None;
+            }
+            AgentMessage::Heartbeat(beat) => translate::heartbeat(&beat, protocol),
+            AgentMessage::Output(output) => {
+                let error = output.is_error || output.stream == Stream::Stderr;
+                let stream = if error { Stream::Stderr } else { Stream::Stdout };
+                return self.gather(Line { stream, text: output.line }, ctx);
+            }
+            AgentMessage::OutputBatch(batch) => {
+                let error = batch.lines.iter().rev().find(|l| l.stream == Stream::Stderr);
+                let place = self.state.output(
+                    Some(batch.command_id),
+                    Some(batch.first_seq),
+                    batch.lines.len() as u64,
+                    error.map(|line| line.text.as_str()),
+                );
+                let Some((id, first)) = place else {
+                    let what = format!(
+                        "Output of command {}, which is not this host's; ignored.",
+                        batch.command_id
+                    );
+                    return Some(self.happen(HostEvent::Odd(what)));
+                };
+                return Some(self.store_lines(id, first, batch.lines, true));
+            }
+            AgentMessage::Status(status) => {
+                let ack = status.command_id.zip(status.seq);
+                let ack = ack.map(|(command_id, seq)| Ack { command_id, seq });
+                return Some(self.happen_and_ack(translate::status(&status, protocol), ack));
+            }
+            AgentMessage::CommandComplete(complete) => translate::complete(&complete),
+            AgentMessage::CommandAccepted(accepted) => HostEvent::Accepted(accepted.command_id),
+            AgentMessage::CommandRejected(rejected) => translate::rejected(&rejected),
+            AgentMessage::OperationProgress(progress) => translate::operation_progress(&progress)?,
+            AgentMessage::TestProgress(progress) => translate::test_progress(&progress)?,
+            AgentMessage::TestResult(result) => return Some(self.test_result(result)),
+        };
+        Some(self.happen(event))
+    }
+
+    fn test_result(&mut self, message: protocol::TestResultMessage) -> Done {
+        let id = message.command_id;
+        let ack = message.seq.map(|seq| Ack { command_id: id, seq });
+        let mut result: TestResult = message.into_result();
+        result.name.truncate(result.name.floor_char_boundary(300));
+        let event = HostEvent::TestEnded { about: About::Id(id), result };
+        self.happen_and_ack(event, ack)
+    }
+
+    /// The id of a command that a message names and the state does not hold. What is over
+    /// is known only to SQLite.
+    fn stranger(&self, message: &AgentMessage) -> Option<CommandId> {
+        let id = match message {
+            AgentMessage::OutputBatch(m) => Some(m.command_id),
+            AgentMessage::Status(m) => m.command_id,
+            AgentMessage::CommandAccepted(m) => Some(m.command_id),
+            AgentMessage::CommandRejected(m) => m.current_command_id.or(m.command_id),
+            AgentMessage::Heartbeat(m) => m.command_id,
+            AgentMessage::TestProgress(m) => m.command_id,
+            AgentMessage::TestResult(m) => Some(m.command_id),
+            AgentMessage::Register(_)
+            | AgentMessage::Output(_)
+            | AgentMessage::CommandComplete(_)
+            | AgentMessage::OperationProgress(_) => None,
+        };
+        id.filter(|id| self.state.find(*id).is_none())
+    }
+}
+
+impl Handler<FromAgent> for HostActor {
+    type Result = Exclusive<()>;
+
+    fn handle(&mut self, msg: FromAgent, _: &mut Self::Context) -> Self::Result {
+        if self.link.as_ref().is_none_or(|link| link.number != msg.link) {
+            // A link that was replaced has nothing to say any more.
+            return AtomicResponse::new(nothing());
+        }
+        self.state.last_seen = Some(self.now());
+        let message = msg.message;
+        let is_line = matches!(message, AgentMessage::Output(_));
+        let earlier = if is_line { None } else { self.store_gathered() };
+        let stranger = self.stranger(&message);
+        AtomicResponse::new(Box::pin(
+            earlier
+                .unwrap_or_else(nothing)
+                .then(move |(), act, _| act.load(stranger))
+                .then(move |(), act, ctx| act.receive(message, ctx).unwrap_or_else(nothing))
+                // Last: what it said of the host's load is shown with it.
+                .map(|(), act, _| act.pulse()),
+        ))
+    }
+}
+
+impl HostActor {
+    /// Brings a command that the state does not hold back from SQLite.
+    fn load(&mut self, id: Option<CommandId>) -> Done {
+        let Some(id) = id else { return nothing() };
+        let load = self.around.store.read(move |conn| store::commands::get(conn, id));
+        Box::pin(load.into_actor(self).map(move |found, act, _| match found {
+            Ok(Some(command)) => act.state.attach(command),
+            Ok(None) => {}
+            Err(error) => log::error!("{}: command {id} not read: {error}", act.state.id),
+        }))
+    }
+
+    /// Answers a `register`, with how far each of the agent's jobs is stored.
+    fn welcome(&mut self, registration: &Registration, jobs: Vec<StoredJob>) -> Vec<Command> {
+        let mut resume = BTreeMap::new();
+        let mut known = Vec::new();
+        for job in jobs {
+            let over = job.command.as_ref().is_some_and(|c| {
+                c.state.is_terminal() && c.state != State::Lost && c.host == self.state.id
+            });
+            // Past the last line: the outcome is known, the agent may forget the job.
+            resume.insert(job.id, if over { job.spooled + 1 } else { job.stored });
+            known.extend(job.command);
+        }
+        let protocol = registration.protocol;
+        self.send(&DashboardMessage::Registered(Registered {
+            host_id: self.state.id.to_string(),
+            protocol: protocol.map(|_| protocol::VERSION),
+            dashboard_version: protocol.map(|_| env!("CARGO_PKG_VERSION").to_owned()),
+            resume,
+        }));
+        known
+    }
+}
+
+/// A job of an agent, as SQLite knows it.
+struct StoredJob {
+    id: CommandId,
+    spooled: u64,
+    command: Option<Command>,
+    stored: u64,
+}
+
+impl Handler<AgentConnected> for HostActor {
+    type Result = Exclusive<()>;
+
+    fn handle(&mut self, msg: AgentConnected, _: &mut Self::Context) -> Self::Result {
+        if let Some(old) = self.link.take() {
+            old.close(CloseLink::Policy("another connection of this host took over".to_owned()));
+        }
+        let earlier = self.store_gathered().unwrap_or_else(nothing);
+        let registration = translate::registration(&msg.register);
+        let jobs: Vec<(CommandId, u64)> =
+            msg.register.jobs.iter().flatten().map(|job| (job.command_id, job.last_seq)).collect();
+        let load = self.around.store.read(move |conn| {
+            jobs.into_iter()
+                .map(|(id, spooled)| {
+                    let command = store::commands::get(conn, id)?;
+                    let stored = store::output::last_seq(conn, id)?;
+                    Ok(StoredJob { id, spooled, command, stored })
+                })
+                .collect::<Result<Vec<_>, StoreError>>()
+        });
+        let link = msg.link;
+        AtomicResponse::new(Box::pin(
+            earlier
+                .then(move |(), act, _| load.into_actor(act))
+                .then(move |jobs, act, _| {
+                    let jobs = match jobs {
+                        Ok(jobs) => jobs,
+                        Err(error) => {
+                            let why = format!("the dashboard could not read its database: {error}");
+                            log::error!("{}: {why}", act.state.id);
+                            link.close(CloseLink::TryAgain(why));
+                            return nothing();
+                        }
+                    };
+                    log::info!("{}: agent connected", act.state.id);
+                    act.link = Some(link);
+                    let known = act.welcome(&registration, jobs);
+                    let registration = Box::new(registration);
+                    act.happen(HostEvent::Connected { registration, known })
+                })
+                .map(|(), act, _| act.pulse()),
+        ))
+    }
+}
+
+impl Handler<AgentGone> for HostActor {
+    type Result = Exclusive<()>;
+
+    fn handle(&mut self, msg: AgentGone, _: &mut Self::Context) -> Self::Result {
+        if self.link.as_ref().is_none_or(|link| link.number != msg.link) {
+            return AtomicResponse::new(nothing());
+        }
+        self.link = None;
+        log::info!("{}: agent gone", self.state.id);
+        let earlier = self.store_gathered().unwrap_or_else(nothing);
+        AtomicResponse::new(Box::pin(
+            earlier
+                .then(|(), act, _| act.happen(HostEvent::Disconnected))
+                .then(|(), act, _| {
+                    let id = act.state.id.clone();
+                    act.around.broadcaster.do_send(HostOffline(id.clone()));
+                    act.pulse();
+                    let at = act.state.last_seen.unwrap_or_default();
+                    let store = &act.around.store;
+                    let write =
+                        store.write(move |conn| store::hosts::touch_last_seen(conn, &id, at));
+                    write.into_actor(act)
+                })
+                .map(|written, act, _| {
+                    if let Err(error) = written {
+                        log::error!("{}: last seen not stored: {error}", act.state.id);
+                    }
+                }),
+        ))
+    }
+}

@@ -1,0 +1,126 @@
+//! What users ask of the fleet, and of its remotes.
+
+use crate::dashboard::live::model::Remotes;
+use crate::dashboard::remotes::source::Reverted;
+use crate::dashboard::request_error::RequestError;
+use crate::domain::command::Command;
+use crate::domain::ids::{CommandId, HostId};
+use crate::domain::operation::{Args, Operation};
+use crate::domain::profile::Overrides;
+use actix::Message;
+
+/// Asks for an operation on a host. Answers once the command is journaled (and sent, if
+/// the host is online): the snapshot that everybody reads shows it already.
+#[derive(Message)]
+#[rtype(result = "Result<Command, RequestError>")]
+pub struct RequestCommand {
+    /// Chosen by a rollout; made anew if missing.
+    pub id: Option<CommandId>,
+    /// Which host.
+    pub host: HostId,
+    /// What.
+    pub op: Operation,
+    /// With what.
+    pub args: Args,
+    /// Wait for an offline host instead of refusing.
+    pub queue: bool,
+    /// Who asks, for the audit log.
+    pub by: String,
+}
+
+/// Asks to stop, or to take back, a command.
+#[derive(Message)]
+#[rtype(result = "Result<Command, RequestError>")]
+pub struct StopCommand {
+    /// Which.
+    pub id: CommandId,
+    /// Who asks.
+    pub by: String,
+}
+
+/// Gives an overdue or running command its operation's time once more.
+#[derive(Message)]
+#[rtype(result = "Result<Command, RequestError>")]
+pub struct ExtendCommand {
+    /// Which.
+    pub id: CommandId,
+    /// Who asks.
+    pub by: String,
+}
+
+/// Changes what the dashboard says about a host.
+#[derive(Message)]
+#[rtype(result = "Result<(), RequestError>")]
+pub struct ConfigureHost {
+    /// Which.
+    pub host: HostId,
+    /// All of it as it shall be.
+    pub overrides: Overrides,
+    /// Who asks.
+    pub by: String,
+}
+
+/// Adds a host before it ever connects. Answers its token, which is shown this once.
+#[derive(Message)]
+#[rtype(result = "Result<NewHost, RequestError>")]
+pub struct AddHost {
+    /// Its name.
+    pub hostname: String,
+    /// Who asks.
+    pub by: String,
+}
+
+/// A host that was just added.
+#[derive(Debug, Clone)]
+pub struct NewHost {
+    /// Its id.
+    pub id: HostId,
+    /// Its token; only the hash is stored.
+    pub token: String,
+}
+
+/// Removes a host, its token and its connection.
+#[derive(Message)]
+#[rtype(result = "Result<(), RequestError>")]
+pub struct RemoveHost {
+    /// Which.
+    pub host: HostId,
+    /// Who asks.
+    pub by: String,
+}
+
+/// Fetches the remote of a host anew, or all of them, and answers when that is done.
+#[derive(Message)]
+#[rtype(result = "Result<Remotes, RequestError>")]
+pub struct RefreshDesired(pub Option<HostId>);
+
+/// Asks a host's agent to report at once. Does nothing while it is offline.
+#[derive(Message)]
+#[rtype(result = "Result<(), RequestError>")]
+pub struct AskHost(pub HostId);
+
+/// Merges a pull request that updates flake.lock. Deploys nothing.
+#[derive(Message)]
+#[rtype(result = "Result<(), RequestError>")]
+pub struct MergePullRequest {
+    /// The source it belongs to; the default if missing.
+    pub source: Option<String>,
+    /// Its number.
+    pub number: u64,
+    /// The head that was looked at.
+    pub head: String,
+    /// Who asks.
+    pub by: String,
+}
+
+/// Opens a pull request that takes back one that was merged from here.
+#[derive(Message)]
+#[rtype(result = "Result<Reverted, RequestError>")]
+pub struct RevertPullRequest {
+    /// The source it belongs to; the default if missing.
+    pub source: Option<String>,
+    /// The number of the merged one.
+    pub number: u64,
+    /// Who asks.
+    pub by: String,
+}

@@ -1,0 +1,302 @@
+//! An agent's connection.
+//!
+//! Parses frames and hands them to the host's actor, one at a time: while that one is
+//! busy this one reads nothing, so a flood is held back on the host that sends it.
+
+use crate::base::hex;
+use crate::dashboard::auth::ENROLMENT;
+use crate::dashboard::auth::token_hash;
+use crate::dashboard::fleet::host::{AgentConnected, AgentGone, FromAgent, HostActor};
+use crate::dashboard::fleet::{AgentJoins, BadHostname, FleetActor};
+use crate::dashboard::link::translate;
+use crate::dashboard::link::{CloseLink, Link, SendFrame, TokenFor};
+use crate::dashboard::{metrics, store};
+use crate::protocol::{AgentMessage, FrameError, MAX_FRAME_BYTES, Register};
+use actix::prelude::*;
+use actix_web::http::header::AUTHORIZATION;
+use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web_actors::ws::{self, CloseCode, CloseReason, ProtocolError, WebsocketContext};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+use subtle::ConstantTimeEq;
+
+/// How often the dashboard pings.
+const PING_EVERY: Duration = Duration::from_secs(30);
+/// A link that was silent for so long is dropped.
+const SILENT_FOR: Duration = Duration::from_secs(45);
+/// A broken link is over when so long no frame came out of it.
+const DRAIN_FOR: Duration = Duration::from_millis(20);
+/// How often silence is looked for.
+const CHECK_EVERY: Duration = Duration::from_secs(5);
+
+static LINKS: AtomicU64 = AtomicU64::new(1);
+
+/// What a new connection needs of the house.
+#[derive(Clone)]
+pub struct AgentDoor {
+    /// Knows the hosts.
+    pub fleet: Addr<FleetActor>,
+    /// Knows the tokens.
+    pub store: store::Store,
+    /// SHA-256 of the shared enrolment token, where a variable sets one. One that was made on
+    /// the page is in the store.
+    pub enrolment: Option<[u8; 32]>,
+}
+
+/// `GET /ws`: checks the token before the upgrade.
+pub async fn connect(
+    request: HttpRequest,
+    body: web::Payload,
+    door: web::Data<AgentDoor>,
+) -> actix_web::Result<HttpResponse> {
+    let token = request
+        .headers()
+        .get(AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.strip_prefix("Bearer "))
+        .map(str::trim)
+        .filter(|token| !token.is_empty());
+    let allowed = match token {
+        Some(token) => token_for(&door, token).await,
+        None => Ok(None),
+    };
+    match allowed {
+        Ok(Some(token)) => {
+            let socket = AgentSocket::new(door.fleet.clone(), token);
+            ws::WsResponseBuilder::new(socket, &request, body).frame_size(MAX_FRAME_BYTES).start()
+        }
+        Ok(None) => {
+            let peer = request.peer_addr();
+            log::warn!("an agent from {peer:?} was refused: bad or missing token");
+            Ok(HttpResponse::Unauthorized().body("bad or missing token\n"))
+        }
+        Err(error) => {
+            log::error!("a token could not be checked: {error}");
+            Ok(HttpResponse::ServiceUnavailable().body("the database cannot be read\n"))
+        }
+    }
+}
+
+async fn token_for(door: &AgentDoor, token: &str) -> Result<Option<TokenFor>, store::StoreError> {
+    let hash = token_hash(token);
+    if door.enrolment.is_some_and(|shared| bool::from(shared.ct_eq(&hash))) {
+        return Ok(Some(TokenFor::Enrolment));
+    }
+    let read = door.store.read(move |conn| {
+        let shared = store::settings::get(conn, ENROLMENT)?;
+        Ok((shared, store::host_tokens::find(conn, &hash)?))
+    });
+    let (shared, host) = read.await?;
+    let own = hex::encode(&hash);
+    if shared.is_some_and(|shared| bool::from(shared.as_bytes().ct_eq(own.as_bytes()))) {
+        return Ok(Some(TokenFor::Enrolment));
+    }
+    Ok(host.map(TokenFor::Host))
+}
+
+/// The actor of one connection.
+pub struct AgentSocket {
+    fleet: Addr<FleetActor>,
+    token: TokenFor,
+    number: u64,
+    host: Option<Addr<HostActor>>,
+    registering: bool,
+    heard: Instant,
+    pinged: Instant,
+    frames: u64,
+    ignored: u64,
+}
+
+impl AgentSocket {
+    fn new(fleet: Addr<FleetActor>, token: TokenFor) -> Self {
+        let now = Instant::now();
+        Self {
+            fleet,
+            token,
+            number: LINKS.fetch_add(1, Ordering::Relaxed),
+            host: None,
+            registering: false,
+            heard: now,
+            pinged: now,
+            frames: 0,
+            ignored: 0,
+        }
+    }
+
+    fn name(&self) -> String {
+        match &self.token {
+            TokenFor::Host(id) => id.to_string(),
+            TokenFor::Enrolment => format!("link {}", self.number),
+        }
+    }
+
+    fn close(&self, why: &CloseLink, ctx: &mut WebsocketContext<Self>) {
+        let (code, text) = match why {
+            CloseLink::Policy(text) => (CloseCode::Policy, text.as_str()),
+            CloseLink::TooBig => (CloseCode::Size, "a frame may have 1 MiB"),
+            CloseLink::Restarting => (CloseCode::Restart, "the dashboard restarts"),
+            CloseLink::TryAgain(text) => (CloseCode::Again, text.as_str()),
+        };
+        // A close frame carries at most 123 bytes of reason.
+        let text = &text[..text.floor_char_boundary(120)];
+        ctx.close(Some(CloseReason { code, description: Some(text.to_owned()) }));
+        ctx.stop();
+    }
+
+    fn text(&mut self, frame: &str, ctx: &mut WebsocketContext<Self>) {
+        let message = match AgentMessage::parse(frame) {
+            Ok(Some(message)) => message,
+            Ok(None) => {
+                self.ignored += 1;
+                log::debug!("{}: a frame of an unknown type; ignored", self.name());
+                return;
+            }
+            Err(error @ FrameError::NotAFrame(_)) => {
+                log::warn!("{}: {error}", self.name());
+                self.close(&CloseLink::Policy(error.to_string()), ctx);
+                return;
+            }
+            Err(error @ FrameError::BadPayload { .. }) => {
+                self.ignored += 1;
+                if self.ignored == 1 {
+                    log::warn!("{}: {error}; such messages are ignored", self.name());
+                }
+                return;
+            }
+        };
+        match (message, &self.host) {
+            (AgentMessage::Register(register), None) if !self.registering => {
+                self.register(register, ctx);
+            }
+            // Anything before `register` is ignored.
+            (_, None) => self.ignored += 1,
+            (message, Some(host)) => {
+                let sent = host.send(FromAgent { link: self.number, message });
+                ctx.wait(sent.into_actor(self).map(|answer, act, ctx| {
+                    if answer.is_err() {
+                        act.close(&CloseLink::TryAgain("the host was removed".to_owned()), ctx);
+                    }
+                }));
+            }
+        }
+    }
+
+    /// Stops once nothing more comes. The end of a link overtakes the frames that were read
+    /// with it, and the last words of a 3.x agent, which exits after a switch, are its outcome.
+    fn drain(&self, ctx: &mut WebsocketContext<Self>) {
+        let frames = self.frames;
+        ctx.run_later(DRAIN_FOR, move |act, ctx| {
+            if act.frames == frames {
+                ctx.stop();
+            } else {
+                act.drain(ctx);
+            }
+        });
+    }
+
+    fn register(&mut self, register: Box<Register>, ctx: &mut WebsocketContext<Self>) {
+        let host = match translate::host_id(&register) {
+            Ok(host) => host,
+            Err(reason) => {
+                log::warn!("{}: hostname {:?}: {reason}", self.name(), register.hostname);
+                self.fleet.do_send(BadHostname(register.hostname.chars().take(300).collect()));
+                self.close(&CloseLink::Policy(format!("hostname: {reason}")), ctx);
+                return;
+            }
+        };
+        self.registering = true;
+        let joins = AgentJoins {
+            host,
+            hostname: register.hostname.chars().take(253).collect(),
+            token: self.token.clone(),
+        };
+        let socket = ctx.address();
+        let link = Link::new(self.number, socket.clone().recipient(), socket.recipient());
+        let joined = self.fleet.send(joins);
+        ctx.wait(joined.into_actor(self).then(move |answer, act, ctx| {
+            match answer {
+                Ok(Ok(host)) => {
+                    act.host = Some(host.clone());
+                    let told = host.send(AgentConnected { link, register });
+                    return Box::pin(told.into_actor(act).map(|_, _, _| ()))
+                        as ResponseActFuture<Self, ()>;
+                }
+                Ok(Err(why)) => {
+                    log::warn!("{}: refused: {why:?}", act.name());
+                    act.close(&why, ctx);
+                }
+                Err(_) => act.close(&CloseLink::Restarting, ctx),
+            }
+            Box::pin(fut::ready(()))
+        }));
+    }
+}
+
+impl Actor for AgentSocket {
+    type Context = WebsocketContext<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        metrics::sockets("agent", 1);
+        ctx.run_interval(CHECK_EVERY, |act, ctx| {
+            if act.heard.elapsed() >= SILENT_FOR {
+                log::info!("{}: silent for {SILENT_FOR:?}, dropped", act.name());
+                act.close(&CloseLink::TryAgain("silent for too long".to_owned()), ctx);
+            } else if act.pinged.elapsed() >= PING_EVERY {
+                act.pinged = Instant::now();
+                ctx.ping(b"");
+            }
+        });
+    }
+
+    fn stopped(&mut self, _: &mut Self::Context) {
+        metrics::sockets("agent", -1);
+        if let Some(host) = &self.host {
+            host.do_send(AgentGone { link: self.number });
+        }
+    }
+}
+
+impl StreamHandler<Result<ws::Message, ProtocolError>> for AgentSocket {
+    fn handle(&mut self, item: Result<ws::Message, ProtocolError>, ctx: &mut Self::Context) {
+        self.heard = Instant::now();
+        self.frames += 1;
+        match item {
+            Ok(ws::Message::Text(frame)) => self.text(&frame, ctx),
+            Ok(ws::Message::Ping(payload)) => ctx.pong(&payload),
+            Ok(ws::Message::Pong(_) | ws::Message::Nop) => {}
+            Ok(ws::Message::Close(reason)) => {
+                ctx.close(reason);
+                ctx.stop();
+            }
+            Ok(ws::Message::Binary(_) | ws::Message::Continuation(_)) => {
+                let why = "a frame must be one text message".to_owned();
+                log::warn!("{}: {why}", self.name());
+                self.close(&CloseLink::Policy(why), ctx);
+            }
+            Err(ProtocolError::Overflow) => {
+                log::warn!("{}: a frame larger than 1 MiB", self.name());
+                self.close(&CloseLink::TooBig, ctx);
+            }
+            Err(error) => {
+                log::info!("{}: {error}", self.name());
+                self.drain(ctx);
+            }
+        }
+    }
+}
+
+impl Handler<SendFrame> for AgentSocket {
+    type Result = ();
+
+    fn handle(&mut self, msg: SendFrame, ctx: &mut Self::Context) {
+        ctx.text(msg.0);
+    }
+}
+
+impl Handler<CloseLink> for AgentSocket {
+    type Result = ();
+
+    fn handle(&mut self, msg: CloseLink, ctx: &mut Self::Context) {
+        self.close(&msg, ctx);
+    }
+}

@@ -1,0 +1,134 @@
+//! A browser's live connection: `GET /live`.
+
+use crate::dashboard::auth::Caller;
+use crate::dashboard::http::{App, cookies};
+use crate::dashboard::live::broadcaster::{
+    Broadcaster, Browser, Join, Leave, ToBrowser, WantFullState,
+};
+use crate::dashboard::metrics;
+use actix::prelude::*;
+use actix_web::http::header::{HOST, ORIGIN};
+use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web_actors::ws::{self, ProtocolError, WebsocketContext};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+/// The largest frame a browser may send: it only ever asks for the full state.
+const MAX_FRAME: usize = 4096;
+/// How often the dashboard pings.
+const PING_EVERY: Duration = Duration::from_secs(15);
+/// A browser that was silent for so long is gone.
+const SILENT_FOR: Duration = Duration::from_secs(45);
+
+/// Checks session and origin, then upgrades.
+pub async fn connect(
+    request: HttpRequest,
+    body: web::Payload,
+    app: web::Data<App>,
+) -> actix_web::Result<HttpResponse> {
+    if !same_origin(&request, &app) {
+        return Ok(HttpResponse::Forbidden().body("wrong origin\n"));
+    }
+    match cookies::caller(&app, &request).await {
+        Ok(Some(Caller::Session { .. })) => {}
+        Ok(Some(Caller::ApiToken { .. }) | None) => {
+            return Ok(HttpResponse::Unauthorized().body("log in first\n"));
+        }
+        Err(error) => {
+            log::error!("a session could not be checked: {error}");
+            return Ok(HttpResponse::ServiceUnavailable().body("the database cannot be read\n"));
+        }
+    }
+    let socket = BrowserSocket {
+        broadcaster: app.broadcaster.clone(),
+        number: None,
+        waiting: Arc::new(AtomicUsize::new(0)),
+        heard: Instant::now(),
+    };
+    ws::WsResponseBuilder::new(socket, &request, body).frame_size(MAX_FRAME).start()
+}
+
+/// Whether the page that opens the connection is ours.
+pub fn same_origin(request: &HttpRequest, app: &App) -> bool {
+    let header = |name| request.headers().get(name).and_then(|v| v.to_str().ok());
+    let Some(origin) = header(ORIGIN) else {
+        return false;
+    };
+    if app.config.base_url.as_deref() == Some(origin) {
+        return true;
+    }
+    let authority = origin.split_once("://").map(|(_, authority)| authority);
+    authority.is_some() && authority == header(HOST)
+}
+
+/// The actor of one browser.
+struct BrowserSocket {
+    broadcaster: Addr<Broadcaster>,
+    number: Option<usize>,
+    waiting: Arc<AtomicUsize>,
+    heard: Instant,
+}
+
+impl Actor for BrowserSocket {
+    type Context = WebsocketContext<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        metrics::sockets("browser", 1);
+        let browser = Browser { to: ctx.address().recipient(), waiting: Arc::clone(&self.waiting) };
+        let join = self.broadcaster.send(Join(browser));
+        ctx.spawn(join.into_actor(self).map(|number, act, ctx| match number {
+            Ok(number) => act.number = Some(number),
+            Err(_) => ctx.stop(),
+        }));
+        ctx.run_interval(PING_EVERY, |act, ctx| {
+            if act.heard.elapsed() >= SILENT_FOR {
+                ctx.stop();
+            } else {
+                ctx.ping(b"");
+            }
+        });
+    }
+
+    fn stopped(&mut self, _: &mut Self::Context) {
+        metrics::sockets("browser", -1);
+        if let Some(number) = self.number {
+            self.broadcaster.do_send(Leave(number));
+        }
+    }
+}
+
+impl Handler<ToBrowser> for BrowserSocket {
+    type Result = ();
+
+    fn handle(&mut self, msg: ToBrowser, ctx: &mut Self::Context) {
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        ctx.text(msg.0);
+    }
+}
+
+impl StreamHandler<Result<ws::Message, ProtocolError>> for BrowserSocket {
+    fn handle(&mut self, item: Result<ws::Message, ProtocolError>, ctx: &mut Self::Context) {
+        self.heard = Instant::now();
+        match item {
+            Ok(ws::Message::Text(text)) if text.contains("full_state") => {
+                if let Some(number) = self.number {
+                    self.broadcaster.do_send(WantFullState(number));
+                }
+            }
+            Ok(ws::Message::Ping(payload)) => ctx.pong(&payload),
+            Ok(ws::Message::Close(reason)) => {
+                ctx.close(reason);
+                ctx.stop();
+            }
+            Ok(
+                ws::Message::Text(_)
+                | ws::Message::Binary(_)
+                | ws::Message::Continuation(_)
+                | ws::Message::Pong(_)
+                | ws::Message::Nop,
+            ) => {}
+            Err(_) => ctx.stop(),
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! An agent's connection as the actors see it. The socket itself is another room.
+
+pub mod translate;
+
+use crate::domain::ids::HostId;
+use actix::prelude::*;
+
+/// What a token allows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TokenFor {
+    /// This host only.
+    Host(HostId),
+    /// Any host that has no token of its own; it is created at first use.
+    Enrolment,
+}
+
+/// An agent's connection, as its host's actor sees it.
+#[derive(Clone)]
+pub struct Link {
+    /// Tells links of one host apart.
+    pub number: u64,
+    frames: Recipient<SendFrame>,
+    closing: Recipient<CloseLink>,
+}
+
+/// A frame for the agent.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct SendFrame(pub String);
+
+/// Why a link is closed from here.
+#[derive(Message, Debug, Clone)]
+#[rtype(result = "()")]
+pub enum CloseLink {
+    /// 1008: the agent did, or is, something that is not allowed.
+    Policy(String),
+    /// 1009: a frame was too large.
+    TooBig,
+    /// 1012: the dashboard restarts, come back at once.
+    Restarting,
+    /// 1013: the dashboard cannot now, come back later.
+    TryAgain(String),
+}
+
+impl Link {
+    /// The link with that number, to a socket that takes frames and can be closed.
+    pub fn new(number: u64, frames: Recipient<SendFrame>, closing: Recipient<CloseLink>) -> Self {
+        Self { number, frames, closing }
+    }
+
+    /// Sends a frame. The queue is the socket's mailbox; the window of unacknowledged
+    /// output bounds what the dashboard ever has to say.
+    pub fn send(&self, frame: SendFrame) {
+        self.frames.do_send(frame);
+    }
+
+    /// Closes the link.
+    pub fn close(&self, why: CloseLink) {
+        self.closing.do_send(why);
+    }
+}

@@ -1,0 +1,49 @@
+//! The fleet as everybody reads it.
+
+use crate::domain::desired::{Desired, MergedPr};
+use crate::domain::ids::HostId;
+use crate::domain::rollout::Rollout;
+use crate::domain::snapshot::{HostSnapshot, Pulse};
+use crate::domain::timestamp::Timestamp;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// One host as it is now, for reading.
+#[derive(Debug, Clone)]
+pub struct HostEntry {
+    /// Everything that a render of the row needs.
+    pub snapshot: Arc<HostSnapshot>,
+    /// What changes with every heartbeat.
+    pub pulse: Pulse,
+    /// When the remote that it is compared with was last read.
+    pub compared_at: Option<Timestamp>,
+}
+
+/// The whole fleet as it is now, for reading.
+#[derive(Debug, Clone)]
+pub struct FleetView {
+    /// Grows by one with every change.
+    pub version: u64,
+    /// All hosts.
+    pub hosts: BTreeMap<HostId, HostEntry>,
+    /// The remotes, the default first.
+    pub remotes: Remotes,
+    /// Rollouts that run, or whose end nobody has seen, oldest first.
+    pub rollouts: Arc<Vec<Rollout>>,
+    /// When each source was last read.
+    pub read_at: BTreeMap<Arc<str>, Timestamp>,
+}
+
+/// What is known of each source, the default first.
+pub type Remotes = Arc<Vec<SourceState>>;
+
+/// What is known of one source.
+#[derive(Debug, Clone)]
+pub struct SourceState {
+    /// Its name.
+    pub name: Arc<str>,
+    /// What it says.
+    pub desired: Arc<Desired>,
+    /// The pull request that was merged from here last.
+    pub merged: Option<MergedPr>,
+}

@@ -1,0 +1,90 @@
+//! What the broadcaster is told, and asked.
+
+use super::model::{FleetView, HostEntry, Remotes};
+use crate::domain::command::Command;
+use crate::domain::ids::{CommandId, HostId};
+use crate::domain::rollout::Rollout;
+use crate::domain::snapshot::{HostSnapshot, Pulse};
+use crate::domain::timestamp::Timestamp;
+use crate::protocol::Line;
+use actix::Message;
+use std::sync::Arc;
+
+/// Answered at once, by an actor that does its work.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Ping;
+
+/// From the Rollouts: those that run, and those whose end nobody has seen, oldest first.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct RolloutsChanged(pub Arc<Vec<Rollout>>);
+
+/// Reads the whole fleet.
+#[derive(Message)]
+#[rtype(result = "Arc<FleetView>")]
+pub struct ReadFleet;
+
+/// Reads one host.
+#[derive(Message)]
+#[rtype(result = "Option<HostEntry>")]
+pub struct ReadHost(pub HostId);
+
+/// From a HostActor: its host looks like this now. Sent after every change of the snapshot.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct HostChanged(pub Arc<HostSnapshot>);
+
+/// From a HostActor: a frame came. Sent for every heartbeat.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct HostPulse(pub HostId, pub Pulse);
+
+/// From a HostActor: its agent is gone (the snapshot follows as `HostChanged`).
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct HostOffline(pub HostId);
+
+/// From the FleetActor: the host was removed.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct HostRemoved(pub HostId);
+
+/// From the FleetActor: the remotes look like this now.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct DesiredChanged(pub Remotes);
+
+/// From a HostActor: a command was accepted for its host; its log begins.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct CommandQueued(pub Arc<Command>);
+
+/// From a HostActor: these lines of output are stored now.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct CommandOutput {
+    /// Whose.
+    pub host: HostId,
+    /// Which command.
+    pub command_id: CommandId,
+    /// Number of the first line.
+    pub first_seq: u64,
+    /// The lines.
+    pub lines: Arc<[Line]>,
+}
+
+/// From a HostActor: a command reached a terminal state.
+#[derive(Message, Clone)]
+#[rtype(result = "()")]
+pub struct CommandComplete(pub Arc<Command>);
+
+/// A remote was read, with or without news.
+#[derive(Message, Clone)]
+#[rtype(result = "()")]
+pub struct WasRead {
+    /// The source's name.
+    pub source: Arc<str>,
+    /// When.
+    pub at: Timestamp,
+}

@@ -1,0 +1,144 @@
+//! Where desired state comes from.
+//!
+//! A source blocks: it is asked on a thread of its own, never by an actor. It knows
+//! nothing of hosts; it reads a remote and says what it saw, or why it could not.
+
+mod git;
+mod github;
+mod http;
+mod version_json;
+
+use crate::base::secret::Secret;
+use crate::dashboard::config::{PullRequestRules, SourceSetting};
+use crate::domain::desired::PendingPr;
+use crate::domain::facts::{Comparison, LockState};
+use crate::domain::ids::Commit;
+use crate::domain::timestamp::Timestamp;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// So many of the commits that a host misses are named.
+pub const MISSING: usize = 20;
+
+/// The head of the remote's branch, as just read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fetched {
+    /// The head.
+    pub commit: Commit,
+    /// The flake.lock at the head.
+    pub lock: LockState,
+    /// First line of the head's commit message. Hostile text.
+    pub subject: String,
+    /// When the head was committed.
+    pub committed_at: Timestamp,
+    /// An open pull request that updates flake.lock.
+    pub pending_pr: Option<PendingPr>,
+}
+
+/// Why a remote could not be read, in words for the user.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct SourceError {
+    /// The words.
+    pub reason: String,
+    /// The remote wants to be left alone for so long.
+    pub retry_after: Option<Duration>,
+}
+
+impl SourceError {
+    fn new(reason: String) -> Self {
+        Self { reason, retry_after: None }
+    }
+}
+
+/// Why a pull request was not merged or reverted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MergeError {
+    /// The source has no pull requests.
+    #[error("this source has no pull requests")]
+    Unsupported,
+    /// Somebody was faster.
+    #[error("it was merged already")]
+    AlreadyMerged,
+    /// It was closed without a merge.
+    #[error("it was closed")]
+    Closed,
+    /// Its head is another than the one that was looked at.
+    #[error("it changed since you looked: look again, then merge")]
+    Changed,
+    /// Conflicts, or a check that is missing.
+    #[error("it cannot be merged: there are conflicts, or a required check is missing")]
+    NotMergeable,
+    /// Only what was merged can be reverted.
+    #[error("it was not merged")]
+    NotMerged,
+    /// The remote did not do it.
+    #[error("{0}")]
+    Source(#[from] SourceError),
+}
+
+/// A pull request that takes another one back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reverted {
+    /// Its number.
+    pub number: u64,
+    /// Its page.
+    pub url: String,
+}
+
+/// A remote.
+pub trait Source: Send {
+    /// Reads the head of the branch.
+    fn fetch(&mut self) -> Result<Fetched, SourceError>;
+    /// Says how a host's commit relates to a head that was fetched.
+    fn compare(&mut self, host: &Commit, head: &Commit) -> Result<Comparison, SourceError>;
+    /// Merges a pull request whose head is still `head`. Deploys nothing.
+    fn merge(&mut self, _number: u64, _head: &str) -> Result<(), MergeError> {
+        Err(MergeError::Unsupported)
+    }
+    /// Opens a pull request that takes a merged one back.
+    fn revert(&mut self, _number: u64) -> Result<Reverted, MergeError> {
+        Err(MergeError::Unsupported)
+    }
+}
+
+/// What a source is opened with.
+#[derive(Debug, Clone)]
+pub struct Opening {
+    /// Which one.
+    pub setting: SourceSetting,
+    /// The branch.
+    pub branch: String,
+    /// Caches live below it.
+    pub data_dir: PathBuf,
+    /// Base URL of GitHub's API.
+    pub github_api: String,
+    /// Token for it.
+    pub github_token: Option<Secret>,
+    /// Which pull requests update flake.lock.
+    pub pull_requests: PullRequestRules,
+}
+
+/// Opens a source; asks it nothing yet.
+pub fn open(with: &Opening) -> Box<dyn Source> {
+    match &with.setting {
+        SourceSetting::Git(url) => Box::new(git::GitSource::new(url, &with.branch, &with.data_dir)),
+        SourceSetting::GitHub { owner, repo } => Box::new(github::GitHub::new(
+            owner,
+            repo,
+            &with.branch,
+            &with.github_api,
+            with.github_token.as_ref().map(|token| token.expose()),
+            with.pull_requests.clone(),
+        )),
+        SourceSetting::VersionJson(url) => {
+            Box::new(version_json::VersionJson::new(url, &with.branch))
+        }
+    }
+}
+
+/// The first line of a text of the remote, bounded.
+fn first_line(text: &str) -> String {
+    let line = text.lines().next().unwrap_or_default();
+    line.chars().filter(|c| !c.is_control()).take(300).collect()
+}

@@ -1,0 +1,28 @@
+//! Why a request of a user was not carried out: the words that page and API share.
+
+use crate::domain::operation::Refusal;
+
+/// Why a request about a host was not carried out.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RequestError {
+    /// 404
+    #[error("there is no host `{0}`")]
+    NoSuchHost(String),
+    /// 404
+    #[error("there is no command `{0}`")]
+    NoSuchCommand(String),
+    /// 409, with the refusal's code.
+    #[error("{}", .0.message)]
+    Refused(Refusal),
+    /// 400: the field, and what was expected.
+    #[error("`{field}`: {expected}")]
+    Invalid {
+        /// The field of the request.
+        field: &'static str,
+        /// What was expected.
+        expected: String,
+    },
+    /// 503: SQLite or an actor did not answer.
+    #[error("{0}")]
+    Unavailable(String),
+}

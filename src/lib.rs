@@ -8,6 +8,7 @@
 //! ```
 
 pub mod agent;
+pub mod base;
 pub mod cli;
 pub mod dashboard;
 pub mod demo;

@@ -4,7 +4,7 @@
 //! each other.
 
 pub mod agent;
-mod base;
+pub mod base;
 pub mod cli;
 pub mod dashboard;
 pub mod demo;

@@ -1,5 +1,9 @@
-//! What knows nothing of nixfleet: processes, files, secrets.
+//! Things that every room needs and that know nothing of nixfleet: how a program is run within
+//! bounds, how git is asked, how a file is replaced, how a secret is kept.
 
+pub mod atomic_file;
+pub mod child;
+pub mod git;
 pub mod hex;
 pub mod process;
 pub mod secret;

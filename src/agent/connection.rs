@@ -316,8 +316,8 @@ impl Connection {
                 }
                 self.follow(socket).await
             }
-            // Stopping by pid is for agents without jobs.
-            DashboardMessage::KillCommand(_) | DashboardMessage::Command(_) => Ok(()),
+            // Nobody is believed before they have answered `register`.
+            DashboardMessage::Command(_) => Ok(()),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Why a request of a user was not carried out: the words that page and API share.
 
-use crate::domain::operation::Refusal;
+use crate::domain::refusal::Refusal;
 
 /// Why a request about a host was not carried out.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -45,10 +45,11 @@ pub struct HostFacts {
 pub struct AgentFacts {
     /// Its version, e.g. `4.0.0`.
     pub version: Option<String>,
-    /// The protocol it announced; `None` means 3.
+    /// The number of the protocol that it announced; `None` means 3. [`Protocol::of`] says how
+    /// to speak with it.
+    ///
+    /// [`Protocol::of`]: super::protocol::Protocol::of
     pub protocol: Option<u32>,
-    /// Optional features it announced.
-    pub features: Vec<String>,
     /// Which binary it is.
     pub binary: AgentBinary,
     /// It came back from a successful switch that should have replaced it, unchanged.

@@ -159,15 +159,6 @@ impl fmt::Display for Operation {
     }
 }
 
-/// Why an operation cannot start now. The `code` is that of the API.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
-    /// E.g. `host_busy`, `host_offline`.
-    pub code: &'static str,
-    /// In the user's words.
-    pub message: String,
-}
-
 /// How long operations may take: the table's deadlines, and those that a user has set.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TimeLimits(BTreeMap<Operation, Duration>);

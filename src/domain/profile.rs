@@ -1,6 +1,7 @@
 //! What a host is called, how it looks, and where it is.
 
 use super::generation::Generation;
+use super::looks::{Colour, DeviceType, Place, or_empty, or_null};
 use super::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -16,20 +17,21 @@ pub struct HostProfile {
     pub os_version: String,
     /// Version of nixpkgs.
     pub nixpkgs_version: String,
-    /// home, work, cloud.
-    pub location: String,
-    /// server, desktop, laptop, gaming.
-    pub device_type: String,
-    /// `#rrggbb`, checked.
-    pub theme_color: String,
+    /// Where it stands; `None` until reported.
+    #[serde(with = "or_empty")]
+    pub location: Option<Place>,
+    /// What kind of machine it is; `None` until reported.
+    #[serde(with = "or_empty")]
+    pub device_type: Option<DeviceType>,
+    /// Its colour on the page; `None` until reported.
+    #[serde(with = "or_empty")]
+    pub theme_color: Option<Colour>,
     /// The config repository, as the agent says.
     pub repo_url: String,
     /// The agent's clone.
     pub repo_dir: String,
     /// The branch it follows.
     pub branch: Option<String>,
-    /// Seconds between heartbeats.
-    pub heartbeat_interval: f64,
     /// When the host was booted.
     pub boot_time: Option<Timestamp>,
     /// Whether tests run by themselves after a switch.
@@ -45,12 +47,15 @@ pub struct HostProfile {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Overrides {
-    /// home, work, cloud.
-    pub location: Option<String>,
-    /// server, desktop, laptop, gaming.
-    pub device_type: Option<String>,
-    /// `#rrggbb`, checked.
-    pub theme_color: Option<String>,
+    /// Where it stands.
+    #[serde(with = "or_null")]
+    pub location: Option<Place>,
+    /// What kind of machine it is.
+    #[serde(with = "or_null")]
+    pub device_type: Option<DeviceType>,
+    /// Its colour on the page.
+    #[serde(with = "or_null")]
+    pub theme_color: Option<Colour>,
     /// Whether tests are on.
     pub tests_enabled: Option<bool>,
     /// Whether tests run by themselves after a switch.
@@ -64,16 +69,48 @@ impl HostProfile {
     pub fn shown(&self) -> Self {
         let mut shown = self.clone();
         let over = &self.overrides;
-        for (own, set) in [
-            (&mut shown.location, &over.location),
-            (&mut shown.device_type, &over.device_type),
-            (&mut shown.theme_color, &over.theme_color),
-        ] {
-            if let Some(set) = set {
-                own.clone_from(set);
-            }
+        shown.location = over.location.or(self.location);
+        shown.device_type = over.device_type.or(self.device_type);
+        if over.theme_color.is_some() {
+            shown.theme_color.clone_from(&over.theme_color);
         }
         shown.tests_auto_run = over.tests_auto_run.or(self.tests_auto_run);
         shown
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_profile_that_an_earlier_version_stored_is_read_and_written_in_its_words() {
+        let stored = serde_json::json!({
+            "hostname": "web", "platform": "nixos", "os_version": "25.11",
+            "nixpkgs_version": "25.11", "location": "home", "device_type": "server",
+            "theme_color": "#7aa2f7", "repo_url": "", "repo_dir": "", "branch": null,
+            "heartbeat_interval": 5.0, "boot_time": null, "tests_auto_run": null,
+            "generations": [],
+            "overrides": {
+                "location": "cloud", "device_type": null, "theme_color": "#FF0000",
+                "tests_enabled": null, "tests_auto_run": false, "auto_rollback": true,
+            },
+        });
+        let profile: HostProfile = serde_json::from_value(stored.clone()).unwrap();
+        assert_eq!(profile.location, Some(Place::Home));
+        assert_eq!(profile.overrides.location, Some(Place::Cloud));
+        let mut again = serde_json::to_value(&profile).unwrap();
+        again["heartbeat_interval"] = 5.0.into();
+        assert_eq!(again, stored);
+    }
+
+    #[test]
+    fn text_of_an_agent_that_an_earlier_version_stored_unchecked_becomes_nothing() {
+        let stored = r#"{"location": "<script>", "device_type": "toaster", "theme_color": "",
+            "overrides": {"location": "<script>"}}"#;
+        let profile: HostProfile = serde_json::from_str(stored).unwrap();
+        assert_eq!(profile, HostProfile::default());
+        let written = serde_json::to_value(&profile).unwrap();
+        assert_eq!((&written["location"], &written["theme_color"]), (&"".into(), &"".into()));
     }
 }

@@ -1,13 +1,15 @@
 //! What the outside sees of a host: one value that page and API both show.
 
 use super::command::{Command, State};
-use super::compartment::{Row, Status};
+pub use super::compartment::Standing;
+use super::compartment::{Compartment, Row, Status};
 use super::desired::PendingPr;
 use super::facts::{HostFacts, MissingCommit};
 use super::generation::Generation;
 use super::ids::{CommandId, HostId};
 use super::operation::Operation;
 use super::profile::HostProfile;
+use super::refusal::Refusal;
 use super::timestamp::Timestamp;
 
 /// A host as it is now. Made by its actor after every change, read by everybody else.
@@ -40,13 +42,13 @@ pub struct HostSnapshot {
     /// The name of the source that it is compared with, where that could be read.
     pub source: Option<String>,
     /// Which operations could start now; for the others, why not.
-    pub allowed: Vec<(Operation, Result<(), super::operation::Refusal>)>,
+    pub allowed: Vec<(Operation, Result<(), Refusal>)>,
 }
 
 impl HostSnapshot {
     /// The newest of the commits that the host does not have, if it is behind.
     pub fn missing(&self) -> &[MissingCommit] {
-        let behind = self.row[1].status == Status::Outdated;
+        let behind = self.row[Compartment::Git].status == Status::Outdated;
         let lineage = self
             .facts
             .lineage
@@ -69,50 +71,14 @@ pub struct LastCommand {
     pub finished_at: Option<Timestamp>,
 }
 
-/// A host's whole row in one word.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Standing {
-    /// Something failed.
-    Failed,
-    /// Something runs.
-    Busy,
-    /// Something is to be done.
-    NeedsAction,
-    /// It has not told enough yet.
-    Unknown,
-    /// All of the row says so; where there are no tests, Tests says nothing.
-    Current,
-}
-
-impl Standing {
-    /// The name in `data-standing`.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Failed => "failed",
-            Self::Busy => "busy",
-            Self::NeedsAction => "needs-action",
-            Self::Unknown => "unknown",
-            Self::Current => "current",
-        }
-    }
-}
-
 impl HostSnapshot {
     /// The whole row in one word.
     pub fn standing(&self) -> Standing {
-        let has = |status| self.row.iter().any(|verdict| verdict.status == status);
-        let proven = self.row[..4].iter().all(|verdict| verdict.status == Status::Ok);
-        match () {
-            () if has(Status::Error) => Standing::Failed,
-            () if has(Status::Working) => Standing::Busy,
-            () if has(Status::Outdated) => Standing::NeedsAction,
-            () if proven => Standing::Current,
-            () => Standing::Unknown,
-        }
+        self.row.standing()
     }
 
     /// Why `op` may not start now; `None` if it may.
-    pub fn refusal(&self, op: Operation) -> Option<&super::operation::Refusal> {
+    pub fn refusal(&self, op: Operation) -> Option<&Refusal> {
         self.allowed.iter().find(|(known, _)| *known == op)?.1.as_ref().err()
     }
 }

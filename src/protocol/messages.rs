@@ -385,14 +385,6 @@ pub struct CommandMessage {
     pub args: Option<Args>,
 }
 
-/// `kill_command`, protocol 3.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs)]
-pub struct KillCommand {
-    pub signal: String,
-    pub pid: i64,
-}
-
 /// `ack`, protocol 4: everything up to and including `seq` is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)]

@@ -4,6 +4,7 @@
 //! messages. Both are described by the same types: what only protocol 4 has is optional.
 //! This room reads and writes frames. It decides nothing.
 
+use crate::domain::protocol::Protocol;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -13,7 +14,7 @@ mod messages;
 pub use messages::*;
 
 /// The protocol that this program speaks.
-pub const VERSION: u32 = 4;
+pub const VERSION: u32 = Protocol::OURS.number();
 /// The largest frame that either side accepts, in bytes.
 pub const MAX_FRAME_BYTES: usize = 1024 * 1024;
 /// The most output one `output_batch` carries, in bytes of text.
@@ -55,8 +56,6 @@ pub enum DashboardMessage {
     Registered(Registered),
     /// Asks for an operation.
     Command(CommandMessage),
-    /// Protocol 3: signals the running command.
-    KillCommand(KillCommand),
     /// Protocol 4: how far the output of a command is stored.
     Ack(Ack),
 }
@@ -153,7 +152,6 @@ messages!(AgentMessage {
 messages!(DashboardMessage {
     Registered = "registered",
     Command = "command",
-    KillCommand = "kill_command",
     Ack = "ack",
 });
 

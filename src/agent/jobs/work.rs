@@ -109,11 +109,6 @@ impl Work<'_> {
         Ok(ran?)
     }
 
-    /// Whether a stop was asked for.
-    pub fn is_stopping(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
-    }
-
     /// A test begins.
     pub fn test_begins(&mut self, current: u32, total: u32, name: &str) -> io::Result<()> {
         let progress = Progress { current, total, passed: self.passed, name: name.to_owned() };

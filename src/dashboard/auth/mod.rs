@@ -15,6 +15,7 @@ use crate::dashboard::clock::Clock;
 use crate::dashboard::store::api_tokens;
 use crate::dashboard::store::sessions::{self, SessionRecord};
 use crate::dashboard::store::{Store, StoreError, settings};
+use crate::domain::audit::Author;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 use std::net::IpAddr;
@@ -52,11 +53,11 @@ pub enum Caller {
 }
 
 impl Caller {
-    /// The name for the audit log.
-    pub fn name(&self) -> String {
+    /// Who that is, for the audit log.
+    pub fn author(&self) -> Author {
         match self {
-            Self::Session { .. } => "admin".to_owned(),
-            Self::ApiToken { name } => format!("token {name}"),
+            Self::Session { .. } => Author::Admin,
+            Self::ApiToken { name } => Author::Token(name.clone()),
         }
     }
 }

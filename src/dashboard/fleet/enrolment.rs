@@ -8,7 +8,9 @@ use crate::dashboard::link::{CloseLink, TokenFor};
 use crate::dashboard::live::news::HostRemoved;
 use crate::dashboard::request_error::RequestError;
 use crate::dashboard::store::{self, StoreError};
+use crate::domain::audit::{AuditCategory, Author};
 use crate::domain::ids::HostId;
+use crate::domain::refusal::{Refusal, RefusalCode};
 use actix::prelude::*;
 
 impl FleetActor {
@@ -19,7 +21,7 @@ impl FleetActor {
         hostname: &str,
         token: Option<[u8; 32]>,
         message: String,
-        by: Option<String>,
+        by: Option<Author>,
     ) -> impl Future<Output = Result<(), StoreError>> + 'static {
         let (id, hostname, now) = (id.clone(), hostname.to_owned(), self.clock.now());
         let store = self.store.clone();
@@ -41,11 +43,10 @@ impl FleetActor {
                     if let Some(hash) = token {
                         store::host_tokens::insert(conn, &hash, &id, now)?;
                     }
-                    let event = store::events::EventRecord {
-                        id: 0,
+                    let event = store::events::NewEvent {
                         at: now,
                         host: Some(id),
-                        category: "host".to_owned(),
+                        category: AuditCategory::Host,
                         message,
                         by,
                     };
@@ -123,11 +124,10 @@ impl Handler<BadHostname> for FleetActor {
     fn handle(&mut self, msg: BadHostname, _: &mut Self::Context) -> Self::Result {
         let (store, at) = (self.store.clone(), self.clock.now());
         Box::pin(async move {
-            let event = store::events::EventRecord {
-                id: 0,
+            let event = store::events::NewEvent {
                 at,
                 host: None,
-                category: "protocol".to_owned(),
+                category: AuditCategory::Protocol,
                 message: format!("An agent was refused: its hostname is {:?}.", msg.0),
                 by: None,
             };
@@ -148,10 +148,10 @@ impl Handler<AddHost> for FleetActor {
             expected: error.to_string(),
         });
         let checked = checked.and_then(|id| match self.hosts.get(&id) {
-            Some(_) => Err(RequestError::Refused(crate::domain::operation::Refusal {
-                code: "host_exists",
-                message: format!("There is a host {id} already."),
-            })),
+            Some(_) => {
+                let message = format!("There is a host {id} already.");
+                Err(RequestError::Refused(Refusal::new(RefusalCode::HostExists, message)))
+            }
             None => Ok((id, new_token()?)),
         });
         let (id, token) = match checked {
@@ -191,11 +191,10 @@ impl Handler<RemoveHost> for FleetActor {
             store
                 .write(move |conn| {
                     store::hosts::remove(conn, &stored_id)?;
-                    let event = store::events::EventRecord {
-                        id: 0,
+                    let event = store::events::NewEvent {
                         at,
                         host: Some(stored_id),
-                        category: "host".to_owned(),
+                        category: AuditCategory::Host,
                         message: "Removed, with its token, commands and logs.".to_owned(),
                         by: Some(msg.by),
                     };

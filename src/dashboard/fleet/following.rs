@@ -10,10 +10,11 @@ use crate::dashboard::remotes::fetcher::{Compare, Merge, Publish, Refresh, Rever
 use crate::dashboard::remotes::source::{MergeError, Reverted};
 use crate::dashboard::request_error::RequestError;
 use crate::dashboard::store;
+use crate::domain::audit::AuditCategory;
 use crate::domain::desired::MergedPr;
 use crate::domain::generation;
 use crate::domain::ids::{Commit, HostId};
-use crate::domain::operation::Refusal;
+use crate::domain::refusal::{Refusal, RefusalCode};
 use actix::prelude::*;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -178,15 +179,15 @@ impl Handler<ReadRemotes> for FleetActor {
 
 fn refused(number: u64, error: &MergeError) -> RequestError {
     let code = match error {
-        MergeError::Unsupported => "not_supported",
-        MergeError::AlreadyMerged => "already_merged",
-        MergeError::Closed => "closed",
-        MergeError::Changed => "changed",
-        MergeError::NotMergeable => "not_mergeable",
-        MergeError::NotMerged => "not_merged",
-        MergeError::Source(_) => "remote_unavailable",
+        MergeError::Unsupported => RefusalCode::NotSupported,
+        MergeError::AlreadyMerged => RefusalCode::AlreadyMerged,
+        MergeError::Closed => RefusalCode::Closed,
+        MergeError::Changed => RefusalCode::Changed,
+        MergeError::NotMergeable => RefusalCode::NotMergeable,
+        MergeError::NotMerged => RefusalCode::NotMerged,
+        MergeError::Source(_) => RefusalCode::RemoteUnavailable,
     };
-    RequestError::Refused(Refusal { code, message: format!("Pull request #{number}: {error}.") })
+    RequestError::Refused(Refusal::new(code, format!("Pull request #{number}: {error}.")))
 }
 
 impl FleetActor {
@@ -237,11 +238,10 @@ impl Handler<MergePullRequest> for FleetActor {
             };
             let remembered = remember(&source, &ours);
             let done = merged.is_ok();
-            let event = store::events::EventRecord {
-                id: 0,
+            let event = store::events::NewEvent {
                 at,
                 host: None,
-                category: "pull-request".to_owned(),
+                category: AuditCategory::PullRequest,
                 message,
                 by: Some(msg.by),
             };
@@ -276,7 +276,7 @@ impl Handler<RevertPullRequest> for FleetActor {
             let ours = store.read(move |conn| store::settings::get(conn, &key)).await;
             let Some(ours) = ours.map_err(not_stored)? else {
                 let message = format!("Pull request #{number} was not merged from here.");
-                return Err(RequestError::Refused(Refusal { code: "not_merged", message }));
+                return Err(RequestError::Refused(Refusal::new(RefusalCode::NotMerged, message)));
             };
             let gone = |_| RequestError::Unavailable("The remote is not being read.".into());
             let reverted = fetcher.send(Revert { number }).await.map_err(gone)?;
@@ -288,11 +288,10 @@ impl Handler<RevertPullRequest> for FleetActor {
                     format!("Pull request #{number} of {source} was not reverted: {error}.")
                 }
             };
-            let event = store::events::EventRecord {
-                id: 0,
+            let event = store::events::NewEvent {
                 at,
                 host: None,
-                category: "pull-request".to_owned(),
+                category: AuditCategory::PullRequest,
                 message,
                 by: Some(msg.by),
             };

@@ -24,6 +24,7 @@ use crate::dashboard::live::news::Ping;
 use crate::dashboard::remotes::Seats;
 use crate::dashboard::request_error::RequestError;
 use crate::dashboard::store::{self, Store, StoreError};
+use crate::domain::audit::AuditCategory;
 use crate::domain::command::Command;
 use crate::domain::desired::{Desired, MergedPr};
 use crate::domain::host::{HostEvent, HostState};
@@ -87,7 +88,7 @@ impl FleetActor {
     }
 
     fn start_host(&mut self, state: HostState, ctx: &mut Context<Self>) -> Addr<HostActor> {
-        let id = state.id.clone();
+        let id = state.id().clone();
         let around = Surroundings {
             store: self.store.clone(),
             clock: self.clock,
@@ -151,11 +152,10 @@ impl FleetActor {
     }
 
     fn record_failure(&self, id: HostId) {
-        let event = store::events::EventRecord {
-            id: 0,
+        let event = store::events::NewEvent {
             at: self.clock.now(),
             host: Some(id),
-            category: "dashboard".to_owned(),
+            category: AuditCategory::Dashboard,
             message: "Its part of the dashboard failed and was started again.".to_owned(),
             by: None,
         };
@@ -244,8 +244,8 @@ impl Handler<ConfigureHost> for FleetActor {
 
     fn handle(&mut self, msg: ConfigureHost, _: &mut Self::Context) -> Self::Result {
         let host = self.find(&msg.host);
-        let (overrides, by) = (Box::new(msg.overrides), msg.by);
-        Box::pin(async move { host?.send(News::Configured { overrides, by }).await.map_err(gone) })
+        let (change, by) = (Box::new(msg.change), msg.by);
+        Box::pin(async move { host?.send(News::Configured { change, by }).await.map_err(gone) })
     }
 }
 

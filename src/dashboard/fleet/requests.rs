@@ -3,10 +3,11 @@
 use crate::dashboard::live::model::Remotes;
 use crate::dashboard::remotes::source::Reverted;
 use crate::dashboard::request_error::RequestError;
+use crate::domain::audit::Author;
 use crate::domain::command::Command;
+use crate::domain::host::Change;
 use crate::domain::ids::{CommandId, HostId};
 use crate::domain::operation::{Args, Operation};
-use crate::domain::profile::Overrides;
 use actix::Message;
 
 /// Asks for an operation on a host. Answers once the command is journaled (and sent, if
@@ -25,7 +26,7 @@ pub struct RequestCommand {
     /// Wait for an offline host instead of refusing.
     pub queue: bool,
     /// Who asks, for the audit log.
-    pub by: String,
+    pub by: Author,
 }
 
 /// Asks to stop, or to take back, a command.
@@ -35,7 +36,7 @@ pub struct StopCommand {
     /// Which.
     pub id: CommandId,
     /// Who asks.
-    pub by: String,
+    pub by: Author,
 }
 
 /// Gives an overdue or running command its operation's time once more.
@@ -45,7 +46,7 @@ pub struct ExtendCommand {
     /// Which.
     pub id: CommandId,
     /// Who asks.
-    pub by: String,
+    pub by: Author,
 }
 
 /// Changes what the dashboard says about a host.
@@ -54,10 +55,10 @@ pub struct ExtendCommand {
 pub struct ConfigureHost {
     /// Which.
     pub host: HostId,
-    /// All of it as it shall be.
-    pub overrides: Overrides,
+    /// What changes; the rest stays.
+    pub change: Change,
     /// Who asks.
-    pub by: String,
+    pub by: Author,
 }
 
 /// Adds a host before it ever connects. Answers its token, which is shown this once.
@@ -67,7 +68,7 @@ pub struct AddHost {
     /// Its name.
     pub hostname: String,
     /// Who asks.
-    pub by: String,
+    pub by: Author,
 }
 
 /// A host that was just added.
@@ -86,7 +87,7 @@ pub struct RemoveHost {
     /// Which.
     pub host: HostId,
     /// Who asks.
-    pub by: String,
+    pub by: Author,
 }
 
 /// Fetches the remote of a host anew, or all of them, and answers when that is done.
@@ -110,7 +111,7 @@ pub struct MergePullRequest {
     /// The head that was looked at.
     pub head: String,
     /// Who asks.
-    pub by: String,
+    pub by: Author,
 }
 
 /// Opens a pull request that takes back one that was merged from here.
@@ -122,5 +123,5 @@ pub struct RevertPullRequest {
     /// The number of the merged one.
     pub number: u64,
     /// Who asks.
-    pub by: String,
+    pub by: Author,
 }

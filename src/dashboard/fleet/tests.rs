@@ -8,6 +8,7 @@ use crate::dashboard::live::Attention;
 use crate::dashboard::live::broadcaster::Broadcaster;
 use crate::dashboard::request_error::RequestError;
 use crate::dashboard::store::Store;
+use crate::domain::audit::Author;
 use crate::domain::ids::HostId;
 use crate::domain::operation::{Args, Operation, TimeLimits};
 use actix::Actor;
@@ -22,7 +23,7 @@ async fn an_actor_that_panics_starts_again_from_the_store_and_its_host_answers()
         Broadcaster::new(Duration::from_secs(30), Attention::default(), Clock.now()).start();
     let limits = TimeLimits::default();
     let fleet = FleetActor::new(store, Clock, broadcaster, limits, stored).start();
-    let (hostname, by) = ("web".to_owned(), "admin".to_owned());
+    let (hostname, by) = ("web".to_owned(), Author::Admin);
     let added = fleet.send(AddHost { hostname, by: by.clone() }).await.unwrap();
     assert!(added.is_ok());
     let id = HostId::parse("web").unwrap();

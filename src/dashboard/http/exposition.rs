@@ -10,10 +10,11 @@ const STATUSES: [Status; 5] =
 
 /// The metrics as Prometheus reads them. The error says what could not be written.
 pub fn text(view: &FleetView) -> Result<String, String> {
-    for (position, compartment) in Compartment::ALL.into_iter().enumerate() {
+    for compartment in Compartment::ALL {
         for status in STATUSES {
             let hosts = view.hosts.values();
-            let count = hosts.filter(|host| host.snapshot.row[position].status == status).count();
+            let count =
+                hosts.filter(|host| host.snapshot.row[compartment].status == status).count();
             metrics::hosts(compartment, status, count);
         }
     }

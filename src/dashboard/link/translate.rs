@@ -7,8 +7,10 @@ use crate::domain::command::{Outcome, OutcomeKind};
 use crate::domain::facts::{AgentBinary, LockState, SystemFacts};
 use crate::domain::host::{About, HostEvent, Job, Registration, Report, TestSetup, Work};
 use crate::domain::ids::{CommandId, Commit, HostId, LockHash};
+use crate::domain::looks::{Colour, DeviceType, Place};
 use crate::domain::operation::Operation;
 use crate::domain::profile::HostProfile;
+use crate::domain::protocol::Protocol;
 use crate::domain::snapshot::Metrics;
 use crate::protocol;
 use crate::protocol::{
@@ -29,9 +31,9 @@ fn some_text(from: Option<&String>) -> Option<String> {
 
 /// The lock of a checkout. A protocol 4 agent says with an empty hash that there is no
 /// flake.lock; from a 3.x agent it means that it could not read one.
-fn lock(hash: Option<&String>, protocol: u32) -> Option<LockState> {
+fn lock(hash: Option<&String>, protocol: Protocol) -> Option<LockState> {
     match hash.map(|h| h.trim()) {
-        Some("") if protocol >= 4 => Some(LockState::Absent),
+        Some("") if protocol.can_say_there_is_no_lock() => Some(LockState::Absent),
         Some(hash) => LockHash::parse(hash).map(LockState::Hash),
         None => None,
     }
@@ -72,12 +74,6 @@ fn binary(
     }
 }
 
-fn theme_color(text: &str) -> String {
-    let hex = text.strip_prefix('#').unwrap_or_default();
-    let valid = hex.len() == 6 && hex.chars().all(|c| c.is_ascii_hexdigit());
-    if valid { text.to_ascii_lowercase() } else { String::new() }
-}
-
 /// The platform, from protocol 4's `platform` or protocol 3's `host_type`.
 fn platform(register: &Register) -> String {
     let name = register.platform.as_deref().unwrap_or(register.host_type.as_str());
@@ -91,21 +87,18 @@ fn platform(register: &Register) -> String {
 
 /// What a `register` says.
 pub fn registration(register: &Register) -> Registration {
-    let protocol = register.protocol.unwrap_or(3);
+    let protocol = Protocol::of(register.protocol);
     let profile = HostProfile {
         hostname: text(&register.hostname),
         platform: platform(register),
         os_version: text(&register.os_version),
         nixpkgs_version: text(&register.nixpkgs_version),
-        location: text(&register.location),
-        device_type: text(&register.device_type),
-        theme_color: theme_color(&register.theme_color),
+        location: Place::parse(&register.location),
+        device_type: DeviceType::parse(&register.device_type),
+        theme_color: Colour::parse(&register.theme_color.to_ascii_lowercase()),
         repo_url: text(&register.repo_url),
         repo_dir: text(&register.repo_dir),
         branch: some_text(register.branch.as_ref()),
-        heartbeat_interval: Some(register.heartbeat_interval)
-            .filter(|s| s.is_finite() && (0.1..=3600.0).contains(s))
-            .unwrap_or_default(),
         boot_time: register.boot_time,
         tests_auto_run: None,
         generations: Vec::new(),
@@ -117,7 +110,6 @@ pub fn registration(register: &Register) -> Registration {
         profile,
         version: some_text(Some(&register.agent_version)),
         protocol: register.protocol,
-        features: register.features.iter().take(32).map(|f| text(f)).collect(),
         report: Report {
             checkout: Commit::parse(&register.generation),
             lock: lock(register.lock_hash.as_ref(), protocol),
@@ -132,7 +124,7 @@ pub fn registration(register: &Register) -> Registration {
             generations: Some(generations).filter(|list| !list.is_empty()),
             metrics: None,
         },
-        jobs: (protocol >= 4).then(|| {
+        jobs: protocol.resumes_jobs().then(|| {
             register
                 .jobs
                 .iter()
@@ -149,7 +141,7 @@ pub fn registration(register: &Register) -> Registration {
 }
 
 /// What a `heartbeat` says.
-pub fn heartbeat(beat: &Heartbeat, protocol: u32) -> HostEvent {
+pub fn heartbeat(beat: &Heartbeat, protocol: Protocol) -> HostEvent {
     let pending = beat.pending_command.as_deref().filter(|name| !name.is_empty());
     let mut generations = beat.generations.clone();
     if let Some(list) = &mut generations {
@@ -184,7 +176,7 @@ fn exit_code(code: i64) -> i32 {
 }
 
 /// What a `status` says.
-pub fn status(status: &Status, protocol: u32) -> HostEvent {
+pub fn status(status: &Status, protocol: Protocol) -> HostEvent {
     let kind = match status.status {
         OutcomeStatus::Ok => OutcomeKind::Exited,
         OutcomeStatus::Error if status.timed_out == Some(true) => OutcomeKind::TimedOut,
@@ -273,4 +265,43 @@ pub fn operation_progress(progress: &OperationProgress) -> Option<HostEvent> {
 /// The host a `register` is for. The error is what the agent is told.
 pub fn host_id(register: &Register) -> Result<HostId, String> {
     HostId::parse(&register.hostname).map_err(|e| e.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn looks(location: &str, device_type: &str, theme_color: &str) -> HostProfile {
+        let register = Register {
+            hostname: "web".to_owned(),
+            location: location.to_owned(),
+            device_type: device_type.to_owned(),
+            theme_color: theme_color.to_owned(),
+            ..Register::default()
+        };
+        registration(&register).profile
+    }
+
+    #[test]
+    fn what_an_agent_says_of_its_looks_is_of_the_vocabulary_or_nothing() {
+        let told = looks("work", "laptop", "#7AA2F7");
+        assert_eq!(told.location, Some(Place::Work));
+        assert_eq!(told.device_type, Some(DeviceType::Laptop));
+        assert_eq!(told.theme_color.as_ref().map(Colour::as_str), Some("#7aa2f7"));
+        for hostile in ["", "Work", "<script>", "work\0", "#7aa2f7;x:url()", "../../etc"] {
+            let told = looks(hostile, hostile, hostile);
+            assert_eq!((told.location, told.device_type, told.theme_color), (None, None, None));
+        }
+    }
+
+    #[test]
+    fn an_empty_lock_hash_means_none_only_from_an_agent_that_can_say_so() {
+        for (protocol, expected) in
+            [(None, None), (Some(3), None), (Some(4), Some(LockState::Absent))]
+        {
+            let lock_hash = Some(String::new());
+            let register = Register { protocol, lock_hash, ..Register::default() };
+            assert_eq!(registration(&register).report.lock, expected, "{protocol:?}");
+        }
+    }
 }

@@ -16,9 +16,11 @@ use crate::dashboard::live::news::{CommandComplete, ReadFleet, RolloutsChanged};
 use crate::dashboard::request_error::RequestError;
 use crate::dashboard::rollouts::requests::{ChangeRollout, RolloutChange, StartRollout};
 use crate::dashboard::store::{self, Store, StoreError};
+use crate::domain::audit::AuditCategory;
 use crate::domain::command::{Command, State};
 use crate::domain::ids::{CommandId, HostId};
-use crate::domain::operation::{Args, Operation, Refusal};
+use crate::domain::operation::{Args, Operation};
+use crate::domain::refusal::{Refusal, RefusalCode};
 use crate::domain::rollout::{Effect, Event, Progress, Rollout, RolloutId, plan};
 use actix::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -81,12 +83,10 @@ impl Rollouts {
         let write = self.store.write(move |conn| {
             store::rollouts::save(conn, &saved)?;
             for (message, by) in records {
-                let category = "rollout".to_owned();
-                let event = store::events::EventRecord {
-                    id: 0,
+                let event = store::events::NewEvent {
                     at: now,
                     host: None,
-                    category,
+                    category: AuditCategory::Rollout,
                     message,
                     by,
                 };
@@ -124,7 +124,11 @@ impl Rollouts {
         op: Operation,
         ctx: &mut Context<Self>,
     ) {
-        let by = self.live.get(&rollout).map(|r| r.requested_by.clone()).unwrap_or_default();
+        let Some(by) = self.live.get(&rollout).map(|r| r.requested_by.clone()) else {
+            // It was dismissed meanwhile.
+            self.asking.remove(&id);
+            return;
+        };
         self.asking.insert(id);
         let asked = RequestCommand {
             id: Some(id),
@@ -137,19 +141,14 @@ impl Rollouts {
         let answer = self.fleet.send(asked).into_actor(self);
         ctx.spawn(answer.map(move |answer, act, ctx| {
             act.asking.remove(&id);
-            let refused = |code, message: String| Event::Refused {
-                host: host.clone(),
-                asked: id,
-                refusal: Refusal { code, message },
-            };
+            let refused = |refusal| Event::Refused { host: host.clone(), asked: id, refusal };
+            let unavailable = |why: String| refused(Refusal::new(RefusalCode::Unavailable, why));
             let events = match answer {
                 Ok(Ok(command)) => accepted(&host, id, &command),
-                Ok(Err(RequestError::Refused(refusal))) => {
-                    vec![refused(refusal.code, refusal.message)]
-                }
+                Ok(Err(RequestError::Refused(refusal))) => vec![refused(refusal)],
                 Ok(Err(RequestError::NoSuchHost(_))) => vec![Event::Removed(host.clone())],
-                Ok(Err(error)) => vec![refused("unavailable", error.to_string())],
-                Err(_) => vec![refused("unavailable", "The host did not answer.".to_owned())],
+                Ok(Err(error)) => vec![unavailable(error.to_string())],
+                Err(_) => vec![unavailable("The host did not answer.".to_owned())],
             };
             for event in events {
                 ctx.notify(Happened { rollout, event });
@@ -222,8 +221,7 @@ fn ready(rollout: &Rollout, view: &FleetView) -> (BTreeSet<HostId>, Vec<HostId>)
         };
         let snapshot = &entry.snapshot;
         let same = snapshot.command.as_ref().is_some_and(|command| command.op == op);
-        let passes = ["host_busy", "host_offline", "remote_unavailable"];
-        if same || snapshot.refusal(op).is_none_or(|refusal| !passes.contains(&refusal.code)) {
+        if same || snapshot.refusal(op).is_none_or(|refusal| !refusal.code.passes()) {
             ready.insert(host.clone());
         }
     }
@@ -318,11 +316,10 @@ impl Handler<StartRollout> for Rollouts {
             let id = rollout.id;
             let (title, by) = (rollout.title(), rollout.requested_by.clone());
             act.live.insert(id, rollout);
-            let event = store::events::EventRecord {
-                id: 0,
+            let event = store::events::NewEvent {
                 at: act.clock.now(),
                 host: None,
-                category: "rollout".to_owned(),
+                category: AuditCategory::Rollout,
                 message: format!("{title} was started."),
                 by: Some(by),
             };
@@ -377,7 +374,7 @@ fn make(
         let told = plan.exclusions().join(" ");
         let told = if told.is_empty() { "No host was chosen.".to_owned() } else { told };
         let message = format!("There is nothing to do. {told}");
-        return Err(RequestError::Refused(Refusal { code: "nothing_to_do", message }));
+        return Err(RequestError::Refused(Refusal::new(RefusalCode::NothingToDo, message)));
     }
     let waits = Progress::Waiting { step: 0, since: None, why: None };
     let mut progress: BTreeMap<HostId, Progress> =
@@ -406,18 +403,18 @@ impl Handler<ChangeRollout> for Rollouts {
     fn handle(&mut self, msg: ChangeRollout, _: &mut Self::Context) -> Self::Result {
         let ChangeRollout { id, change, by } = msg;
         let refuse = |code, message: &str| {
-            let refusal = Refusal { code, message: message.to_owned() };
+            let refusal = Refusal::new(code, message);
             AtomicResponse::new(Box::pin(fut::ready(Err(RequestError::Refused(refusal)))))
         };
         let Some(rollout) = self.live.get(&id) else {
-            return refuse("not_running", "The rollout is over.");
+            return refuse(RefusalCode::NotRunning, "The rollout is over.");
         };
         let event = match change {
             RolloutChange::Cancel if rollout.is_over() => {
-                return refuse("not_running", "The rollout is over.");
+                return refuse(RefusalCode::NotRunning, "The rollout is over.");
             }
             RolloutChange::Dismiss if !rollout.is_over() => {
-                return refuse("running", "The rollout goes on. Cancel it first.");
+                return refuse(RefusalCode::Running, "The rollout goes on. Cancel it first.");
             }
             RolloutChange::Cancel => Event::Cancel(by),
             RolloutChange::Dismiss => Event::Dismiss,

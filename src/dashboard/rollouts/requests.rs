@@ -1,6 +1,7 @@
 //! What users ask of rollouts.
 
 use crate::dashboard::request_error::RequestError;
+use crate::domain::audit::Author;
 use crate::domain::ids::HostId;
 use crate::domain::operation::Operation;
 use crate::domain::rollout::{Rollout, RolloutId};
@@ -19,7 +20,7 @@ pub struct StartRollout {
     /// When so many hosts failed, no further step starts.
     pub stop_after: Option<u32>,
     /// Who asks.
-    pub by: String,
+    pub by: Author,
 }
 
 /// Changes a rollout.
@@ -31,7 +32,7 @@ pub struct ChangeRollout {
     /// How.
     pub change: RolloutChange,
     /// Who asks.
-    pub by: String,
+    pub by: Author,
 }
 
 /// What a user can do about a rollout.

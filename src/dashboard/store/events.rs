@@ -1,20 +1,36 @@
 //! The audit log.
 
 use super::{StoreError, instant};
+use crate::domain::audit::{AuditCategory, Author};
 use crate::domain::ids::HostId;
 use crate::domain::timestamp::Timestamp;
 use rusqlite::{Connection, params};
 
-/// One entry of the audit log.
+/// What is written to the audit log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewEvent {
+    /// When.
+    pub at: Timestamp,
+    /// About which host, if about one.
+    pub host: Option<HostId>,
+    /// What it is about.
+    pub category: AuditCategory,
+    /// What happened. May hold hostile text.
+    pub message: String,
+    /// Who did it, if a user did.
+    pub by: Option<Author>,
+}
+
+/// One entry of the audit log, as it is stored: other versions may have written it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventRecord {
-    /// Its number; given by `append`.
+    /// Its number.
     pub id: i64,
     /// When.
     pub at: Timestamp,
     /// About which host, if about one.
     pub host: Option<HostId>,
-    /// E.g. `command`, `host`, `login`, `protocol`.
+    /// What it is about: the name of an [`AuditCategory`].
     pub category: String,
     /// What happened. May hold hostile text.
     pub message: String,
@@ -40,16 +56,16 @@ pub struct EventFilter {
 }
 
 /// Adds an entry and returns its number.
-pub fn append(conn: &Connection, event: &EventRecord) -> Result<i64, StoreError> {
+pub fn append(conn: &Connection, event: &NewEvent) -> Result<i64, StoreError> {
     conn.prepare_cached(
         "INSERT INTO events (at, host_id, category, message, by_whom) VALUES (?1, ?2, ?3, ?4, ?5)",
     )?
     .execute(params![
         event.at.as_millis(),
         event.host.as_ref().map(HostId::as_str),
-        event.category,
+        event.category.name(),
         event.message,
-        event.by,
+        event.by.as_ref().map(Author::to_string),
     ])?;
     Ok(conn.last_insert_rowid())
 }

@@ -6,12 +6,15 @@ use super::story::{self, Told};
 use super::{csrf_field, host, host_page, message, time};
 use crate::dashboard::live::model::{HostEntry, SourceState};
 use crate::domain::command::Command;
-use crate::domain::compartment::{Action, Compartment};
+use crate::domain::compartment::{Action, Compartment, Status};
 use crate::domain::desired::Desired;
 use crate::domain::facts::{Deploy, TestRun};
 use crate::domain::generation::TestedGeneration;
 use crate::domain::ids::HostId;
+use crate::domain::looks::{DeviceType, Place, or_empty};
 use crate::domain::operation::Operation;
+use crate::domain::protocol::Protocol;
+use crate::domain::refusal::RefusalCode;
 use crate::domain::snapshot::HostSnapshot;
 use crate::domain::test_report::{TestResult, count};
 use maud::{Markup, html};
@@ -100,8 +103,7 @@ pub fn compartment(
     csrf: &str,
 ) -> Dialog {
     let host = &*entry.snapshot;
-    let at = Compartment::ALL.iter().position(|compartment| *compartment == which).unwrap_or(0);
-    let verdict = &host.row[at];
+    let verdict = &host.row[which];
     let remote = matches!(which, Compartment::Git | Compartment::Lock);
     let checked = if remote { entry.compared_at } else { entry.pulse.last_seen };
     let body = html! {
@@ -177,11 +179,11 @@ pub fn tests(
     let counts = count(results);
     let millis: u64 = results.iter().map(|result| result.duration_ms).sum();
     let command = running.map(|c| c.id).or(run.map(|run| run.command_id));
-    let failed =
-        running.is_none() && host.row[4].status == crate::domain::compartment::Status::Error;
+    let verdict = &host.row[Compartment::Tests];
+    let failed = running.is_none() && verdict.status == Status::Error;
     let body = html! {
-        p.status data-status=(host.row[4].status.name()) {
-            b { (host::word(host.row[4].status)) } " · " (message(&host.row[4].message))
+        p.status data-status=(verdict.status.name()) {
+            b { (host::word(verdict.status)) } " · " (message(&verdict.message))
         }
         @if results.is_empty() {
             p.quiet { @if command.is_some() { "No test reported a result." } @else { "No tests ran yet." } }
@@ -222,8 +224,9 @@ pub fn rollback(
     let previous = generations.iter().filter(before).max_by_key(number).map(|one| number(&one));
     let working = generations.iter().find(|one| one.last_working).map(|one| number(&one));
     let chosen = working.or(previous);
-    let choosable = host.refusal(Operation::Rollback).is_none_or(|r| r.code != "not_supported")
-        && host.facts.agent.protocol.unwrap_or(3) >= 4;
+    let choosable =
+        host.refusal(Operation::Rollback).is_none_or(|r| r.code != RefusalCode::NotSupported)
+            && Protocol::of(host.facts.agent.protocol).chooses_generations();
     let fields = html! {
         @if generations.is_empty() {
             p { "The agent reports no generations: this activates the one before the current one." }
@@ -326,6 +329,8 @@ pub fn remove(host: &HostSnapshot, csrf: &str) -> Dialog {
 /// What users set here wins over what the agent says.
 pub fn settings(host: &HostSnapshot, csrf: &str) -> Dialog {
     let over = &host.profile.overrides;
+    let places = Place::ALL.map(Place::name);
+    let devices = DeviceType::ALL.map(DeviceType::name);
     let choice = |name: &str, label: &str, set: Option<&str>, all: &[&str]| {
         html! {
             label for=(name) { (label) }
@@ -350,9 +355,9 @@ pub fn settings(host: &HostSnapshot, csrf: &str) -> Dialog {
             (csrf_field(csrf))
             label for="theme_color" { "Colour" }
             input #theme_color name="theme_color" pattern="#[0-9a-fA-F]{6}"
-                placeholder="as the host says, or #7aa2f7" value=(over.theme_color.as_deref().unwrap_or_default());
-            (choice("location", "Place", over.location.as_deref(), &["home", "work", "cloud"]))
-            (choice("device_type", "Device", over.device_type.as_deref(), &["server", "desktop", "laptop", "gaming"]))
+                placeholder="as the host says, or #7aa2f7" value=(or_empty::text(over.theme_color.as_ref()));
+            (choice("location", "Place", over.location.map(Place::name), &places))
+            (choice("device_type", "Device", over.device_type.map(DeviceType::name), &devices))
             (switch("tests_enabled", "Tests", over.tests_enabled))
             (switch("tests_auto_run", "Tests run by themselves after a switch", over.tests_auto_run))
             label for="auto_rollback" { "Roll back by itself when they fail" }

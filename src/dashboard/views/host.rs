@@ -5,6 +5,7 @@ use crate::dashboard::live::model::HostEntry;
 use crate::domain::command::{Command, State};
 use crate::domain::compartment::{Compartment, Status, Verdict};
 use crate::domain::ids::HostId;
+use crate::domain::looks::{Colour, Place, or_empty};
 use crate::domain::operation::Operation;
 use crate::domain::snapshot::{HostSnapshot, Metrics, Standing};
 use maud::{Markup, html};
@@ -29,7 +30,7 @@ pub fn row(entry: &HostEntry) -> Markup {
             aria-label=(host.profile.hostname) tabindex="-1" {
             (identity(host))
             div.row role="group" aria-label="Compartments" {
-                @for (compartment, verdict) in Compartment::ALL.into_iter().zip(&host.row) {
+                @for (compartment, verdict) in host.row.iter() {
                     (cell(host, compartment, verdict))
                 }
             }
@@ -51,8 +52,8 @@ fn words(host: &HostSnapshot) -> String {
     let online = if host.online { "online" } else { "offline" };
     let words = [
         profile.hostname.as_str(),
-        &profile.location,
-        &profile.device_type,
+        or_empty::text(profile.location.as_ref()),
+        or_empty::text(profile.device_type.as_ref()),
         &profile.platform,
         standing,
         online,
@@ -62,7 +63,7 @@ fn words(host: &HostSnapshot) -> String {
 
 fn identity(host: &HostSnapshot) -> Markup {
     let profile = &host.profile;
-    let colour = Some(profile.theme_color.as_str()).filter(|colour| !colour.is_empty());
+    let colour = profile.theme_color.as_ref().map(Colour::as_str);
     html! {
         div.identity {
             input.pick type="checkbox" name="hosts" value=(host.id) form="pick"
@@ -76,8 +77,8 @@ fn identity(host: &HostSnapshot) -> Markup {
                 a.name href={ "/hosts/" (host.id) } { bdi { (profile.hostname) } }
                 span.place {
                     @if let Some((name, word)) = platform(&profile.platform) { (icon(name, word)) }
-                    @if let Some((name, word)) = location(&profile.location) { (icon(name, word)) }
-                    @if let Some((name, word)) = device(&profile.device_type) { (icon(name, word)) }
+                    @if let Some(place) = profile.location { (icon(place.name(), at(place))) }
+                    @if let Some(device) = profile.device_type { (icon(device.name(), device.name())) }
                     @if !host.online { span { "offline" } }
                 }
             }
@@ -94,22 +95,11 @@ fn platform(name: &str) -> Option<(&'static str, &'static str)> {
     }
 }
 
-fn location(name: &str) -> Option<(&'static str, &'static str)> {
-    match name {
-        "home" => Some(("home", "at home")),
-        "work" => Some(("work", "at work")),
-        "cloud" => Some(("cloud", "in the cloud")),
-        _ => None,
-    }
-}
-
-fn device(name: &str) -> Option<(&'static str, &'static str)> {
-    match name {
-        "server" => Some(("server", "server")),
-        "desktop" => Some(("desktop", "desktop")),
-        "laptop" => Some(("laptop", "laptop")),
-        "gaming" => Some(("gaming", "gaming")),
-        _ => None,
+fn at(place: Place) -> &'static str {
+    match place {
+        Place::Home => "at home",
+        Place::Work => "at work",
+        Place::Cloud => "in the cloud",
     }
 }
 
@@ -236,9 +226,9 @@ fn activity(host: &HostSnapshot) -> Markup {
                 }
             }
             // Red tests are not only a colour: the way back is next to them.
-            @if host.row[4].status == Status::Error && host.command.is_none() {
+            @if host.row[Compartment::Tests].status == Status::Error && host.command.is_none() {
                 p.notice {
-                    span { "Tests failed on " (name) ". Roll back? " (message(&host.row[4].message)) }
+                    span { "Tests failed on " (name) ". Roll back? " (message(&host.row[Compartment::Tests].message)) }
                     a.button href={ "/hosts/" (host.id) "/tests" } data-dialog-open { "Results" }
                     a.button href={ "/hosts/" (host.id) "/rollback" } data-dialog-open { "Roll back…" }
                 }

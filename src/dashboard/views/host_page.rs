@@ -3,7 +3,7 @@
 use super::story::{self, Story};
 use super::{csrf_field, host, layout, log, message, time};
 use crate::dashboard::live::model::HostEntry;
-use crate::domain::compartment::Compartment;
+use crate::domain::looks::{DeviceType, Place};
 use crate::domain::operation::Operation;
 use crate::domain::snapshot::Standing;
 use maud::{Markup, html};
@@ -102,7 +102,7 @@ fn why(page: &HostPage<'_>) -> Markup {
         section #why {
             h2 { "Why" }
             dl {
-                @for (compartment, verdict) in Compartment::ALL.into_iter().zip(&host.row) {
+                @for (compartment, verdict) in host.row.iter() {
                     dt { (compartment.label()) }
                     dd data-status=(verdict.status.name()) {
                         b { (host::word(verdict.status)) } " · " (message(&verdict.message))
@@ -151,8 +151,8 @@ fn facts(page: &HostPage<'_>) -> Markup {
         ("Generation", number.as_deref()),
         ("Store path", facts.system.store_path.as_deref()),
         ("Built from", facts.system.configuration_revision.as_deref()),
-        ("Location", Some(&profile.location)),
-        ("Device", Some(&profile.device_type)),
+        ("Location", profile.location.map(Place::name)),
+        ("Device", profile.device_type.map(DeviceType::name)),
     ];
     html! {
         section #facts {

@@ -2,12 +2,14 @@ use super::*;
 use crate::dashboard::live::model::{FleetView, HostEntry, Remotes, SourceState};
 use crate::dashboard::store::api_tokens::ApiTokenRecord;
 use crate::dashboard::store::events::EventRecord;
+use crate::domain::audit::Author;
 use crate::domain::compartment::Compartment;
 use crate::domain::desired::{Desired, MergedPr, PendingPr, Remote};
-use crate::domain::facts::LockState;
-use crate::domain::host::HostState;
+use crate::domain::facts::{HostFacts, LockState};
+use crate::domain::host::{HostState, Restored};
 use crate::domain::ids::{Commit, HostId};
 use crate::domain::operation::Operation;
+use crate::domain::profile::HostProfile;
 use crate::domain::rollout::{Plan, Progress, Rollout, RolloutId};
 use crate::domain::test_report::{TestCaseOutcome, TestResult};
 use crate::protocol::{Line, Stream};
@@ -56,19 +58,24 @@ fn hostile_host() -> HostEntry {
         reason: HOSTILE.into(),
         last_known: None,
     });
-    let mut state = HostState::new(HostId::parse("h").unwrap(), HOSTILE, desired);
-    for text in [
-        &mut state.profile.platform,
-        &mut state.profile.os_version,
-        &mut state.profile.location,
-        &mut state.profile.device_type,
-        &mut state.profile.repo_url,
-    ] {
+    let mut profile = HostProfile { hostname: HOSTILE.into(), ..HostProfile::default() };
+    for text in [&mut profile.platform, &mut profile.os_version, &mut profile.repo_url] {
         HOSTILE.clone_into(text);
     }
-    state.facts.agent.version = Some(HOSTILE.into());
-    state.facts.system.store_path = Some(HOSTILE.into());
-    let snapshot = std::sync::Arc::new(state.snapshot());
+    let mut facts = HostFacts::default();
+    facts.agent.version = Some(HOSTILE.into());
+    facts.system.store_path = Some(HOSTILE.into());
+    let restored = Restored {
+        id: HostId::parse("h").unwrap(),
+        profile,
+        facts,
+        last_seen: None,
+        live: Vec::new(),
+        last: None,
+        results: Vec::new(),
+    };
+    let state = HostState::restore(restored, desired, Timestamp::from_secs(1));
+    let snapshot = Arc::new(state.snapshot());
     HostEntry { snapshot, pulse: state.pulse(), compared_at: None }
 }
 
@@ -79,7 +86,7 @@ fn hostile_rollout() -> Rollout {
         steps: vec![Operation::Pull],
         at_once: 1,
         stop_after: None,
-        requested_by: HOSTILE.into(),
+        requested_by: Author::Token(HOSTILE.into()),
         created_at: Timestamp::from_secs(1),
         halted: Some(HOSTILE.into()),
         finished_at: None,

@@ -4,6 +4,7 @@ use super::{
     Command, Effect, Event, Goal, MISSED_HEARTBEATS, Outcome, OutcomeKind, STOPPING_FOR, State,
     VERIFYING_FOR,
 };
+use crate::domain::audit::Author;
 use crate::domain::timestamp::Timestamp;
 
 /// What happens to `command` by `event` at `now`.
@@ -80,6 +81,7 @@ impl Machine {
     fn enter(&mut self, state: State, reason: Option<String>, deadline: Option<Timestamp>) {
         self.command.state = state;
         self.command.reason = reason;
+        self.command.miss = None;
         self.command.deadline = deadline;
         self.command.missed = 0;
         if state.is_terminal() {
@@ -192,17 +194,23 @@ impl Machine {
         }
         match goal {
             Goal::Met => self.enter(State::Succeeded, None, None),
-            Goal::Missing(what) => self.command.reason = Some(what.clone()),
-            Goal::Missed(what) => self.enter(State::Unverified, Some(what.clone()), None),
+            Goal::Missing(miss) => {
+                self.command.reason = Some(miss.to_string());
+                self.command.miss = Some(miss.clone());
+            }
+            Goal::Missed(miss) => {
+                self.enter(State::Unverified, Some(miss.to_string()), None);
+                self.command.miss = Some(miss.clone());
+            }
         }
     }
 
-    fn stop(&mut self, by: &str) {
+    fn stop(&mut self, by: &Author) {
         use State::*;
         match self.command.state {
             Queued => self.enter(Cancelled, Some(format!("Cancelled by {by}.")), None),
             Sent | Running | Overdue => {
-                self.command.stop_by = Some(by.to_owned());
+                self.command.stop_by = Some(by.clone());
                 let deadline = self.now + STOPPING_FOR;
                 self.enter(Stopping, Some(format!("{by} asked it to stop.")), Some(deadline));
                 self.effects.push(Effect::SendStop);
@@ -247,7 +255,9 @@ impl Machine {
             Verifying => {
                 let missed = self.command.reason.clone();
                 let reason = missed.unwrap_or_else(|| "No fresh facts came from the host.".into());
+                let miss = self.command.miss.take();
                 self.enter(Unverified, Some(reason), None);
+                self.command.miss = miss;
             }
             Succeeded | Failed | Unverified | Rejected | Blocked | Stopped | TimedOut | Lost
             | Expired | Cancelled => {}

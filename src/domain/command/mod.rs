@@ -9,11 +9,13 @@ mod machine;
 
 pub use machine::step;
 
+use super::audit::Author;
 use super::facts::{AgentBinary, LockState};
 use super::ids::{CommandId, Commit, HostId};
 use super::operation::{Args, Operation};
 use super::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::time::Duration;
 
 /// How long a command waits for its host to come back.
@@ -44,9 +46,8 @@ pub struct Command {
     pub args: Args,
     /// Where it is in its life.
     pub state: State,
-    /// Who asked: a user, `agent` for one that the dashboard adopted, `auto` for tests
-    /// that follow a switch.
-    pub requested_by: String,
+    /// Who asked.
+    pub requested_by: Author,
     /// When it was asked.
     pub created_at: Timestamp,
     /// When it went to the agent.
@@ -65,8 +66,11 @@ pub struct Command {
     pub exit_code: Option<i32>,
     /// Why it is in this state, for the user.
     pub reason: Option<String>,
+    /// What its goal lacks, while it is being verified and when it ended `unverified`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub miss: Option<Miss>,
     /// Who asked it to stop.
-    pub stop_by: Option<String>,
+    pub stop_by: Option<Author>,
     /// How long it may run before it is overdue.
     #[serde(default = "longest")]
     pub time_limit: Duration,
@@ -249,10 +253,36 @@ pub enum OutcomeKind {
 pub enum Goal {
     /// Yes, the facts prove it.
     Met,
-    /// Not as the facts stand now; says what is missing.
-    Missing(String),
-    /// No, and waiting will not help; says what was missed.
-    Missed(String),
+    /// Not as the facts stand now.
+    Missing(Miss),
+    /// No, and waiting will not help.
+    Missed(Miss),
+}
+
+/// What a command's goal lacks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Miss {
+    /// The switch is done, but the agent still runs the old binary.
+    StaleAgent,
+    /// Anything else, in the user's words: nothing is decided by them.
+    Other(String),
+}
+
+impl Miss {
+    /// A miss by which nothing is decided.
+    pub fn other(words: impl Into<String>) -> Self {
+        Self::Other(words.into())
+    }
+}
+
+impl fmt::Display for Miss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::StaleAgent => f.write_str("stale agent binary"),
+            Self::Other(words) => f.write_str(words),
+        }
+    }
 }
 
 /// What can happen to a command.
@@ -281,9 +311,9 @@ pub enum Event {
     /// The facts were compared with its goal.
     Goal(Goal),
     /// A user wants it to stop, or to be taken back.
-    Stop(String),
+    Stop(Author),
     /// A user gives it more time.
-    Extend(String),
+    Extend(Author),
     /// Time has passed.
     Tick,
     /// The clock was set: all instants move by so many milliseconds.
@@ -360,6 +390,8 @@ mod tests {
             "progress": null, "output_lines": 0
         }"#;
         let command: Command = serde_json::from_str(stored).unwrap();
+        assert_eq!(command.requested_by, Author::Admin);
+        assert_eq!(command.miss, None);
         assert_eq!(command.time_limit, longest());
         assert!(!command.slow);
     }

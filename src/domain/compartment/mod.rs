@@ -5,6 +5,9 @@
 
 mod deployed;
 mod remote;
+mod row;
+
+pub use row::{Row, Standing};
 
 use super::command::Command;
 use super::desired::Desired;
@@ -118,13 +121,8 @@ pub struct Verdict {
     pub action: Option<Action>,
 }
 
-/// The five verdicts in the order of [`Compartment::ALL`].
-pub type Row = [Verdict; 5];
-
 /// The version of this program: the one agents should have.
 pub const DASHBOARD_VERSION: &str = env!("CARGO_PKG_VERSION");
-/// The protocols that the dashboard speaks.
-pub const PROTOCOLS: std::ops::RangeInclusive<u32> = 3..=4;
 
 impl Verdict {
     fn new(status: Status, message: impl Into<Message>) -> Self {
@@ -147,8 +145,9 @@ pub fn evaluate(facts: &HostFacts, live: &[&Command], desired: &Desired) -> Row 
     let lock = rules.lock();
     let system = rules.system(&git, &lock);
     let tests = rules.tests(&git, &lock);
+    let agent = rules.agent();
     match rules.running(|op| op.rules().pulls).map(Rules::working) {
-        Some(pulls) => [rules.agent(), pulls.clone(), pulls, system, tests],
-        None => [rules.agent(), git, lock, system, tests],
+        Some(pulls) => Row { agent, git: pulls.clone(), lock: pulls, system, tests },
+        None => Row { agent, git, lock, system, tests },
     }
 }

@@ -1,11 +1,12 @@
 //! Agent, Git and Lock: is what the host has what it should have?
 
-use super::{Action, DASHBOARD_VERSION, PROTOCOLS, Status, Verdict};
+use super::{Action, DASHBOARD_VERSION, Status, Verdict};
 use crate::domain::command::{Command, State};
 use crate::domain::desired::{Desired, Remote};
 use crate::domain::facts::{HostFacts, LockState, Relation};
 use crate::domain::message::Message;
 use crate::domain::operation::Operation;
+use crate::domain::protocol::Protocol;
 
 /// What a row is decided by.
 pub(super) struct Rules<'a> {
@@ -48,12 +49,13 @@ impl Rules<'_> {
         let Some(version) = &agent.version else {
             return Verdict::new(Status::Unknown, "The agent has not reported its version yet.");
         };
-        let protocol = agent.protocol.unwrap_or(3);
-        if !PROTOCOLS.contains(&protocol) {
+        if let Some(protocol) = agent.protocol
+            && !Protocol::is_known(protocol)
+        {
             let message = format!(
                 "Agent {version} speaks protocol {protocol}, dashboard {DASHBOARD_VERSION} speaks {} to {}: install an agent of the dashboard's version.",
-                PROTOCOLS.start(),
-                PROTOCOLS.end()
+                Protocol::OLDEST.number(),
+                Protocol::OURS.number()
             );
             return Verdict::new(Status::Error, message);
         }

@@ -1,12 +1,15 @@
 //! What can happen to a host, and what must be done about it.
 
+use super::overrides::Change;
+use crate::domain::audit::{AuditCategory, Author};
 use crate::domain::command::{Command, Outcome};
 use crate::domain::desired::Desired;
 use crate::domain::facts::{AgentBinary, Comparison, Deploy, LockState, SystemFacts, TestRun};
 use crate::domain::generation::Generation;
 use crate::domain::ids::{CommandId, Commit};
-use crate::domain::operation::{Args, Operation, Refusal};
-use crate::domain::profile::{HostProfile, Overrides};
+use crate::domain::operation::{Args, Operation};
+use crate::domain::profile::HostProfile;
+use crate::domain::refusal::Refusal;
 use crate::domain::snapshot::Metrics;
 use crate::domain::test_report::TestResult;
 use std::sync::Arc;
@@ -52,8 +55,6 @@ pub struct Registration {
     pub version: Option<String>,
     /// The protocol it speaks; `None` means 3.
     pub protocol: Option<u32>,
-    /// Optional features.
-    pub features: Vec<String>,
     /// Facts.
     pub report: Report,
     /// The jobs it has; `None` if it cannot resume (protocol 3).
@@ -108,6 +109,21 @@ pub enum HostEvent {
         /// What the agent works on.
         work: Option<Work>,
     },
+    /// A frame came that says nothing else.
+    Heard,
+    /// A command of this host that is over, as stored: the agent still talks about it, or may.
+    Remembered(Box<Command>),
+    /// Lines of output came. What becomes of them is told by [`HostEffect::StoreOutput`].
+    Output {
+        /// Whose they are; `None` in protocol 3: they belong to what runs.
+        id: Option<CommandId>,
+        /// The number of the first; `None` in protocol 3: the next one.
+        first_seq: Option<u64>,
+        /// How many there are.
+        count: u64,
+        /// The last of them that was on stderr. Hostile text.
+        last_error: Option<String>,
+    },
     /// The agent started a command.
     Accepted(CommandId),
     /// The agent refused a command.
@@ -154,28 +170,28 @@ pub enum HostEvent {
         /// Wait if the host is offline.
         queue: bool,
         /// Who.
-        by: String,
+        by: Author,
     },
     /// A user stops a command, or takes it back.
     StopRequested {
         /// Which.
         id: CommandId,
         /// Who.
-        by: String,
+        by: Author,
     },
     /// A user changes what the dashboard says about the host.
     Configured {
-        /// All of it as it is then.
-        overrides: Box<Overrides>,
+        /// What changes; the rest stays.
+        change: Box<Change>,
         /// Who.
-        by: String,
+        by: Author,
     },
     /// A user gives a command more time.
     ExtendRequested {
         /// Which.
         id: CommandId,
         /// Who.
-        by: String,
+        by: Author,
     },
     /// The remote says something new.
     DesiredChanged(Arc<Desired>),
@@ -203,6 +219,8 @@ impl HostEvent {
     pub(super) fn is_said_by_agent(&self) -> bool {
         match self {
             Self::Heartbeat { .. }
+            | Self::Heard
+            | Self::Output { .. }
             | Self::Accepted(_)
             | Self::Rejected { .. }
             | Self::Ended { .. }
@@ -211,6 +229,7 @@ impl HostEvent {
             | Self::Odd(_) => true,
             Self::Connected { .. }
             | Self::Disconnected
+            | Self::Remembered(_)
             | Self::Requested { .. }
             | Self::StopRequested { .. }
             | Self::ExtendRequested { .. }
@@ -236,6 +255,13 @@ pub enum HostEffect {
         /// Whether it entered a state.
         journal: bool,
     },
+    /// Store the lines that came, under this command; `first_seq` is the number of the first.
+    StoreOutput {
+        /// Whose they are.
+        id: CommandId,
+        /// The number of the first.
+        first_seq: u64,
+    },
     /// Store a test's result.
     SaveTestResult(CommandId, Box<TestResult>),
     /// Store a deploy that ended.
@@ -244,12 +270,12 @@ pub enum HostEffect {
     SaveTestRun(Box<TestRun>),
     /// Write to the audit log.
     Record {
-        /// E.g. `command`, `agent`, `system`.
-        category: &'static str,
+        /// What it is about.
+        category: AuditCategory,
         /// What happened.
         message: String,
         /// Who did it, if a user did.
-        by: Option<String>,
+        by: Option<Author>,
     },
     /// Tell the agent to run a command.
     Run {

@@ -1,23 +1,25 @@
 //! Whether a command that ended with exit 0 reached what it is for.
 
-use super::HostState;
-use super::turn::Turn;
-use crate::domain::command::{Command, Event, Goal, State};
-use crate::domain::compartment::PROTOCOLS;
+use super::apply::Turn;
+use super::state::HostState;
+use crate::domain::command::{Command, Event, Goal, Miss, State};
 use crate::domain::desired::Desired;
 use crate::domain::facts::AgentBinary;
-use crate::domain::ids::CommandId;
 use crate::domain::operation::Operation;
 use crate::domain::test_report;
 
-/// The reason of a command whose switch left the old agent in place.
-pub(super) const STALE_AGENT: &str = "stale agent binary";
+fn missing(words: impl Into<String>) -> Goal {
+    Goal::Missing(Miss::other(words))
+}
+
+fn missed(words: impl Into<String>) -> Goal {
+    Goal::Missed(Miss::other(words))
+}
 
 impl Turn<'_, '_> {
     /// Compares every command that is being verified with the facts as they are now.
     pub(super) fn verify(&mut self) {
-        let waiting: Vec<CommandId> =
-            self.state.live().filter(|c| c.state == State::Verifying).map(|c| c.id).collect();
+        let waiting = self.state.commands.ids_of_live(|c| c.state == State::Verifying);
         for id in waiting {
             let Some(goal) = self.state.find(id).map(|c| self.state.goal(c)) else {
                 continue;
@@ -44,10 +46,8 @@ impl HostState {
             Operation::RestartAgent => Goal::Met,
             Operation::Reboot => match (self.profile.boot_time, command.baseline.boot_time) {
                 (Some(now), Some(then)) if now > then => Goal::Met,
-                (Some(_), Some(_)) => Goal::Missing("The host came back without a reboot.".into()),
-                (None, _) | (_, None) => {
-                    Goal::Missing("The host does not report when it was booted.".into())
-                }
+                (Some(_), Some(_)) => missing("The host came back without a reboot."),
+                (None, _) | (_, None) => missing("The host does not report when it was booted."),
             },
         }
     }
@@ -55,7 +55,7 @@ impl HostState {
     /// The checkout is the remote's head, as of the send or later.
     fn pulled(&self, command: &Command) -> Goal {
         let Some(checkout) = &self.facts.checkout else {
-            return Goal::Missing("The host has not reported its commit.".into());
+            return missing("The host has not reported its commit.");
         };
         let at_send = command.baseline.desired.as_ref();
         let now = self.desired.known().map(|r| &r.commit);
@@ -64,12 +64,12 @@ impl HostState {
         }
         match (&*self.desired, at_send.or(now)) {
             (Desired::Unavailable { reason, .. }, None) => {
-                Goal::Missing(format!("The remote cannot be fetched: {reason}"))
+                missing(format!("The remote cannot be fetched: {reason}"))
             }
             (Desired::NotConfigured { setting }, _) => {
-                Goal::Missing(format!("There is no remote to compare with: set {setting}."))
+                missing(format!("There is no remote to compare with: set {setting}."))
             }
-            (_, wanted) => Goal::Missing(format!(
+            (_, wanted) => missing(format!(
                 "The checkout is {}, the remote's head is {}.",
                 checkout.short(),
                 now.or(wanted).map_or("not known", |c| c.short())
@@ -79,13 +79,13 @@ impl HostState {
 
     /// What runs was built from the checkout, and the agent is fresh.
     fn switched(&self, command: &Command) -> Goal {
-        if self.protocol() < *PROTOCOLS.end() {
+        if !self.protocol().reports_what_runs() {
             return self.switched_old_agent(command);
         }
         if let (Some(runs), Some(checkout)) = (self.facts.system.revision(), &self.facts.checkout)
             && runs != *checkout
         {
-            return Goal::Missing(format!(
+            return missing(format!(
                 "What runs was built from {}, the checkout is {}.",
                 runs.short(),
                 checkout.short()
@@ -96,10 +96,10 @@ impl HostState {
             && new != now
         {
             // It may be about to be restarted.
-            return Goal::Missing(STALE_AGENT.into());
+            return Goal::Missing(Miss::StaleAgent);
         }
         if is_stale(&command.baseline.agent, runs) {
-            return Goal::Missed(STALE_AGENT.into());
+            return Goal::Missed(Miss::StaleAgent);
         }
         Goal::Met
     }
@@ -110,13 +110,13 @@ impl HostState {
         let before = &command.baseline.agent;
         let now = &self.facts.agent.binary;
         if self.links <= command.baseline.links || !self.online {
-            return Goal::Missing("The agent has not come back after the switch.".into());
+            return missing("The agent has not come back after the switch.");
         }
         if is_stale(before, now) {
-            return Goal::Missed(STALE_AGENT.into());
+            return Goal::Missed(Miss::StaleAgent);
         }
         if command.exit_code.is_none() && before == now {
-            return Goal::Missing("The agent came back and said nothing about the outcome.".into());
+            return missing("The agent came back and said nothing about the outcome.");
         }
         Goal::Met
     }
@@ -125,10 +125,10 @@ impl HostState {
         let runs = self.facts.system.generation;
         match (command.args.generation, runs, command.baseline.generation) {
             (Some(target), Some(runs), _) if runs != target => {
-                Goal::Missing(format!("Generation {runs} runs, not {target}."))
+                missing(format!("Generation {runs} runs, not {target}."))
             }
             (None, Some(runs), Some(before)) if runs == before => {
-                Goal::Missing(format!("Generation {runs} still runs."))
+                missing(format!("Generation {runs} still runs."))
             }
             _ => Goal::Met,
         }
@@ -138,14 +138,14 @@ impl HostState {
         let counts = test_report::count(&self.results);
         let seen = counts.passed + counts.failed;
         if counts.failed > 0 {
-            return Goal::Missed(format!(
+            return missed(format!(
                 "{} of {} tests failed, yet the run ended with exit code 0.",
                 counts.failed, counts.total
             ));
         }
         // A 3.x agent sends counts at best; its exit code has to do.
-        if self.protocol() >= *PROTOCOLS.end() && seen < counts.total {
-            return Goal::Missed(format!("Only {seen} of {} tests were reported.", counts.total));
+        if self.protocol().reports_what_runs() && seen < counts.total {
+            return missed(format!("Only {seen} of {} tests were reported.", counts.total));
         }
         Goal::Met
     }

@@ -1,9 +1,9 @@
 //! What a command's end means for the facts.
 
-use super::goal::STALE_AGENT;
-use super::turn::Turn;
+use super::apply::Turn;
 use super::{About, HostEffect, Report};
-use crate::domain::command::{Command, Event, Outcome, OutcomeKind, State};
+use crate::domain::audit::{AuditCategory, Author};
+use crate::domain::command::{Command, Event, Miss, Outcome, OutcomeKind, State};
 use crate::domain::desired::Desired;
 use crate::domain::facts::{
     Deploy, DeployKind, DeployOutcome, HostFacts, Pull, TestOutcome, TestRun,
@@ -14,13 +14,10 @@ use crate::domain::test_report::{self, TestCaseOutcome, TestResult};
 
 /// What a 3.x agent can be asked beside commands.
 const CHORES: [&str; 4] = ["refresh-all", "refresh-lock", "refresh-system", "check-version"];
-/// Who asks for tests after a switch.
-const BY_ITSELF: &str = "auto";
 
 impl Turn<'_, '_> {
     /// The agent says that a command ended.
     pub(super) fn ended(&mut self, about: &About, outcome: &Outcome, report: &Report) {
-        self.seen();
         if let About::Name(name) = about
             && CHORES.contains(&name.as_str())
         {
@@ -54,28 +51,24 @@ impl Turn<'_, '_> {
         }
         let ends_now =
             |c: &Command| c.id == id && (c.state != State::Verifying || c.exit_code.is_none());
-        if self.state.command.as_ref().is_some_and(ends_now) {
+        if self.state.command().is_some_and(ends_now) {
             // Facts of a job that is over for long say nothing about now.
             self.merge(report);
         }
-        if self.state.protocol() < 4
-            && outcome.kind == OutcomeKind::Exited
-            && let Some(command) = self.state.command.as_mut().filter(|c| c.id == id)
-        {
+        if !self.state.protocol().reports_what_runs() && outcome.kind == OutcomeKind::Exited {
             // A 3.x agent proves a switch by the link it opens after it.
-            command.baseline.links = self.state.links;
+            let links = self.state.links;
+            self.state.commands.set_links(id, links);
         }
         self.step_id(id, &Event::Ended(outcome));
     }
 
     pub(super) fn test_ended(&mut self, about: &About, result: TestResult) {
-        self.seen();
         let Some(id) = self.resolve(about) else {
             self.odd(format!("A test result of {about}, which does not run; ignored."));
             return;
         };
-        let current = self.state.command.as_ref().is_some_and(|c| c.id == id);
-        if current {
+        if self.state.commands.exclusive_is(id) {
             self.state.results.retain(|r| r.index != result.index);
             self.state.results.push(result.clone());
             self.state.results.sort_by_key(|r| r.index);
@@ -84,14 +77,11 @@ impl Turn<'_, '_> {
     }
 
     pub(super) fn progress(&mut self, about: &About, text: &str) {
-        self.seen();
         let Some(id) = self.resolve(about) else {
             return;
         };
         self.step_id(id, &Event::Runs);
-        if let Some(command) = self.state.command.as_mut().filter(|c| c.id == id) {
-            command.progress = Some(text.chars().take(200).collect());
-        }
+        self.state.commands.set_progress(id, text.chars().take(200).collect());
     }
 
     /// A command entered a terminal state: the facts follow.
@@ -123,9 +113,9 @@ impl Turn<'_, '_> {
         {
             self.test_by_itself();
         }
-        let failed = command.op == Operation::Test && command.state == State::Failed;
-        if failed && command.requested_by == BY_ITSELF && self.state.profile.overrides.auto_rollback
-        {
+        let tests_failed = command.op == Operation::Test && command.state == State::Failed;
+        let by_itself = command.requested_by == Author::Auto;
+        if tests_failed && by_itself && self.state.profile.overrides.auto_rollback {
             self.rollback_by_itself();
         }
     }
@@ -135,9 +125,10 @@ impl Turn<'_, '_> {
         let reason = Some("the tests after the switch failed".to_owned());
         let args = Args { reason, ..Args::default() };
         if self.state.allows(Operation::Rollback, &args).is_ok() {
-            self.requested(None, Operation::Rollback, args, false, BY_ITSELF.to_owned());
+            self.requested(None, Operation::Rollback, args, false, Author::Auto);
         } else {
-            self.record("command", "Rollback after failed tests could not start.".to_owned());
+            let message = "Rollback after failed tests could not start.".to_owned();
+            self.record(AuditCategory::Command, message, None);
         }
     }
 
@@ -145,12 +136,12 @@ impl Turn<'_, '_> {
         let reason = || command.reason.clone().unwrap_or_else(|| "no reason given".to_owned());
         let outcome = match command.state {
             State::Succeeded => DeployOutcome::Succeeded,
-            State::Unverified => match command.reason.as_deref() {
-                Some(STALE_AGENT) => {
+            State::Unverified => match command.miss {
+                Some(Miss::StaleAgent) => {
                     self.state.facts.agent.stale = true;
                     DeployOutcome::Succeeded
                 }
-                _ => DeployOutcome::Unverified(reason()),
+                Some(Miss::Other(_)) | None => DeployOutcome::Unverified(reason()),
             },
             State::Failed | State::TimedOut | State::Stopped => DeployOutcome::Failed(reason()),
             State::Lost => DeployOutcome::Lost(reason()),
@@ -252,7 +243,7 @@ impl Turn<'_, '_> {
         let set = profile.overrides.tests_auto_run;
         let on = set.or(profile.tests_auto_run).unwrap_or(true);
         if on && self.state.allows(Operation::Test, &Args::default()).is_ok() {
-            self.requested(None, Operation::Test, Args::default(), false, BY_ITSELF.to_owned());
+            self.requested(None, Operation::Test, Args::default(), false, Author::Auto);
         }
     }
 }

@@ -11,9 +11,11 @@ mod tests;
 
 pub use plan::{Plan, plan};
 
+use super::audit::Author;
 use super::command::State;
 use super::ids::{CommandId, HostId};
-use super::operation::{Operation, Refusal};
+use super::operation::Operation;
+use super::refusal::{Refusal, RefusalCode};
 use super::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -58,7 +60,7 @@ pub struct Rollout {
     /// When so many hosts failed, no further step starts; `None`: however many.
     pub stop_after: Option<u32>,
     /// Who asked.
-    pub requested_by: String,
+    pub requested_by: Author,
     /// When.
     pub created_at: Timestamp,
     /// Why no further step starts, if so: somebody cancelled, or too many failed.
@@ -170,7 +172,7 @@ pub enum Event {
         reason: Option<String>,
     },
     /// A user wants no further step to start.
-    Cancel(String),
+    Cancel(Author),
     /// A host was removed.
     Removed(HostId),
     /// A user has seen how it ended.
@@ -196,7 +198,7 @@ pub enum Effect {
         /// What happened.
         message: String,
         /// Who did it, if a user did.
-        by: Option<String>,
+        by: Option<Author>,
     },
 }
 
@@ -362,14 +364,18 @@ impl Rollout {
         now: Timestamp,
     ) -> Progress {
         let why = refusal.message;
-        match refusal.code {
-            "tests_disabled" | "no_tests" if step > 0 => Progress::Done { note: Some(why) },
-            "host_busy" => Progress::Waiting { step, since: None, why: Some(why) },
-            "host_offline" | "remote_unavailable" | "unavailable" => {
-                Progress::Waiting { step, since: since.or(Some(now)), why: Some(why) }
-            }
-            _ => Progress::Failed { step, why },
+        let code = refusal.code;
+        let without_tests = matches!(code, RefusalCode::TestsDisabled | RefusalCode::NoTests);
+        if without_tests && step > 0 {
+            return Progress::Done { note: Some(why) };
         }
+        if code == RefusalCode::HostBusy {
+            return Progress::Waiting { step, since: None, why: Some(why) };
+        }
+        if code.passes() {
+            return Progress::Waiting { step, since: since.or(Some(now)), why: Some(why) };
+        }
+        Progress::Failed { step, why }
     }
 
     /// Where a host is after a command that is over.

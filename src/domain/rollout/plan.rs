@@ -1,9 +1,9 @@
 //! Who takes part in a rollout, decided before it starts and shown before it is confirmed.
 
 use super::UPDATE;
-use crate::domain::compartment::Status;
 use crate::domain::ids::HostId;
 use crate::domain::operation::Operation;
+use crate::domain::refusal::RefusalCode;
 use crate::domain::snapshot::HostSnapshot;
 
 /// Who takes part, and who is left out and why.
@@ -44,22 +44,27 @@ pub fn plan<'a>(steps: &[Operation], hosts: impl Iterator<Item = &'a HostSnapsho
     plan
 }
 
+/// What will not pass while a rollout waits, and what the host is called then.
+const UNABLE: [(RefusalCode, &str); 4] = [
+    (RefusalCode::TestsDisabled, "with tests turned off"),
+    (RefusalCode::NoTests, "without tests"),
+    (RefusalCode::NotSupported, "with an agent that is too old"),
+    (RefusalCode::NoSuchGeneration, "with no generation to go back to"),
+];
+
 /// Why a host cannot take part, or has no need to.
 fn left_out(steps: &[Operation], host: &HostSnapshot) -> Option<&'static str> {
     if !host.online {
         return Some("offline");
     }
     if let Some(refusal) = steps.first().and_then(|first| host.refusal(*first)) {
-        match refusal.code {
-            "tests_disabled" => return Some("with tests turned off"),
-            "no_tests" => return Some("without tests"),
-            "not_supported" => return Some("with an agent that is too old"),
-            "no_such_generation" => return Some("with no generation to go back to"),
-            _ => {}
+        let unable = UNABLE.iter().find(|(code, _)| *code == refusal.code);
+        if let Some((_, why)) = unable {
+            return Some(*why);
         }
     }
-    // The agent itself may be what the update brings.
-    let current = host.row[..4].iter().all(|verdict| verdict.status == Status::Ok);
-    let tested = matches!(host.row[4].status, Status::Ok | Status::Unknown);
-    (*steps == UPDATE && current && tested).then_some("current already")
+    if *steps == UPDATE && host.row.is_current() {
+        return Some("current already");
+    }
+    None
 }

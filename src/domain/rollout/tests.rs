@@ -21,7 +21,7 @@ impl Lab {
             steps: steps.to_vec(),
             at_once,
             stop_after: None,
-            requested_by: "admin".to_owned(),
+            requested_by: Author::Admin,
             created_at: Timestamp::from_secs(0),
             halted: None,
             finished_at: None,
@@ -64,7 +64,7 @@ impl Lab {
         self.asked(Event::Ended { host: id(host), command, state, reason: None })
     }
 
-    fn refuse(&mut self, host: &str, code: &'static str) -> Vec<String> {
+    fn refuse(&mut self, host: &str, code: RefusalCode) -> Vec<String> {
         let asked = self.command_of(host);
         let refusal = Refusal { code, message: format!("{host}: {code}") };
         self.asked(Event::Refused { host: id(host), asked, refusal })
@@ -112,11 +112,11 @@ fn every_end_but_success_leaves_the_host_out_of_the_next_step() {
 fn a_host_that_cannot_start_is_asked_again_when_it_is_ready_and_given_up_after_a_while() {
     let mut lab = Lab::new(&UPDATE, &["a"], 3);
     lab.begin();
-    assert_eq!(lab.refuse("a", "host_offline"), [""; 0]);
+    assert_eq!(lab.refuse("a", RefusalCode::HostOffline), [""; 0]);
     assert_eq!(lab.begin(), [""; 0], "it is not asked before it is ready");
     assert_eq!(lab.asked(Event::Tick { ready: [id("a")].into() }), ["pull a"]);
     lab.now = lab.now + PATIENCE;
-    assert_eq!(lab.refuse("a", "host_offline"), [""; 0]);
+    assert_eq!(lab.refuse("a", RefusalCode::HostOffline), [""; 0]);
     assert_eq!(lab.rollout.told(), "1 failed", "the wait counts from its beginning");
 }
 
@@ -124,7 +124,7 @@ fn a_host_that_cannot_start_is_asked_again_when_it_is_ready_and_given_up_after_a
 fn a_host_that_is_busy_is_waited_for_as_long_as_it_takes() {
     let mut lab = Lab::new(&UPDATE, &["a"], 3);
     lab.begin();
-    lab.refuse("a", "host_busy");
+    lab.refuse("a", RefusalCode::HostBusy);
     lab.now = lab.now + PATIENCE * 20;
     lab.begin();
     assert_eq!(lab.rollout.told(), "1 waiting");
@@ -136,12 +136,12 @@ fn a_host_without_tests_is_done_after_its_switch_and_says_so() {
     lab.begin();
     lab.end("a", OK);
     lab.end("a", OK);
-    lab.refuse("a", "no_tests");
+    lab.refuse("a", RefusalCode::NoTests);
     let done = Progress::Done { note: Some("a: no_tests".to_owned()) };
     assert_eq!(lab.rollout.hosts[&id("a")], done);
     let mut lab = Lab::new(&[Operation::Test], &["a"], 3);
     lab.begin();
-    lab.refuse("a", "no_tests");
+    lab.refuse("a", RefusalCode::NoTests);
     assert_eq!(lab.rollout.told(), "1 failed", "nothing was done at all");
 }
 
@@ -151,7 +151,7 @@ fn cancelling_lets_running_steps_end_and_starts_no_more() {
     lab.begin();
     lab.end("a", OK);
     lab.end("b", OK);
-    assert_eq!(lab.asked(Event::Cancel("admin".to_owned())), [""; 0]);
+    assert_eq!(lab.asked(Event::Cancel(Author::Admin)), [""; 0]);
     assert_eq!(lab.rollout.told(), "1 running, 1 not attempted");
     assert_eq!(lab.end("a", OK), [""; 0]);
     assert_eq!(lab.rollout.told(), "2 not attempted");
@@ -195,7 +195,7 @@ fn a_host_that_was_removed_keeps_nobody_waiting() {
 enum Step {
     Take(usize),
     Join(usize),
-    Refuse(usize, &'static str),
+    Refuse(usize, RefusalCode),
     End(usize, State),
     Stale(usize),
     Ready,
@@ -208,11 +208,11 @@ enum Step {
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let host = 0..5_usize;
     let code = prop::sample::select(vec![
-        "host_busy",
-        "host_offline",
-        "remote_unavailable",
-        "no_tests",
-        "not_supported",
+        RefusalCode::HostBusy,
+        RefusalCode::HostOffline,
+        RefusalCode::RemoteUnavailable,
+        RefusalCode::NoTests,
+        RefusalCode::NotSupported,
     ]);
     let over: Vec<State> = State::ALL.into_iter().filter(|state| state.is_terminal()).collect();
     let step = prop_oneof![
@@ -277,7 +277,7 @@ impl Lab {
                 self.begin();
             }
             Step::Cancel => {
-                self.apply(Event::Cancel("admin".to_owned()));
+                self.apply(Event::Cancel(Author::Admin));
             }
             Step::Remove(h) => {
                 self.apply(Event::Removed(name(h)));

@@ -15,12 +15,12 @@ use std::collections::BTreeMap;
 
 impl HostActor {
     /// One message of the agent. Commands that it names are known to the state by now.
-    fn receive(&mut self, message: AgentMessage, ctx: &mut Context<Self>) -> Option<Done> {
+    fn receive(&mut self, message: AgentMessage, ctx: &mut Context<Self>) -> Done {
         let protocol = self.state.protocol();
         let event = match message {
             AgentMessage::Register(_) => {
-                log::warn!("{}: registered twice on one link; ignored", self.state.id);
-                return None;
+                log::warn!("{}: registered twice on one link; ignored", self.state.id());
+                HostEvent::Heard
             }
             AgentMessage::Heartbeat(beat) => translate::heartbeat(&beat, protocol),
             AgentMessage::Output(output) => {
@@ -30,34 +30,39 @@ impl HostActor {
             }
             AgentMessage::OutputBatch(batch) => {
                 let error = batch.lines.iter().rev().find(|l| l.stream == Stream::Stderr);
-                let place = self.state.output(
-                    Some(batch.command_id),
-                    Some(batch.first_seq),
-                    batch.lines.len() as u64,
-                    error.map(|line| line.text.as_str()),
-                );
-                let Some((id, first)) = place else {
-                    let what = format!(
-                        "Output of command {}, which is not this host's; ignored.",
-                        batch.command_id
-                    );
-                    return Some(self.happen(HostEvent::Odd(what)));
+                let event = HostEvent::Output {
+                    id: Some(batch.command_id),
+                    first_seq: Some(batch.first_seq),
+                    count: batch.lines.len() as u64,
+                    last_error: error.map(|line| line.text.clone()),
                 };
-                return Some(self.store_lines(id, first, batch.lines, true));
+                let (place, rest) = self.place(event);
+                let rest = rest.unwrap_or_else(nothing);
+                let Some((id, first)) = place else {
+                    return rest;
+                };
+                let lines = batch.lines;
+                return Box::pin(
+                    rest.then(move |(), act, _| act.store_lines(id, first, lines, true)),
+                );
             }
             AgentMessage::Status(status) => {
                 let ack = status.command_id.zip(status.seq);
                 let ack = ack.map(|(command_id, seq)| Ack { command_id, seq });
-                return Some(self.happen_and_ack(translate::status(&status, protocol), ack));
+                return self.happen_and_ack(translate::status(&status, protocol), ack);
             }
             AgentMessage::CommandComplete(complete) => translate::complete(&complete),
             AgentMessage::CommandAccepted(accepted) => HostEvent::Accepted(accepted.command_id),
             AgentMessage::CommandRejected(rejected) => translate::rejected(&rejected),
-            AgentMessage::OperationProgress(progress) => translate::operation_progress(&progress)?,
-            AgentMessage::TestProgress(progress) => translate::test_progress(&progress)?,
-            AgentMessage::TestResult(result) => return Some(self.test_result(result)),
+            AgentMessage::OperationProgress(progress) => {
+                translate::operation_progress(&progress).unwrap_or(HostEvent::Heard)
+            }
+            AgentMessage::TestProgress(progress) => {
+                translate::test_progress(&progress).unwrap_or(HostEvent::Heard)
+            }
+            AgentMessage::TestResult(result) => return self.test_result(result),
         };
-        Some(self.happen(event))
+        self.happen(event)
     }
 
     fn test_result(&mut self, message: protocol::TestResultMessage) -> Done {
@@ -65,8 +70,7 @@ impl HostActor {
         let ack = message.seq.map(|seq| Ack { command_id: id, seq });
         let mut result: TestResult = message.into_result();
         result.name.truncate(result.name.floor_char_boundary(300));
-        let event = HostEvent::TestEnded { about: About::Id(id), result };
-        self.happen_and_ack(event, ack)
+        self.happen_and_ack(HostEvent::TestEnded { about: About::Id(id), result }, ack)
     }
 
     /// The id of a command that a message names and the state does not hold. What is over
@@ -97,7 +101,6 @@ impl Handler<FromAgent> for HostActor {
             // A link that was replaced has nothing to say any more.
             return AtomicResponse::new(nothing());
         }
-        self.state.last_seen = Some(self.now());
         let message = msg.message;
         let is_line = matches!(message, AgentMessage::Output(_));
         let earlier = if is_line { None } else { self.store_gathered() };
@@ -106,7 +109,7 @@ impl Handler<FromAgent> for HostActor {
             earlier
                 .unwrap_or_else(nothing)
                 .then(move |(), act, _| act.load(stranger))
-                .then(move |(), act, ctx| act.receive(message, ctx).unwrap_or_else(nothing))
+                .then(move |(), act, ctx| act.receive(message, ctx))
                 // Last: what it said of the host's load is shown with it.
                 .map(|(), act, _| act.pulse()),
         ))
@@ -118,10 +121,13 @@ impl HostActor {
     fn load(&mut self, id: Option<CommandId>) -> Done {
         let Some(id) = id else { return nothing() };
         let load = self.around.store.read(move |conn| store::commands::get(conn, id));
-        Box::pin(load.into_actor(self).map(move |found, act, _| match found {
-            Ok(Some(command)) => act.state.attach(command),
-            Ok(None) => {}
-            Err(error) => log::error!("{}: command {id} not read: {error}", act.state.id),
+        Box::pin(load.into_actor(self).then(move |found, act, _| match found {
+            Ok(Some(command)) => act.happen(HostEvent::Remembered(Box::new(command))),
+            Ok(None) => nothing(),
+            Err(error) => {
+                log::error!("{}: command {id} not read: {error}", act.state.id());
+                nothing()
+            }
         }))
     }
 
@@ -131,7 +137,7 @@ impl HostActor {
         let mut known = Vec::new();
         for job in jobs {
             let over = job.command.as_ref().is_some_and(|c| {
-                c.state.is_terminal() && c.state != State::Lost && c.host == self.state.id
+                c.state.is_terminal() && c.state != State::Lost && c.host == *self.state.id()
             });
             // Past the last line: the outcome is known, the agent may forget the job.
             resume.insert(job.id, if over { job.spooled + 1 } else { job.stored });
@@ -139,7 +145,7 @@ impl HostActor {
         }
         let protocol = registration.protocol;
         self.send(&DashboardMessage::Registered(Registered {
-            host_id: self.state.id.to_string(),
+            host_id: self.state.id().to_string(),
             protocol: protocol.map(|_| protocol::VERSION),
             dashboard_version: protocol.map(|_| env!("CARGO_PKG_VERSION").to_owned()),
             resume,
@@ -185,12 +191,12 @@ impl Handler<AgentConnected> for HostActor {
                         Ok(jobs) => jobs,
                         Err(error) => {
                             let why = format!("the dashboard could not read its database: {error}");
-                            log::error!("{}: {why}", act.state.id);
+                            log::error!("{}: {why}", act.state.id());
                             link.close(CloseLink::TryAgain(why));
                             return nothing();
                         }
                     };
-                    log::info!("{}: agent connected", act.state.id);
+                    log::info!("{}: agent connected", act.state.id());
                     act.link = Some(link);
                     let known = act.welcome(&registration, jobs);
                     let registration = Box::new(registration);
@@ -209,16 +215,16 @@ impl Handler<AgentGone> for HostActor {
             return AtomicResponse::new(nothing());
         }
         self.link = None;
-        log::info!("{}: agent gone", self.state.id);
+        log::info!("{}: agent gone", self.state.id());
         let earlier = self.store_gathered().unwrap_or_else(nothing);
         AtomicResponse::new(Box::pin(
             earlier
                 .then(|(), act, _| act.happen(HostEvent::Disconnected))
                 .then(|(), act, _| {
-                    let id = act.state.id.clone();
+                    let id = act.state.id().clone();
                     act.around.broadcaster.do_send(HostOffline(id.clone()));
                     act.pulse();
-                    let at = act.state.last_seen.unwrap_or_default();
+                    let at = act.state.last_seen().unwrap_or_default();
                     let store = &act.around.store;
                     let write =
                         store.write(move |conn| store::hosts::touch_last_seen(conn, &id, at));
@@ -226,7 +232,7 @@ impl Handler<AgentGone> for HostActor {
                 })
                 .map(|written, act, _| {
                     if let Err(error) = written {
-                        log::error!("{}: last seen not stored: {error}", act.state.id);
+                        log::error!("{}: last seen not stored: {error}", act.state.id());
                     }
                 }),
         ))

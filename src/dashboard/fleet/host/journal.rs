@@ -1,6 +1,7 @@
 //! What a host's effects mean for SQLite.
 
 use crate::dashboard::store::{self, StoreError};
+use crate::domain::audit::{AuditCategory, Author};
 use crate::domain::command::Command;
 use crate::domain::facts::{Deploy, HostFacts, TestRun};
 use crate::domain::host::{HostEffect, HostState};
@@ -17,7 +18,7 @@ enum Entry {
     TestResult(CommandId, Box<TestResult>),
     TestRun(Box<TestRun>),
     Deploy(Box<Deploy>),
-    Event { category: &'static str, message: String, by: Option<String> },
+    Event { category: AuditCategory, message: String, by: Option<Author> },
 }
 
 /// What one event of a host leaves in SQLite, in order. Written as one.
@@ -30,13 +31,13 @@ pub(super) struct Journal {
 impl Journal {
     /// Takes the effects that concern SQLite out of `effects`.
     pub(super) fn take(state: &HostState, effects: &mut Vec<HostEffect>, at: Timestamp) -> Self {
-        let mut journal = Self { host: state.id.clone(), at, entries: Vec::new() };
+        let mut journal = Self { host: state.id().clone(), at, entries: Vec::new() };
         effects.retain(|effect| {
             let entry = match effect {
                 HostEffect::SaveHost => Entry::Host {
-                    profile: Box::new(state.profile.clone()),
-                    facts: Box::new(state.facts.clone()),
-                    last_seen: state.last_seen,
+                    profile: Box::new(state.profile().clone()),
+                    facts: Box::new(state.facts().clone()),
+                    last_seen: state.last_seen(),
                 },
                 HostEffect::SaveCommand { command, journal } => {
                     Entry::Command { command: command.clone(), journal: *journal }
@@ -45,12 +46,13 @@ impl Journal {
                 HostEffect::SaveTestRun(run) => Entry::TestRun(run.clone()),
                 HostEffect::SaveDeploy(deploy) => Entry::Deploy(deploy.clone()),
                 HostEffect::Record { category, message, by } => {
-                    Entry::Event { category, message: message.clone(), by: by.clone() }
+                    Entry::Event { category: *category, message: message.clone(), by: by.clone() }
                 }
                 HostEffect::Run { .. }
                 | HostEffect::Stop(_)
                 | HostEffect::Announce(_)
                 | HostEffect::Complete(_)
+                | HostEffect::StoreOutput { .. }
                 | HostEffect::Refetch
                 | HostEffect::Compare { .. }
                 | HostEffect::Answer(_) => return true,
@@ -94,11 +96,10 @@ impl Journal {
                 Entry::Deploy(deploy) => store::deployments::save(conn, &self.host, deploy)?,
                 Entry::TestRun(run) => store::test_results::save_run(conn, &self.host, run)?,
                 Entry::Event { category, message, by } => {
-                    let record = store::events::EventRecord {
-                        id: 0,
+                    let record = store::events::NewEvent {
                         at: self.at,
                         host: Some(self.host.clone()),
-                        category: (*category).to_owned(),
+                        category: *category,
                         message: message.clone(),
                         by: by.clone(),
                     };

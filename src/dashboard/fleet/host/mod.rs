@@ -18,13 +18,14 @@ use crate::dashboard::live::Broadcast;
 use crate::dashboard::live::news::{CommandComplete, CommandQueued, HostChanged, HostPulse};
 use crate::dashboard::request_error::RequestError;
 use crate::dashboard::store::{Store, StoreError};
+use crate::domain::audit::Author;
 use crate::domain::command::Command;
 use crate::domain::desired::Desired;
 use crate::domain::facts::Comparison;
-use crate::domain::host::{HostEffect, HostEvent, HostState};
+use crate::domain::host::{Change, HostEffect, HostEvent, HostState};
 use crate::domain::ids::{CommandId, Commit};
-use crate::domain::operation::{Args, Refusal};
-use crate::domain::profile::Overrides;
+use crate::domain::operation::Args;
+use crate::domain::refusal::Refusal;
 use crate::domain::snapshot::HostSnapshot;
 use crate::domain::timestamp::Timestamp;
 use crate::protocol::{Ack, AgentMessage, CommandMessage, DashboardMessage, Line, Register};
@@ -137,10 +138,10 @@ pub enum News {
     Drift(bool),
     /// A user changed what the dashboard says about the host.
     Configured {
-        /// All of it as it is now.
-        overrides: Box<Overrides>,
+        /// What changes; the rest stays.
+        change: Box<Change>,
         /// Who.
-        by: String,
+        by: Author,
     },
     /// Somebody wants to know how the host is now.
     Report,
@@ -167,7 +168,7 @@ impl HostActor {
     /// As [`Self::happen`]; once all is stored, `ack` goes to the agent.
     fn happen_and_ack(&mut self, event: HostEvent, ack: Option<Ack>) -> Done {
         let now = self.now();
-        let quiet = matches!(event, HostEvent::Heartbeat { .. });
+        let quiet = matches!(event, HostEvent::Heartbeat { .. } | HostEvent::Heard);
         let asked = matches!(
             event,
             HostEvent::Requested { .. }
@@ -175,10 +176,21 @@ impl HostActor {
                 | HostEvent::ExtendRequested { .. }
         );
         let before = asked.then(|| self.state.clone());
-        let mut effects = self.state.apply(event, now, &mut new_command_id);
-        let journal = Journal::take(&self.state, &mut effects, now);
+        let effects = self.state.apply(event, now, &mut new_command_id);
+        let changed = !quiet || !effects.is_empty() || self.state.command().is_some();
+        self.follow(effects, ack, changed, before)
+    }
+
+    /// Stores what follows from an event, then carries out the rest of it.
+    fn follow(
+        &mut self,
+        mut effects: Vec<HostEffect>,
+        ack: Option<Ack>,
+        changed: bool,
+        before: Option<HostState>,
+    ) -> Done {
+        let journal = Journal::take(&self.state, &mut effects, self.now());
         if journal.is_empty() {
-            let changed = !quiet || !effects.is_empty() || self.state.command().is_some();
             return Box::pin(fut::ready(()).map(move |(), act: &mut Self, ctx| {
                 act.carry_out(effects, ctx);
                 act.settle(ack, changed, ctx);
@@ -202,7 +214,7 @@ impl HostActor {
         before: Option<HostState>,
         ctx: &mut Context<Self>,
     ) {
-        log::error!("{}: not stored: {error}", self.state.id);
+        log::error!("{}: not stored: {error}", self.state.id());
         if let Some(before) = before {
             self.state = before;
         } else if let Some(link) = self.link.take() {
@@ -216,19 +228,19 @@ impl HostActor {
         for effect in effects {
             match effect {
                 HostEffect::Run { id, op, args } => {
-                    let old = self.state.protocol() < 4;
+                    let protocol = self.state.protocol();
+                    let by_id = protocol.names_commands_by_id();
                     self.send(&DashboardMessage::Command(CommandMessage {
-                        command: if old { op.v3_name().unwrap_or(op.name()) } else { op.name() }
-                            .to_owned(),
-                        command_id: (!old).then_some(id),
-                        args: (!old).then_some(Args { reason: None, ..args }),
+                        command: protocol.name_of(op).unwrap_or(op.name()).to_owned(),
+                        command_id: by_id.then_some(id),
+                        args: by_id.then_some(Args { reason: None, ..args }),
                     }));
                 }
                 HostEffect::Stop(id) => {
-                    let old = self.state.protocol() < 4;
+                    let by_id = self.state.protocol().names_commands_by_id();
                     self.send(&DashboardMessage::Command(CommandMessage {
                         command: "stop".to_owned(),
-                        command_id: (!old).then_some(id),
+                        command_id: by_id.then_some(id),
                         args: None,
                     }));
                 }
@@ -238,7 +250,7 @@ impl HostActor {
                 HostEffect::Complete(command) => {
                     log::info!(
                         "{}: {} {} {}{}",
-                        self.state.id,
+                        self.state.id(),
                         command.op,
                         command.id,
                         command.state.name(),
@@ -247,24 +259,25 @@ impl HostActor {
                     around.broadcaster.do_send(CommandComplete(Arc::new(*command)));
                 }
                 HostEffect::Refetch => {
-                    around.fleet.fetch_soon(self.state.id.clone());
+                    around.fleet.fetch_soon(self.state.id().clone());
                 }
                 HostEffect::Compare { host, head } => {
                     around.fleet.work_out(WorkOutLineage {
                         asked_by: ctx.address(),
-                        id: self.state.id.clone(),
+                        id: self.state.id().clone(),
                         host,
                         head,
                     });
                 }
                 HostEffect::Answer(answer) => self.answer = Some(*answer),
-                HostEffect::SaveHost
+                HostEffect::StoreOutput { .. }
+                | HostEffect::SaveHost
                 | HostEffect::SaveCommand { .. }
                 | HostEffect::SaveTestResult(..)
                 | HostEffect::SaveTestRun(_)
                 | HostEffect::SaveDeploy(_)
                 | HostEffect::Record { .. } => {
-                    // The journal took these out.
+                    // The journal took these out, or who brought the lines stores them.
                 }
             }
         }
@@ -289,13 +302,13 @@ impl HostActor {
 
     /// Tells everybody who reads, if anything that they see has changed.
     fn publish(&mut self) {
-        let profile = &self.state.profile;
+        let profile = self.state.profile();
         let at =
-            (self.state.facts.checkout.clone(), profile.repo_url.clone(), profile.branch.clone());
+            (self.state.facts().checkout.clone(), profile.repo_url.clone(), profile.branch.clone());
         if self.at.as_ref() != Some(&at) {
             let (commit, repo_url, branch) = at.clone();
             self.at = Some(at);
-            let host = self.state.id.clone();
+            let host = self.state.id().clone();
             self.around.fleet.is_at(HostIsAt { host, commit, repo_url, branch });
         }
         let snapshot = self.state.snapshot();
@@ -307,7 +320,7 @@ impl HostActor {
     }
 
     fn pulse(&self) {
-        let pulse = HostPulse(self.state.id.clone(), self.state.pulse());
+        let pulse = HostPulse(self.state.id().clone(), self.state.pulse());
         self.around.broadcaster.do_send(pulse);
     }
 
@@ -369,12 +382,13 @@ impl Handler<News> for HostActor {
                 HostEvent::Compared { host, head, comparison }
             }
             News::Drift(drift) => HostEvent::Drift(drift),
-            News::Configured { overrides, by } => HostEvent::Configured { overrides, by },
+            News::Configured { change, by } => HostEvent::Configured { change, by },
             News::ClockJumped(millis) => HostEvent::ClockJumped(millis),
             News::Report => {
                 // The answer is a heartbeat. A 3.x agent that is busy would refuse it, and
                 // its refusal does not say what it is about.
-                if self.state.protocol() < 4 && self.state.live().next().is_some() {
+                let by_id = self.state.protocol().names_commands_by_id();
+                if !by_id && self.state.live().next().is_some() {
                     return AtomicResponse::new(nothing());
                 }
                 self.send(&DashboardMessage::Command(CommandMessage {

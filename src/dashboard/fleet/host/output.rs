@@ -1,8 +1,9 @@
 //! Output of commands on its way to SQLite, browsers and back to the agent as acknowledgements.
 
-use super::{Done, HostActor};
+use super::{Done, HostActor, new_command_id, nothing};
 use crate::dashboard::live::news::CommandOutput;
 use crate::dashboard::store;
+use crate::domain::host::{HostEffect, HostEvent};
 use crate::domain::ids::CommandId;
 use crate::protocol::{Ack, DashboardMessage, Line, Stream};
 use actix::prelude::*;
@@ -37,7 +38,7 @@ impl HostActor {
                     usize::try_from((before + 1).saturating_sub(first)).unwrap_or(usize::MAX);
                 if skip < lines.len() {
                     act.around.broadcaster.do_send(CommandOutput {
-                        host: act.state.id.clone(),
+                        host: act.state.id().clone(),
                         command_id: id,
                         first_seq: first + skip as u64,
                         lines: if skip == 0 { lines } else { lines[skip..].into() },
@@ -51,19 +52,39 @@ impl HostActor {
         }))
     }
 
+    /// Lines came: which command they belong to, with the number of the first, if there is
+    /// such a command, and what else follows from that.
+    pub(super) fn place(&mut self, lines: HostEvent) -> (Option<(CommandId, u64)>, Option<Done>) {
+        let mut effects = self.state.apply(lines, self.now(), &mut new_command_id);
+        let mut place = None;
+        effects.retain(|effect| {
+            if let HostEffect::StoreOutput { id, first_seq } = effect {
+                place = Some((*id, *first_seq));
+                return false;
+            }
+            true
+        });
+        let rest =
+            if effects.is_empty() { None } else { Some(self.follow(effects, None, true, None)) };
+        (place, rest)
+    }
+
     /// Stores the gathered lines of a 3.x agent, before anything that comes after them.
     pub(super) fn store_gathered(&mut self) -> Option<Done> {
         let (id, first, lines) = self.gathered.take()?;
         Some(self.store_lines(id, first, lines, false))
     }
 
-    pub(super) fn gather(&mut self, line: Line, ctx: &mut Context<Self>) -> Option<Done> {
-        let error = (line.stream == Stream::Stderr).then_some(line.text.as_str());
-        let Some((id, seq)) = self.state.output(None, None, 1, error) else {
-            log::debug!("{}: a line of output that belongs to no command", self.state.id);
-            return None;
+    pub(super) fn gather(&mut self, line: Line, ctx: &mut Context<Self>) -> Done {
+        let last_error = (line.stream == Stream::Stderr).then(|| line.text.clone());
+        let event = HostEvent::Output { id: None, first_seq: None, count: 1, last_error };
+        let (place, rest) = self.place(event);
+        let rest = rest.unwrap_or_else(nothing);
+        let Some((id, seq)) = place else {
+            log::debug!("{}: a line of output that belongs to no command", self.state.id());
+            return rest;
         };
-        match &mut self.gathered {
+        let earlier = match &mut self.gathered {
             Some((whose, _, lines)) if *whose == id => {
                 lines.push(line);
                 if lines.len() >= GATHER_LINES { self.store_gathered() } else { None }
@@ -78,6 +99,10 @@ impl HostActor {
                 });
                 earlier
             }
+        };
+        match earlier {
+            Some(earlier) => Box::pin(rest.then(move |(), _, _| earlier)),
+            None => rest,
         }
     }
 }

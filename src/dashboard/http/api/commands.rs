@@ -9,6 +9,7 @@ use crate::dashboard::store;
 use crate::domain::command::Command;
 use crate::domain::ids::CommandId;
 use crate::domain::operation::{Args, Operation};
+use crate::domain::refusal::RefusalCode;
 use crate::protocol::{Line, Stream};
 use actix_web::http::header::ACCEPT;
 use actix_web::web::Bytes;
@@ -50,12 +51,14 @@ async fn confirmed(app: &App, op: Operation, code: Option<&str>) -> Result<(), A
         Ok(true) => Ok(()),
         Err(LoginError::TooMany(wait)) => {
             let text = format!("Too many wrong codes. Try again in {} s.", wait.as_secs() + 1);
-            Err(ApiError::new("too_many_tries", text, 429))
+            Err(ApiError::new(RefusalCode::TooManyTries, text, 429))
         }
-        Err(LoginError::Unavailable(text)) => Err(ApiError::new("unavailable", text, 503)),
+        Err(LoginError::Unavailable(text)) => {
+            Err(ApiError::new(RefusalCode::Unavailable, text, 503))
+        }
         Ok(false) | Err(LoginError::Wrong | LoginError::Csrf) => {
             let text = format!("`totp`: {} needs the one-time code.", op.label());
-            Err(ApiError::new("confirmation_required", text, 403))
+            Err(ApiError::new(RefusalCode::ConfirmationRequired, text, 403))
         }
     }
 }
@@ -74,7 +77,7 @@ async fn request_one(
     id: web::Path<String>,
     body: web::Json<NewCommand>,
 ) -> Result<HttpResponse, ApiError> {
-    let by = changer(&app, &request).await?.name();
+    let by = changer(&app, &request).await?.author();
     let host = host_id(&id)?;
     let NewCommand { op, args, queue, totp } = body.into_inner();
     let op = operation(&op)?;
@@ -99,7 +102,7 @@ async fn request_many(
     app: web::Data<App>,
     body: web::Json<NewCommands>,
 ) -> Result<HttpResponse, ApiError> {
-    let by = changer(&app, &request).await?.name();
+    let by = changer(&app, &request).await?.author();
     let body = body.into_inner();
     let op = operation(&body.op)?;
     confirmed(&app, op, body.totp.as_deref()).await?;
@@ -215,7 +218,7 @@ async fn stop(
     app: web::Data<App>,
     id: web::Path<String>,
 ) -> Result<HttpResponse, ApiError> {
-    let by = changer(&app, &request).await?.name();
+    let by = changer(&app, &request).await?.author();
     let command = app.fleet.send(StopCommand { id: command_id(&id)?, by }).await??;
     Ok(HttpResponse::Accepted().json(accepted(&command)))
 }
@@ -225,7 +228,7 @@ async fn extend(
     app: web::Data<App>,
     id: web::Path<String>,
 ) -> Result<HttpResponse, ApiError> {
-    let by = changer(&app, &request).await?.name();
+    let by = changer(&app, &request).await?.author();
     let command = app.fleet.send(ExtendCommand { id: command_id(&id)?, by }).await??;
     Ok(HttpResponse::Accepted().json(accepted(&command)))
 }

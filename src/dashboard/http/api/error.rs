@@ -3,6 +3,7 @@
 use crate::dashboard::request_error::RequestError;
 use crate::dashboard::store::StoreError;
 use crate::domain::operation::Operation;
+use crate::domain::refusal::RefusalCode;
 use actix_web::error::JsonPayloadError;
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, ResponseError};
@@ -12,20 +13,20 @@ use std::fmt;
 /// An error as the API says it.
 #[derive(Debug)]
 pub struct ApiError {
-    code: &'static str,
+    code: RefusalCode,
     message: String,
     status: StatusCode,
 }
 
 impl ApiError {
-    pub(super) fn new(code: &'static str, message: impl Into<String>, status: u16) -> Self {
+    pub(super) fn new(code: RefusalCode, message: impl Into<String>, status: u16) -> Self {
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         Self { code, message: message.into(), status }
     }
 
     /// 400, naming the field.
     pub(super) fn bad(field: &str, expected: impl fmt::Display) -> Self {
-        Self::new("bad_input", format!("`{field}`: {expected}"), 400)
+        Self::new(RefusalCode::BadInput, format!("`{field}`: {expected}"), 400)
     }
 
     /// The error object.
@@ -34,7 +35,7 @@ impl ApiError {
     }
 
     pub(super) fn log_in() -> Self {
-        Self::new("unauthorized", "Log in, or send an API token.", 401)
+        Self::new(RefusalCode::Unauthorized, "Log in, or send an API token.", 401)
     }
 }
 
@@ -75,11 +76,11 @@ pub fn status_of(error: &RequestError) -> StatusCode {
 impl From<RequestError> for ApiError {
     fn from(error: RequestError) -> Self {
         let code = match &error {
-            RequestError::NoSuchHost(_) => "no_such_host",
-            RequestError::NoSuchCommand(_) => "no_such_command",
+            RequestError::NoSuchHost(_) => RefusalCode::NoSuchHost,
+            RequestError::NoSuchCommand(_) => RefusalCode::NoSuchCommand,
             RequestError::Refused(refusal) => refusal.code,
-            RequestError::Invalid { .. } => "bad_input",
-            RequestError::Unavailable(_) => "unavailable",
+            RequestError::Invalid { .. } => RefusalCode::BadInput,
+            RequestError::Unavailable(_) => RefusalCode::Unavailable,
         };
         Self { code, message: error.to_string(), status: status_of(&error) }
     }
@@ -88,13 +89,13 @@ impl From<RequestError> for ApiError {
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         log::error!("{error}");
-        Self::new("unavailable", format!("The database cannot be used: {error}"), 503)
+        Self::new(RefusalCode::Unavailable, format!("The database cannot be used: {error}"), 503)
     }
 }
 
 impl From<actix::MailboxError> for ApiError {
     fn from(_: actix::MailboxError) -> Self {
-        Self::new("unavailable", "The dashboard is shutting down.", 503)
+        Self::new(RefusalCode::Unavailable, "The dashboard is shutting down.", 503)
     }
 }
 
@@ -102,7 +103,7 @@ impl From<actix::MailboxError> for ApiError {
 pub(super) fn bad_json(error: &JsonPayloadError) -> ApiError {
     match error {
         JsonPayloadError::OverflowKnownLength { .. } | JsonPayloadError::Overflow { .. } => {
-            ApiError::new("too_large", "A body may have 64 KiB.", 413)
+            ApiError::new(RefusalCode::TooLarge, "A body may have 64 KiB.", 413)
         }
         other => ApiError::bad("body", other),
     }

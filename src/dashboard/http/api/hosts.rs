@@ -10,9 +10,10 @@ use crate::dashboard::live::news::{ReadFleet, ReadHost};
 use crate::dashboard::request_error::RequestError;
 use crate::dashboard::store;
 use crate::domain::generation;
+use crate::domain::host::{Change, Set};
 use crate::domain::ids::{CommandId, HostId};
-use crate::domain::operation::Refusal;
-use crate::domain::profile::Overrides;
+use crate::domain::looks::{DeviceType, Place};
+use crate::domain::refusal::{Refusal, RefusalCode};
 use crate::domain::timestamp::Timestamp;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
@@ -65,7 +66,7 @@ async fn add(
     app: web::Data<App>,
     body: web::Json<NewHost>,
 ) -> Result<HttpResponse, ApiError> {
-    let by = changer(&app, &request).await?.name();
+    let by = changer(&app, &request).await?.author();
     let added = app.fleet.send(AddHost { hostname: body.into_inner().hostname, by }).await??;
     Ok(HttpResponse::Created().json(json!({ "host_id": added.id, "token": added.token })))
 }
@@ -75,7 +76,7 @@ async fn remove(
     app: web::Data<App>,
     id: web::Path<String>,
 ) -> Result<HttpResponse, ApiError> {
-    let by = changer(&app, &request).await?.name();
+    let by = changer(&app, &request).await?.author();
     let host = host_id(&id)?;
     check_idle(&entry(&app, &host).await?)?;
     app.fleet.send(RemoveHost { host, by }).await??;
@@ -88,7 +89,7 @@ pub fn check_idle(entry: &HostEntry) -> Result<(), RequestError> {
         return Ok(());
     };
     let message = format!("{} is busy with {}: stop it first.", command.host, command.op);
-    Err(RequestError::Refused(Refusal { code: "host_busy", message }))
+    Err(RequestError::Refused(Refusal::new(RefusalCode::HostBusy, message)))
 }
 
 async fn refresh(
@@ -108,97 +109,66 @@ async fn refresh(
 /// back to the agent.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Change {
-    #[serde(default, deserialize_with = "given")]
-    theme_color: Option<Option<String>>,
-    #[serde(default, deserialize_with = "given")]
-    location: Option<Option<String>>,
-    #[serde(default, deserialize_with = "given")]
-    device_type: Option<Option<String>>,
-    #[serde(default, deserialize_with = "given")]
-    tests_enabled: Option<Option<bool>>,
-    #[serde(default, deserialize_with = "given")]
-    tests_auto_run: Option<Option<bool>>,
+struct ChangeBody {
+    #[serde(default)]
+    theme_color: Set<String>,
+    #[serde(default)]
+    location: Set<String>,
+    #[serde(default)]
+    device_type: Set<String>,
+    #[serde(default)]
+    tests_enabled: Set<bool>,
+    #[serde(default)]
+    tests_auto_run: Set<bool>,
     auto_rollback: Option<bool>,
 }
 
-/// Tells `null` from a field that is missing.
-fn given<'de, T: Deserialize<'de>, D: serde::Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<Option<T>>, D::Error> {
-    Option::<T>::deserialize(deserializer).map(Some)
-}
-
-impl Change {
-    fn check(&self) -> Result<(), ApiError> {
-        let one_of = |field: &str, value: &Option<Option<String>>, known: &[&str]| match value {
-            Some(Some(text)) if !known.contains(&text.as_str()) => {
-                Err(ApiError::bad(field, format!("expected one of {}", known.join(", "))))
-            }
-            _ => Ok(()),
+impl ChangeBody {
+    fn read(self) -> Result<Change, ApiError> {
+        let one_of = |field: &str, known: &[&str]| {
+            ApiError::bad(field, format!("expected one of {}", known.join(", ")))
         };
-        one_of("location", &self.location, &["home", "work", "cloud"])?;
-        one_of("device_type", &self.device_type, &["server", "desktop", "laptop", "gaming"])?;
-        match &self.theme_color {
-            Some(Some(colour)) if !is_colour(colour) => {
-                Err(ApiError::bad("theme_color", "expected a colour such as #7aa2f7"))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Reads the fields of the page's form: an empty one gives the field back to the agent.
-    pub fn of_form(fields: &BTreeMap<String, String>) -> Result<Self, ApiError> {
-        let value = |(name, text): (&String, &String)| {
-            let value = match text.as_str() {
-                "" => serde_json::Value::Null,
-                "true" => true.into(),
-                "false" => false.into(),
-                text => text.into(),
-            };
-            (name.clone(), value)
-        };
-        let object = fields.iter().map(value).collect();
-        let change: Self = serde_json::from_value(serde_json::Value::Object(object))
-            .map_err(|error| ApiError::bad("settings", error))?;
-        change.check()?;
-        Ok(change)
-    }
-
-    /// Changes what it names.
-    pub fn apply(self, to: &mut Overrides) {
-        fn set<T>(field: &mut T, value: Option<T>) {
-            if let Some(value) = value {
-                *field = value;
-            }
-        }
-        set(&mut to.theme_color, self.theme_color);
-        set(&mut to.location, self.location);
-        set(&mut to.device_type, self.device_type);
-        set(&mut to.tests_enabled, self.tests_enabled);
-        set(&mut to.tests_auto_run, self.tests_auto_run);
-        set(&mut to.auto_rollback, self.auto_rollback);
+        let places = Place::ALL.map(Place::name);
+        let devices = DeviceType::ALL.map(DeviceType::name);
+        let no_colour = || ApiError::bad("theme_color", "expected a colour such as #7aa2f7");
+        Ok(Change {
+            location: self.location.read().map_err(|_| one_of("location", &places))?,
+            device_type: self.device_type.read().map_err(|_| one_of("device_type", &devices))?,
+            theme_color: self.theme_color.read().map_err(|_| no_colour())?,
+            tests_enabled: self.tests_enabled,
+            tests_auto_run: self.tests_auto_run,
+            auto_rollback: self.auto_rollback,
+        })
     }
 }
 
-fn is_colour(text: &str) -> bool {
-    let hex = text.strip_prefix('#').unwrap_or_default();
-    hex.len() == 6 && hex.bytes().all(|byte| byte.is_ascii_hexdigit())
+/// Reads the fields of the page's form: an empty one gives the field back to the agent.
+pub fn change_of_form(fields: &BTreeMap<String, String>) -> Result<Change, ApiError> {
+    let value = |(name, text): (&String, &String)| {
+        let value = match text.as_str() {
+            "" => serde_json::Value::Null,
+            "true" => true.into(),
+            "false" => false.into(),
+            text => text.into(),
+        };
+        (name.clone(), value)
+    };
+    let object = fields.iter().map(value).collect();
+    let body: ChangeBody = serde_json::from_value(serde_json::Value::Object(object))
+        .map_err(|error| ApiError::bad("settings", error))?;
+    body.read()
 }
 
 async fn configure_one(
     request: HttpRequest,
     app: web::Data<App>,
     id: web::Path<String>,
-    body: web::Json<Change>,
+    body: web::Json<ChangeBody>,
 ) -> Result<HttpResponse, ApiError> {
-    let by = changer(&app, &request).await?.name();
+    let by = changer(&app, &request).await?.author();
     let host = host_id(&id)?;
-    let change = body.into_inner();
-    change.check()?;
-    let mut overrides = entry(&app, &host).await?.snapshot.profile.overrides.clone();
-    change.apply(&mut overrides);
-    app.fleet.send(ConfigureHost { host: host.clone(), overrides, by }).await??;
+    let change = body.into_inner().read()?;
+    app.fleet.send(ConfigureHost { host: host.clone(), change, by }).await??;
     Ok(HttpResponse::Ok().json(object::host(&entry(&app, &host).await?)))
 }
 

@@ -8,7 +8,7 @@ mod remotes;
 mod rollouts;
 
 pub use error::{ApiError, status_of, unknown_operation};
-pub use hosts::{Change, check_idle};
+pub use hosts::{change_of_form, check_idle};
 pub use remotes::{AFTER_MERGE, AFTER_REVERT, configure_hooks, refresh_all};
 pub use rollouts::steps_of;
 
@@ -20,6 +20,7 @@ use crate::dashboard::live::news::ReadFleet;
 use crate::dashboard::request_error::RequestError;
 use crate::dashboard::store;
 use crate::domain::ids::HostId;
+use crate::domain::refusal::RefusalCode;
 use crate::protocol;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
@@ -58,7 +59,7 @@ pub fn configure(service: &mut web::ServiceConfig) {
 }
 
 async fn no_such_call() -> ApiError {
-    ApiError::new("not_found", "There is no such call.", 404)
+    ApiError::new(RefusalCode::NotFound, "There is no such call.", 404)
 }
 
 /// Who asks; any caller may read.
@@ -74,7 +75,7 @@ async fn changer(app: &App, request: &HttpRequest) -> Result<Caller, ApiError> {
         return Ok(caller);
     }
     let text = "Send the token of the page's csrf-token meta element as X-CSRF-Token.";
-    Err(ApiError::new("csrf", text, 403))
+    Err(ApiError::new(RefusalCode::Csrf, text, 403))
 }
 
 fn host_id(text: &str) -> Result<HostId, ApiError> {
@@ -96,7 +97,8 @@ async fn health(app: web::Data<App>) -> HttpResponse {
 async fn metrics_text(request: HttpRequest, app: web::Data<App>) -> Result<HttpResponse, ApiError> {
     reader(&app, &request).await?;
     let view = app.broadcaster.send(ReadFleet).await?;
-    let text = exposition::text(&view).map_err(|why| ApiError::new("unavailable", why, 503))?;
+    let text =
+        exposition::text(&view).map_err(|why| ApiError::new(RefusalCode::Unavailable, why, 503))?;
     Ok(HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(text))
 }
 
@@ -156,9 +158,14 @@ async fn new_token(
     body: web::Json<NewToken>,
 ) -> Result<HttpResponse, ApiError> {
     if let Caller::ApiToken { .. } = changer(&app, &request).await? {
-        return Err(ApiError::new("forbidden", "A token cannot make tokens: log in.", 403));
+        return Err(ApiError::new(
+            RefusalCode::Forbidden,
+            "A token cannot make tokens: log in.",
+            403,
+        ));
     }
     let made = app.auth.new_api_token(&body.name).await;
-    let (name, token) = made.map_err(|error| ApiError::new("bad_input", error.to_string(), 400))?;
+    let (name, token) =
+        made.map_err(|error| ApiError::new(RefusalCode::BadInput, error.to_string(), 400))?;
     Ok(HttpResponse::Created().json(json!({ "name": name, "token": token })))
 }

@@ -8,6 +8,7 @@ use crate::domain::compartment::Compartment;
 use crate::domain::desired::{Desired, Remote};
 use crate::domain::facts::{LockState, TestRun};
 use crate::domain::generation::TestedGeneration;
+use crate::domain::looks::or_empty;
 use crate::domain::snapshot::HostSnapshot;
 use crate::domain::test_report::TestResult;
 use serde_json::{Value, json};
@@ -24,7 +25,7 @@ pub(super) fn host(entry: &HostEntry) -> Value {
     let host = &entry.snapshot;
     let facts = &host.facts;
     let mut statuses = serde_json::Map::new();
-    for (compartment, verdict) in Compartment::ALL.into_iter().zip(&host.row) {
+    for (compartment, verdict) in host.row.iter() {
         // Git and Lock were checked when the remote was read, the rest when the host spoke.
         let checked_at = match compartment {
             Compartment::Git | Compartment::Lock => entry.compared_at,
@@ -44,9 +45,9 @@ pub(super) fn host(entry: &HostEntry) -> Value {
         "platform": host.profile.platform,
         "online": host.online,
         "last_seen": entry.pulse.last_seen,
-        "location": host.profile.location,
-        "device_type": host.profile.device_type,
-        "theme_color": host.profile.theme_color,
+        "location": or_empty::text(host.profile.location.as_ref()),
+        "device_type": or_empty::text(host.profile.device_type.as_ref()),
+        "theme_color": or_empty::text(host.profile.theme_color.as_ref()),
         "generation": facts.checkout,
         "lock_hash": facts.lock.as_ref().and_then(lock),
         "system": facts.system,

@@ -9,6 +9,7 @@ use crate::dashboard::live::model::Remotes;
 use crate::dashboard::live::news::ReadFleet;
 use crate::dashboard::request_error::RequestError;
 use crate::domain::desired::{Desired, PendingPr};
+use crate::domain::refusal::RefusalCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use hmac::{Hmac, KeyInit, Mac};
 use serde::Deserialize;
@@ -99,7 +100,7 @@ async fn merge(
     number: web::Path<u64>,
     body: web::Json<MergeBody>,
 ) -> Result<HttpResponse, ApiError> {
-    let by = changer(&app, &request).await?.name();
+    let by = changer(&app, &request).await?.author();
     let MergeBody { source, head } = body.into_inner();
     let number = number.into_inner();
     app.fleet.send(MergePullRequest { source, number, head, by }).await??;
@@ -120,7 +121,7 @@ async fn revert(
     number: web::Path<u64>,
     body: web::Json<RevertBody>,
 ) -> Result<HttpResponse, ApiError> {
-    let by = changer(&app, &request).await?.name();
+    let by = changer(&app, &request).await?.author();
     let (number, source) = (number.into_inner(), body.into_inner().source);
     let made = app.fleet.send(RevertPullRequest { source, number, by }).await??;
     Ok(HttpResponse::Ok().json(json!({
@@ -154,9 +155,10 @@ fn header<'a>(request: &'a HttpRequest, name: &str) -> Option<&'a str> {
 async fn hook(app: &App, signature: Option<&str>, body: &[u8]) -> Result<HttpResponse, ApiError> {
     let Some(secret) = &app.config.hook_secret else {
         let text = "Webhooks are off: set NIXFLEET_HOOK_SECRET.";
-        return Err(ApiError::new("not_found", text, 404));
+        return Err(ApiError::new(RefusalCode::NotFound, text, 404));
     };
-    let refused = || ApiError::new("unauthorized", "The signature is missing or wrong.", 401);
+    let refused =
+        || ApiError::new(RefusalCode::Unauthorized, "The signature is missing or wrong.", 401);
     let signature = signature.and_then(unhex).ok_or_else(refused)?;
     let mut mac =
         Hmac::<Sha256>::new_from_slice(secret.expose().as_bytes()).map_err(|_| refused())?;

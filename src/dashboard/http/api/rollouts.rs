@@ -6,6 +6,7 @@ use crate::dashboard::request_error::RequestError;
 use crate::dashboard::rollouts::requests::{ChangeRollout, RolloutChange, StartRollout};
 use crate::dashboard::store;
 use crate::domain::operation::Operation;
+use crate::domain::refusal::RefusalCode;
 use crate::domain::rollout::{Rollout, RolloutId, SWITCH_AT_ONCE, UPDATE};
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
@@ -54,7 +55,7 @@ async fn start(
     app: web::Data<App>,
     body: web::Json<NewRollout>,
 ) -> Result<HttpResponse, ApiError> {
-    let by = changer(&app, &request).await?.name();
+    let by = changer(&app, &request).await?.author();
     let NewRollout { op, hosts, all, at_once, stop_after } = body.into_inner();
     let steps = steps_of(&op)?;
     if all != hosts.is_empty() {
@@ -83,7 +84,7 @@ fn rollout_id(text: &str) -> Result<RolloutId, ApiError> {
 }
 
 fn no_such(id: &str) -> ApiError {
-    ApiError::new("no_such_rollout", format!("there is no rollout `{id}`"), 404)
+    ApiError::new(RefusalCode::NoSuchRollout, format!("there is no rollout `{id}`"), 404)
 }
 
 async fn get(
@@ -103,7 +104,7 @@ async fn change(
     app: web::Data<App>,
     path: web::Path<(String, String)>,
 ) -> Result<HttpResponse, ApiError> {
-    let by = changer(&app, &request).await?.name();
+    let by = changer(&app, &request).await?.author();
     let (id, what) = path.into_inner();
     let change = RolloutChange::parse(&what).ok_or_else(|| no_such(&format!("{id}/{what}")))?;
     let rollout = app.rollouts.send(ChangeRollout { id: rollout_id(&id)?, change, by }).await??;

@@ -1,11 +1,12 @@
 //! Logging in and out, and the settings.
 
-use super::{ADMIN, CsrfForm, Page, User, acting, go, record, show, user};
+use super::{CsrfForm, Page, User, acting, go, record, show, user};
 use crate::dashboard::auth::{self, LoginError, NotChanged};
 use crate::dashboard::http::{App, cookies};
 use crate::dashboard::live::news::ReadFleet;
 use crate::dashboard::views::account::{self, Enrolment, News, Settings, Totp};
 use crate::dashboard::views::layout;
+use crate::domain::audit::{AuditCategory, Author};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{LOCATION, RETRY_AFTER};
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -79,7 +80,7 @@ async fn login(
         Ok(_) => format!("Logged in from {peer}."),
         Err(error) => format!("A login from {peer} failed: {error:?}."),
     };
-    record(&app, "login", what, None).await;
+    record(&app, AuditCategory::Login, what, None).await;
     match done {
         Ok(token) => HttpResponse::SeeOther()
             .insert_header((LOCATION, "/"))
@@ -145,7 +146,7 @@ async fn page(app: &App, user: &User, news: Option<News>, offered: Option<Totp>)
 async fn told(app: &App, user: &User, done: Result<&str, NotChanged>) -> Page {
     match done {
         Ok(text) => {
-            record(app, "settings", text.to_owned(), Some(ADMIN)).await;
+            record(app, AuditCategory::Settings, text.to_owned(), Some(Author::Admin)).await;
             let news = News { text: text.to_owned(), ..News::default() };
             page(app, user, Some(news), None).await
         }
@@ -159,7 +160,7 @@ fn failure(error: &NotChanged) -> News {
 
 /// A secret that was made: shown now, and never again.
 async fn made(app: &App, user: &User, text: String, secret: String) -> Page {
-    record(app, "settings", text.clone(), Some(ADMIN)).await;
+    record(app, AuditCategory::Settings, text.clone(), Some(Author::Admin)).await;
     page(app, user, Some(News { text, failed: false, secret: Some(secret) }), None).await
 }
 

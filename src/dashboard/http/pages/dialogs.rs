@@ -1,13 +1,14 @@
 //! Dialogs: what they show is read when they open.
 
 use super::fleet::told;
-use super::{ADMIN, Page, PageError, acting, dialog, host_entry, host_id, user};
+use super::{Page, PageError, acting, dialog, host_entry, host_id, user};
 use crate::dashboard::fleet::requests::AddHost;
 use crate::dashboard::http::App;
 use crate::dashboard::live::news::ReadFleet;
 use crate::dashboard::request_error::RequestError;
 use crate::dashboard::store;
 use crate::dashboard::views::dialogs;
+use crate::domain::audit::Author;
 use crate::domain::compartment::Compartment;
 use crate::domain::generation;
 use crate::domain::operation::Operation;
@@ -42,7 +43,7 @@ struct HostForm {
 async fn added(request: HttpRequest, app: web::Data<App>, form: web::Form<HostForm>) -> Page {
     let user = acting(&app, &request, &form.csrf_token).await?;
     let hostname = form.hostname.trim().to_owned();
-    let add = AddHost { hostname: hostname.clone(), by: ADMIN.to_owned() };
+    let add = AddHost { hostname: hostname.clone(), by: Author::Admin };
     let added = match app.fleet.send(add).await? {
         Ok(added) => added,
         Err(error @ (RequestError::Invalid { .. } | RequestError::Refused(_))) => {

@@ -1,8 +1,6 @@
 //! What the buttons do where the script does not run: the same as the API, and back.
 
-use super::{
-    ADMIN, CsrfForm, Page, PageError, acting, done, go, host_entry, host_id, wants_fragment,
-};
+use super::{CsrfForm, Page, PageError, acting, done, go, host_entry, host_id, wants_fragment};
 use crate::dashboard::fleet::requests::{
     AskHost, ConfigureHost, ExtendCommand, MergePullRequest, RefreshDesired, RemoveHost,
     RequestCommand, RevertPullRequest, StopCommand,
@@ -10,8 +8,10 @@ use crate::dashboard::fleet::requests::{
 use crate::dashboard::http::App;
 use crate::dashboard::http::api;
 use crate::dashboard::request_error::RequestError;
+use crate::domain::audit::Author;
 use crate::domain::ids::CommandId;
-use crate::domain::operation::{Args, Operation, Refusal};
+use crate::domain::operation::{Args, Operation};
+use crate::domain::refusal::{Refusal, RefusalCode};
 use actix_web::{HttpRequest, web};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -61,13 +61,13 @@ async fn command(
         let right = app.auth.confirms(form.totp.as_deref()).await;
         if right != Ok(true) {
             let message = format!("{} needs the one-time code.", op.label());
-            let refusal = Refusal { code: "confirmation_required", message };
+            let refusal = Refusal::new(RefusalCode::ConfirmationRequired, message);
             return Err(RequestError::Refused(refusal).into());
         }
     }
     let reason = form.reason.filter(|reason| !reason.trim().is_empty());
     let args = Args { generation: form.generation, reason, confirmed: form.confirmed };
-    let (host, by) = (host_id(&id)?, ADMIN.to_owned());
+    let (host, by) = (host_id(&id)?, Author::Admin);
     app.fleet.send(RequestCommand { id: None, host, op, args, queue: query.queue, by }).await??;
     Ok(done(&request, ""))
 }
@@ -95,14 +95,11 @@ async fn settings(
     let csrf = fields.remove("csrf_token").unwrap_or_default();
     acting(&app, &request, &csrf).await?;
     let host = host_id(&id)?;
-    let mut overrides = host_entry(&app, &host).await?.snapshot.profile.overrides.clone();
-    let change = api::Change::of_form(&fields);
-    let change = change.map_err(|error| RequestError::Invalid {
+    let change = api::change_of_form(&fields).map_err(|error| RequestError::Invalid {
         field: "settings",
         expected: error.to_string(),
     })?;
-    change.apply(&mut overrides);
-    app.fleet.send(ConfigureHost { host: host.clone(), overrides, by: ADMIN.to_owned() }).await??;
+    app.fleet.send(ConfigureHost { host: host.clone(), change, by: Author::Admin }).await??;
     if wants_fragment(&request) {
         return Ok(done(&request, ""));
     }
@@ -118,7 +115,7 @@ async fn remove(
     acting(&app, &request, &form.csrf_token).await?;
     let host = host_id(&id)?;
     api::check_idle(&host_entry(&app, &host).await?)?;
-    app.fleet.send(RemoveHost { host, by: ADMIN.to_owned() }).await??;
+    app.fleet.send(RemoveHost { host, by: Author::Admin }).await??;
     Ok(done(&request, ""))
 }
 
@@ -131,7 +128,7 @@ async fn change_command(
     acting(&app, &request, &form.csrf_token).await?;
     let (id, what) = path.into_inner();
     let id = CommandId::parse(&id).ok_or(RequestError::NoSuchCommand(id))?;
-    let by = ADMIN.to_owned();
+    let by = Author::Admin;
     match what.as_str() {
         "stop" => app.fleet.send(StopCommand { id, by }).await??,
         "extend" => app.fleet.send(ExtendCommand { id, by }).await??,
@@ -177,7 +174,7 @@ async fn merge(
     acting(&app, &request, &form.csrf_token).await?;
     let MergeQuery { source, head } = query.into_inner();
     let number = number.into_inner();
-    let merge = MergePullRequest { source: Some(source), number, head, by: ADMIN.to_owned() };
+    let merge = MergePullRequest { source: Some(source), number, head, by: Author::Admin };
     app.fleet.send(merge).await??;
     Ok(done(&request, api::AFTER_MERGE))
 }
@@ -196,7 +193,7 @@ async fn revert(
 ) -> Page {
     acting(&app, &request, &form.csrf_token).await?;
     let (number, source) = (number.into_inner(), Some(query.into_inner().source));
-    let revert = RevertPullRequest { source, number, by: ADMIN.to_owned() };
+    let revert = RevertPullRequest { source, number, by: Author::Admin };
     let made = app.fleet.send(revert).await??;
     let text = format!("Pull request #{} takes it back. {}", made.number, api::AFTER_REVERT);
     Ok(done(&request, &text))

@@ -16,6 +16,7 @@ use crate::dashboard::live::news::ReadHost;
 use crate::dashboard::request_error::RequestError;
 use crate::dashboard::store::{self, StoreError};
 use crate::dashboard::views::layout::{self, Dialog};
+use crate::domain::audit::{AuditCategory, Author};
 use crate::domain::ids::HostId;
 use actix_web::http::StatusCode;
 use actix_web::http::header::LOCATION;
@@ -130,9 +131,6 @@ struct User {
     csrf: String,
 }
 
-/// There is one account.
-const ADMIN: &str = "admin";
-
 async fn user(app: &App, request: &HttpRequest) -> Result<User, PageError> {
     match cookies::caller(app, request).await? {
         Some(Caller::Session { token_hash, csrf }) => Ok(User { token_hash, csrf }),
@@ -162,15 +160,8 @@ struct CsrfForm {
 }
 
 /// Writes to the audit log. A failure is only logged: what it is about has happened.
-async fn record(app: &App, category: &str, message: String, by: Option<&str>) {
-    let event = store::events::EventRecord {
-        id: 0,
-        at: app.clock.now(),
-        host: None,
-        category: category.to_owned(),
-        message,
-        by: by.map(str::to_owned),
-    };
+async fn record(app: &App, category: AuditCategory, message: String, by: Option<Author>) {
+    let event = store::events::NewEvent { at: app.clock.now(), host: None, category, message, by };
     if let Err(error) = app.store.write(move |conn| store::events::append(conn, &event)).await {
         log::error!("an event was not stored: {error}");
     }

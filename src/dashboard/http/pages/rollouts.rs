@@ -1,6 +1,6 @@
 //! Rollouts: the bar of a selection, what is about to happen, and the forms.
 
-use super::{ADMIN, Page, PageError, acting, dialog, done, host_id, show, user};
+use super::{Page, PageError, acting, dialog, done, host_id, show, user};
 use crate::dashboard::http::App;
 use crate::dashboard::http::api::steps_of;
 use crate::dashboard::live::model::FleetView;
@@ -8,6 +8,7 @@ use crate::dashboard::live::news::ReadFleet;
 use crate::dashboard::request_error::RequestError;
 use crate::dashboard::rollouts::requests::{ChangeRollout, RolloutChange, StartRollout};
 use crate::dashboard::views::rollouts::{self, Choice};
+use crate::domain::audit::Author;
 use crate::domain::ids::HostId;
 use crate::domain::rollout::{RolloutId, SWITCH_AT_ONCE, plan};
 use actix_web::http::StatusCode;
@@ -102,7 +103,7 @@ async fn start(request: HttpRequest, app: web::Data<App>, body: web::Bytes) -> P
         hosts: (fields.get("all") != "true").then_some(hosts),
         at_once: fields.number("at_once")?.unwrap_or(SWITCH_AT_ONCE),
         stop_after: fields.number("stop_after")?,
-        by: ADMIN.to_owned(),
+        by: Author::Admin,
     };
     app.rollouts.send(asked).await??;
     Ok(done(&request, ""))
@@ -124,6 +125,6 @@ async fn change(
     let (Some(id), Some(change)) = (RolloutId::parse(&id), RolloutChange::parse(&what)) else {
         return Err(PageError::NotFound);
     };
-    app.rollouts.send(ChangeRollout { id, change, by: ADMIN.to_owned() }).await??;
+    app.rollouts.send(ChangeRollout { id, change, by: Author::Admin }).await??;
     Ok(done(&request, ""))
 }

@@ -69,6 +69,7 @@ fn an_agent_that_is_not_the_one_of_the_new_system_is_stale() {
     let switch = after(&mut lab, Operation::Switch, report);
     assert_eq!(switch.state, State::Unverified);
     assert_eq!(switch.reason.as_deref(), Some("stale agent binary"));
+    assert_eq!(switch.miss, Some(Miss::StaleAgent));
     assert!(lab.row().starts_with("err ok ok ok"), "{}", lab.row());
     // The agent of the new system mends it.
     registration.report.binary.store_path = Some("/nix/store/new-nixfleet".into());
@@ -142,13 +143,12 @@ fn failed_tests_after_a_switch_roll_back_only_where_a_user_has_asked_for_it() {
     for asked in [false, true] {
         let mut lab = Lab::green();
         lab.state.profile.tests_auto_run = Some(true);
-        let overrides = Overrides { auto_rollback: asked, ..Overrides::default() };
-        lab.apply(HostEvent::Configured { overrides: Box::new(overrides), by: "admin".into() });
+        lab.sets(Change { auto_rollback: Some(asked), ..Change::default() });
         lab.remote(2, 1);
         lab.pulls(2, 1);
         lab.switches(system(2, 2));
         let test = lab.state.command().expect("tests run by themselves").clone();
-        assert_eq!((test.op, test.requested_by.as_str()), (Operation::Test, "auto"));
+        assert_eq!((test.op, test.requested_by), (Operation::Test, Author::Auto));
         lab.ends(test.id, exited(1), Report::default());
         let next = lab.state.command().map(|c| c.op);
         assert_eq!(next, asked.then_some(Operation::Rollback));
@@ -159,21 +159,79 @@ fn failed_tests_after_a_switch_roll_back_only_where_a_user_has_asked_for_it() {
 #[test]
 fn what_a_user_sets_wins_over_the_agent_until_it_is_given_back() {
     let mut lab = Lab::green();
-    let set = |tests| Overrides {
-        tests_enabled: tests,
-        location: Some("work".into()),
-        ..Overrides::default()
-    };
-    let configure = |lab: &mut Lab, overrides| {
-        lab.apply(HostEvent::Configured { overrides: Box::new(overrides), by: "admin".into() });
-    };
-    configure(&mut lab, set(Some(false)));
+    lab.sets(Change {
+        tests_enabled: Set::To(false),
+        location: Set::To(Place::Work),
+        ..Change::default()
+    });
     assert_eq!(lab.row(), "ok ok ok ok unk");
     let says = Some(TestSetup { enabled: true, auto_run: true, count: Some(8) });
     lab.beat(Report { tests: says, ..Report::default() }, None);
     assert_eq!(lab.row(), "ok ok ok ok unk");
-    assert_eq!(lab.state.snapshot().profile.location, "work");
-    configure(&mut lab, Overrides::default());
+    assert_eq!(lab.state.snapshot().profile.location, Some(Place::Work));
+    lab.sets(Change { tests_enabled: Set::Clear, location: Set::Clear, ..Change::default() });
     assert_eq!(lab.row(), "ok ok ok ok ok");
-    assert_eq!(lab.state.snapshot().profile.location, "");
+    assert_eq!(lab.state.snapshot().profile.location, None);
+}
+
+/// B2 of findings/house.md: the host merges changes, so nobody's is lost.
+#[test]
+fn two_users_who_change_two_settings_at_one_moment_both_get_what_they_asked_for() {
+    let place = Change { location: Set::To(Place::Work), ..Change::default() };
+    let device = Change { device_type: Set::To(DeviceType::Laptop), ..Change::default() };
+    for changes in [[&place, &device], [&device, &place]] {
+        let mut lab = Lab::green();
+        for change in changes {
+            lab.sets(change.clone());
+            assert_eq!(lab.recorded(), ["Settings were changed."]);
+        }
+        let shown = lab.state.snapshot().profile;
+        assert_eq!(
+            (shown.location, shown.device_type),
+            (Some(Place::Work), Some(DeviceType::Laptop))
+        );
+    }
+}
+
+/// Place 3 of findings/house.md: what a host says in words decides nothing.
+#[test]
+fn words_of_a_host_do_not_make_its_agent_stale() {
+    let mut lab = Lab::green();
+    let id = lab.starts(Operation::Switch);
+    let told = Some("stale agent binary".to_owned());
+    let outcome = Outcome { kind: OutcomeKind::Failed, exit_code: 1, message: told };
+    lab.ends(id, outcome, Report::default());
+    assert_eq!((lab.last().state, &lab.last().miss), (State::Failed, &None));
+    assert!(!lab.state.facts.agent.stale);
+    assert!(lab.row().starts_with("ok ok ok err"), "{}", lab.row());
+}
+
+#[test]
+fn a_command_that_an_earlier_version_left_verifying_still_finds_its_agent_stale() {
+    let mut lab = Lab::green();
+    let mut registration = lab.registration(DASHBOARD_VERSION);
+    registration.report.binary.store_path = Some("/nix/store/old-nixfleet".into());
+    lab.connects(registration);
+    let mut new = system(2, 1);
+    new.agent_path = Some("/nix/store/new-nixfleet".into());
+    let id = lab.starts(Operation::Switch);
+    lab.ends(id, exited(0), Report { system: Some(new), ..Report::default() });
+    let verifying = lab.state.command().expect("it is being verified");
+    assert_eq!(verifying.miss, Some(Miss::StaleAgent));
+    let mut stored = serde_json::to_value(verifying).unwrap();
+    stored.as_object_mut().unwrap().remove("miss");
+    let restored = Restored {
+        id: lab.state.id.clone(),
+        profile: lab.state.profile.clone(),
+        facts: lab.state.facts.clone(),
+        last_seen: None,
+        live: vec![serde_json::from_value(stored).unwrap()],
+        last: None,
+        results: Vec::new(),
+    };
+    lab.state = HostState::restore(restored, Arc::clone(&lab.state.desired), lab.now);
+    lab.now = lab.now.shifted(1000 * 3600);
+    lab.apply(HostEvent::Tick);
+    assert_eq!(lab.last().state, State::Unverified);
+    assert!(lab.state.facts.agent.stale);
 }

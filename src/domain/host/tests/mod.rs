@@ -6,14 +6,19 @@ mod rows;
 mod sequences;
 
 use super::*;
-use crate::domain::command::{Outcome, OutcomeKind};
-use crate::domain::compartment::Status;
-use crate::domain::desired::Remote;
+use crate::domain::audit::Author;
+use crate::domain::command::{Command, Miss, Outcome, OutcomeKind, State};
+use crate::domain::compartment::{Compartment, DASHBOARD_VERSION, Status};
+use crate::domain::desired::{Desired, Remote};
 use crate::domain::facts::{AgentBinary, Comparison, LockState, Relation, SystemFacts};
-use crate::domain::ids::LockHash;
-use crate::domain::operation::Refusal;
-use crate::domain::profile::Overrides;
-use crate::domain::test_report::TestCaseOutcome;
+use crate::domain::ids::{CommandId, Commit, HostId, LockHash};
+use crate::domain::looks::{DeviceType, Place};
+use crate::domain::operation::{Args, Operation, TimeLimits};
+use crate::domain::profile::HostProfile;
+use crate::domain::refusal::{Refusal, RefusalCode};
+use crate::domain::test_report::{TestCaseOutcome, TestResult};
+use crate::domain::timestamp::Timestamp;
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// Commit number `n`, 1 to 15.
@@ -92,11 +97,13 @@ impl Lab {
             Status::Working => "wrk",
             Status::Unknown => "unk",
         };
-        self.state.snapshot().row.map(|verdict| short(verdict.status)).join(" ")
+        let row = self.state.snapshot().row;
+        let words: Vec<&str> = row.iter().map(|(_, verdict)| short(verdict.status)).collect();
+        words.join(" ")
     }
 
-    /// What a compartment says; 0 is Agent.
-    fn says(&self, compartment: usize) -> String {
+    /// What a compartment says.
+    fn says(&self, compartment: Compartment) -> String {
         self.state.snapshot().row[compartment].message.to_string()
     }
 
@@ -147,6 +154,11 @@ impl Lab {
         self.connects(registration);
     }
 
+    /// A user changes settings.
+    fn sets(&mut self, change: Change) {
+        self.apply(HostEvent::Configured { change: Box::new(change), by: Author::Admin });
+    }
+
     fn beat(&mut self, report: Report, work: Option<Work>) {
         self.apply(HostEvent::Heartbeat { report: Box::new(report), work });
     }
@@ -160,7 +172,7 @@ impl Lab {
 
     fn asks(&mut self, op: Operation, queue: bool) -> Result<Command, Refusal> {
         let args = Args { confirmed: Some(true), ..Args::default() };
-        self.apply(HostEvent::Requested { id: None, op, args, queue, by: "admin".into() });
+        self.apply(HostEvent::Requested { id: None, op, args, queue, by: Author::Admin });
         let answer = self.effects.iter().find_map(|effect| match effect {
             HostEffect::Answer(answer) => Some((**answer).clone()),
             _ => None,
@@ -214,7 +226,7 @@ impl Lab {
     }
 
     fn last(&self) -> &Command {
-        self.state.last.as_ref().expect("a command has ended")
+        self.state.commands.last().expect("a command has ended")
     }
 
     fn recorded(&self) -> Vec<&str> {

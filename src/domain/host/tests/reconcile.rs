@@ -19,7 +19,7 @@ fn a_command_that_the_dashboard_does_not_know_is_adopted_and_shown() {
         (command.id, command.op, command.state),
         (id(900), Operation::Switch, State::Running)
     );
-    assert_eq!(command.requested_by, "agent");
+    assert_eq!(command.requested_by, Author::Agent);
     assert_eq!(lab.row(), "ok ok ok wrk ok");
     lab.ends(id(900), exited(0), Report { system: Some(system(2, 1)), ..Report::default() });
     assert_eq!(lab.row(), "ok ok ok ok out");
@@ -120,13 +120,13 @@ fn a_message_that_lacks_every_field_changes_no_fact() {
 fn queued_commands_wait_run_one_after_the_other_and_can_be_taken_back() {
     let mut lab = Lab::green();
     lab.apply(HostEvent::Disconnected);
-    assert_eq!(lab.asks(Operation::Pull, false).unwrap_err().code, "host_offline");
+    assert_eq!(lab.asks(Operation::Pull, false).unwrap_err().code, RefusalCode::HostOffline);
     let pull = lab.asks(Operation::Pull, true).unwrap();
     let test = lab.asks(Operation::Test, true).unwrap();
     let dry = lab.asks(Operation::DryRun, true).unwrap();
     assert_eq!(pull.state, State::Queued);
-    assert_eq!(lab.asks(Operation::Pull, true).unwrap_err().code, "host_busy");
-    lab.apply(HostEvent::StopRequested { id: dry.id, by: "admin".into() });
+    assert_eq!(lab.asks(Operation::Pull, true).unwrap_err().code, RefusalCode::HostBusy);
+    lab.apply(HostEvent::StopRequested { id: dry.id, by: Author::Admin });
     assert_eq!(lab.last().state, State::Cancelled);
     lab.connects(lab.registration(DASHBOARD_VERSION));
     assert_eq!(lab.state.command().map(|c| (c.id, c.state)), Some((pull.id, State::Sent)));
@@ -168,7 +168,7 @@ fn a_long_run_is_pointed_at_then_overdue_and_can_be_given_more_time() {
     lab.waits(10 * 60);
     assert_eq!(lab.state.command().unwrap().state, State::Overdue);
     assert_eq!(lab.row(), "ok ok ok wrk ok");
-    lab.apply(HostEvent::ExtendRequested { id: switch, by: "admin".into() });
+    lab.apply(HostEvent::ExtendRequested { id: switch, by: Author::Admin });
     assert_eq!(lab.state.command().unwrap().state, State::Running);
     lab.waits(29 * 60);
     assert_eq!(lab.state.command().unwrap().state, State::Running);

@@ -195,32 +195,32 @@ fn messages_name_the_two_values_that_were_compared() {
     let mut lab = Lab::green();
     lab.remote(2, 2);
     assert_eq!(
-        lab.says(1),
+        lab.says(Compartment::Git),
         "Not the head of origin/main (host 1111111, latest 2222222). Pull to update."
     );
     let relation = Relation::Behind { commits: 3, lock_commits: 2 };
     let comparison = Some(Comparison { relation, missing: Vec::new() });
     lab.apply(HostEvent::Compared { host: commit(1), head: commit(2), comparison });
     assert_eq!(
-        lab.says(1),
+        lab.says(Compartment::Git),
         "3 commits behind origin/main (host 1111111, latest 2222222). Pull to update."
     );
     assert_eq!(
-        lab.says(2),
+        lab.says(Compartment::Lock),
         "flake.lock outdated by 2 commits. Latest: 2222222, host: 1111111. Pull to update."
     );
-    assert_eq!(lab.says(3), "Remote is ahead: pull, then switch");
-    assert_eq!(lab.says(4), "Passed (8/8), but the remote is ahead");
+    assert_eq!(lab.says(Compartment::System), "Remote is ahead: pull, then switch");
+    assert_eq!(lab.says(Compartment::Tests), "Passed (8/8), but the remote is ahead");
 }
 
 #[test]
 fn a_failed_fetch_is_quoted_wherever_it_keeps_a_proof_away() {
     let mut lab = Lab::green();
     lab.remote_fails();
-    for compartment in 1..=4 {
-        assert!(lab.says(compartment).contains("HTTP 403"), "{}", lab.says(compartment));
+    for compartment in &Compartment::ALL[1..] {
+        assert!(lab.says(*compartment).contains("HTTP 403"), "{}", lab.says(*compartment));
     }
-    assert!(lab.says(3).starts_with("Cannot verify against the remote: "));
+    assert!(lab.says(Compartment::System).starts_with("Cannot verify against the remote: "));
 }
 
 #[test]
@@ -229,19 +229,29 @@ fn a_host_without_a_configured_remote_is_told_which_setting_is_missing() {
     let setting = "NIXFLEET_SOURCE".to_owned();
     lab.apply(HostEvent::DesiredChanged(Arc::new(Desired::NotConfigured { setting })));
     assert_eq!(lab.row(), "ok err err out out");
-    assert!(lab.says(1).contains("NIXFLEET_SOURCE"), "{}", lab.says(1));
+    assert!(
+        lab.says(Compartment::Git).contains("NIXFLEET_SOURCE"),
+        "{}",
+        lab.says(Compartment::Git)
+    );
 }
 
 #[test]
 fn a_failure_says_its_last_error_line_and_failed_tests_their_name() {
     let mut lab = Lab::green();
     let id = lab.starts(Operation::Switch);
-    lab.state.output(Some(id), Some(1), 1, Some("error: attribute 'foo' missing"));
+    lab.apply(HostEvent::Output {
+        id: Some(id),
+        first_seq: Some(1),
+        count: 1,
+        last_error: Some("error: attribute 'foo' missing".into()),
+    });
+    assert_eq!(lab.effects, [HostEffect::StoreOutput { id, first_seq: 1 }]);
     lab.ends(id, exited(1), Report::default());
-    assert_eq!(lab.says(3), "Switch failed: error: attribute 'foo' missing");
+    assert_eq!(lab.says(Compartment::System), "Switch failed: error: attribute 'foo' missing");
     let mut lab = Lab::green();
     lab.tests(false);
-    assert_eq!(lab.says(4), "1 of 8 failed: GPU acceleration");
+    assert_eq!(lab.says(Compartment::Tests), "1 of 8 failed: GPU acceleration");
 }
 
 #[test]
@@ -251,7 +261,7 @@ fn a_rollback_names_its_generation_and_commit() {
     lab.pulls(2, 1);
     lab.switches(system(2, 2));
     lab.deploys(Operation::Rollback, exited(0), system(1, 1));
-    assert_eq!(lab.says(3), "Rolled back to generation 1 (1111111)");
+    assert_eq!(lab.says(Compartment::System), "Rolled back to generation 1 (1111111)");
 }
 
 #[test]
@@ -261,7 +271,7 @@ fn a_system_that_was_changed_outside_nixfleet_is_yellow_and_needs_tests_again() 
     outside.configuration_revision = None;
     lab.beat(Report { system: Some(outside), ..Report::default() }, None);
     assert_eq!(lab.row(), "ok ok ok out out");
-    assert_eq!(lab.says(3), "Changed outside nixfleet");
+    assert_eq!(lab.says(Compartment::System), "Changed outside nixfleet");
 }
 
 #[test]
@@ -271,7 +281,7 @@ fn stopped_and_timed_out_runs_count_as_failed_and_say_so() {
         let id = lab.starts(Operation::Test);
         lab.ends(id, Outcome { kind, exit_code: 130, message: None }, Report::default());
         assert_eq!(lab.row(), "ok ok ok ok err");
-        assert!(lab.says(4).contains(words), "{}", lab.says(4));
+        assert!(lab.says(Compartment::Tests).contains(words), "{}", lab.says(Compartment::Tests));
     }
 }
 
@@ -282,7 +292,7 @@ fn tests_that_are_off_or_not_there_are_gray_and_say_so() {
         let tests = Some(TestSetup { enabled, auto_run: true, count: Some(count) });
         lab.beat(Report { tests, ..Report::default() }, None);
         assert_eq!(lab.row(), "ok ok ok ok unk");
-        assert_eq!(lab.says(4), says);
+        assert_eq!(lab.says(Compartment::Tests), says);
     }
 }
 
@@ -309,7 +319,11 @@ fn an_open_update_pull_request_adds_words_and_changes_no_colour() {
     });
     lab.apply(HostEvent::DesiredChanged(Arc::new(Desired::Known(remote))));
     assert_eq!(lab.row(), "ok ok ok ok ok");
-    assert!(lab.says(2).ends_with("Merge PR #42 to update."), "{}", lab.says(2));
+    assert!(
+        lab.says(Compartment::Lock).ends_with("Merge PR #42 to update."),
+        "{}",
+        lab.says(Compartment::Lock)
+    );
 }
 
 #[test]

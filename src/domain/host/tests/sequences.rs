@@ -154,7 +154,7 @@ impl Player {
         let state = &self.lab.state;
         match whose {
             Whose::Current => state.command().map(|c| c.id),
-            Whose::Last => state.last.as_ref().map(|c| c.id),
+            Whose::Last => state.commands.last().map(|c| c.id),
             Whose::Queued => state.live().find(|c| c.state == State::Queued).map(|c| c.id),
             Whose::Foreign => Some(CommandId(Uuid::from_u128(1 << 100))),
             Whose::ByName(_) | Whose::Nameless => None,
@@ -228,13 +228,11 @@ impl Player {
             },
             Step::Ask { op, queue } => {
                 let args = Args { confirmed: Some(true), ..Args::default() };
-                HostEvent::Requested { id: None, op, args, queue, by: "admin".to_owned() }
+                HostEvent::Requested { id: None, op, args, queue, by: Author::Admin }
             }
-            Step::Stop(whose) => {
-                HostEvent::StopRequested { id: id_of(whose)?, by: "admin".to_owned() }
-            }
+            Step::Stop(whose) => HostEvent::StopRequested { id: id_of(whose)?, by: Author::Admin },
             Step::Extend(whose) => {
-                HostEvent::ExtendRequested { id: id_of(whose)?, by: "admin".to_owned() }
+                HostEvent::ExtendRequested { id: id_of(whose)?, by: Author::Admin }
             }
             Step::Again => {
                 let mut event = self.previous.clone()?;
@@ -291,8 +289,9 @@ impl Player {
             HostEvent::Accepted(id) => Some(*id),
             _ => None,
         };
-        if let Some(command) = id.and_then(|id| self.stored.get(&id)) {
-            self.lab.state.attach(command.clone());
+        if let Some(command) = id.and_then(|id| self.stored.get(&id)).cloned() {
+            self.lab.apply(HostEvent::Remembered(Box::new(command)));
+            self.store();
         }
     }
 
@@ -335,6 +334,7 @@ impl Player {
 
     fn check(&self, step: &Step, before: &Lab) {
         let state = &self.lab.state;
+        state.commands.check();
         let busy: Vec<&Command> =
             state.live().filter(|c| c.op.rules().exclusive && c.state.is_active()).collect();
         assert!(busy.len() <= 1, "two exclusive commands: {busy:#?}");
@@ -349,7 +349,9 @@ impl Player {
             );
         }
         if matches!(step, Step::Disconnect) {
-            let statuses = |lab: &Lab| lab.state.snapshot().row.map(|v| v.status);
+            let statuses = |lab: &Lab| {
+                Compartment::ALL.map(|compartment| lab.state.snapshot().row[compartment].status)
+            };
             assert_eq!(statuses(before), statuses(&self.lab), "offline changes no status");
         }
         self.row_is_true();
@@ -365,20 +367,23 @@ impl Player {
             facts.checkout.as_ref() == Some(&remote.commit)
                 && facts.lock.as_ref() == Some(&remote.lock)
         });
-        for green in row[1..].iter().filter(|v| v.status == Status::Ok) {
-            let own =
-                remote.is_some() && (std::ptr::eq(green, &row[1]) || std::ptr::eq(green, &row[2]));
+        for (compartment, verdict) in row.iter() {
+            if compartment == Compartment::Agent || verdict.status != Status::Ok {
+                continue;
+            }
+            let compared = matches!(compartment, Compartment::Git | Compartment::Lock);
+            let own = remote.is_some() && compared;
             assert!(current || own, "green without proof: {row:#?}");
         }
-        if row[1].status == Status::Ok {
+        if row[Compartment::Git].status == Status::Ok {
             assert_eq!(facts.checkout.as_ref(), remote.map(|r| &r.commit));
         }
-        if row[2].status == Status::Ok {
+        if row[Compartment::Lock].status == Status::Ok {
             assert_eq!(facts.lock.as_ref(), remote.map(|r| &r.lock));
         }
         if matches!(*state.desired, Desired::Unavailable { .. }) && facts.checkout.is_some() {
-            assert_ne!(row[1].status, Status::Unknown, "gray for a failed fetch");
-            assert_ne!(row[3].status, Status::Unknown, "gray for a failed fetch");
+            assert_ne!(row[Compartment::Git].status, Status::Unknown, "gray for a failed fetch");
+            assert_ne!(row[Compartment::System].status, Status::Unknown, "gray for a failed fetch");
         }
         assert_eq!(row, state.snapshot().row, "the same facts give the same row");
     }

@@ -1,28 +1,30 @@
 //! What users ask of a host.
 
-use super::turn::Turn;
-use super::{HostEffect, HostState};
+use super::apply::Turn;
+use super::event::HostEffect;
+use super::overrides::Change;
+use super::state::HostState;
+use crate::domain::audit::{AuditCategory, Author};
 use crate::domain::command::{Command, Event, QUEUED_FOR, State};
 use crate::domain::ids::CommandId;
-use crate::domain::operation::{Args, Operation, Refusal};
-use crate::domain::profile::Overrides;
+use crate::domain::operation::{Args, Operation};
+use crate::domain::refusal::{Refusal, RefusalCode};
 
 impl Turn<'_, '_> {
     /// A user changes what the dashboard says about the host.
-    pub(super) fn configured(&mut self, overrides: Overrides, by: String) {
-        let state = &mut *self.state;
-        let facts = &mut state.facts;
-        facts.tests_enabled = overrides.tests_enabled.or(facts.tests_enabled_by_host);
-        state.profile.overrides = overrides;
-        let message = "Settings were changed.".to_owned();
-        self.effects.push(HostEffect::Record { category: "host", message, by: Some(by) });
+    pub(super) fn configured(&mut self, change: Change, by: Author) {
+        let profile = &mut self.state.profile;
+        change.merge_into(&mut profile.overrides);
+        let facts = &mut self.state.facts;
+        facts.tests_enabled = profile.overrides.tests_enabled.or(facts.tests_enabled_by_host);
+        self.record(AuditCategory::Host, "Settings were changed.".to_owned(), Some(by));
     }
 
     /// The command that a rollout asks for, if it runs, or was the last one: it asks again when
     /// it does not know that it has asked. Another one that does the same is as good.
     pub(super) fn has_already(&self, id: Option<CommandId>, op: Operation) -> Option<Command> {
         let id = id?;
-        let last = self.state.last.iter().filter(|last| last.id == id);
+        let last = self.state.commands.last().filter(|last| last.id == id);
         self.state.live().chain(last).find(|c| c.id == id || c.op == op).cloned()
     }
 
@@ -32,29 +34,25 @@ impl Turn<'_, '_> {
         op: Operation,
         args: Args,
         queue: bool,
-        by: String,
+        by: Author,
     ) {
         let mut refusal = self.state.allows(op, &args).err();
-        let wait = refusal.as_ref().is_some_and(|r| r.code == "host_offline") && queue;
+        let offline = refusal.as_ref().is_some_and(|r| r.code == RefusalCode::HostOffline);
+        let wait = offline && queue;
         let waits = |c: &Command| c.state == State::Queued && c.op == op;
-        let twice = wait && self.state.others.iter().any(waits);
+        let twice = wait && self.state.live().any(waits);
         if twice {
             let name = &self.state.profile.hostname;
-            refusal = Some(Refusal {
-                code: "host_busy",
-                message: format!("{} waits for {name} already.", op.label()),
-            });
+            let message = format!("{} waits for {name} already.", op.label());
+            refusal = Some(Refusal::new(RefusalCode::HostBusy, message));
         }
         if let Some(refusal) = refusal
             && (!wait || twice)
         {
             // A rollout says for itself what became of its hosts.
             if id.is_none() {
-                self.effects.push(HostEffect::Record {
-                    category: "command",
-                    message: format!("{} was not started: {}", op.label(), refusal.message),
-                    by: Some(by),
-                });
+                let message = format!("{} was not started: {}", op.label(), refusal.message);
+                self.record(AuditCategory::Command, message, Some(by));
             }
             self.effects.push(HostEffect::Answer(Box::new(Err(refusal))));
             return;
@@ -69,16 +67,10 @@ impl Turn<'_, '_> {
             command.sent_at = Some(self.now);
             command.deadline = Some(Command::sent_deadline(self.now, self.now));
         }
-        self.effects.push(HostEffect::Record {
-            category: "command",
-            message: format!(
-                "{}{} was {}.",
-                op.label(),
-                self.state.way_back(op, &args_told),
-                if wait { "queued" } else { "started" }
-            ),
-            by: Some(by),
-        });
+        let way_back = self.state.way_back(op, &args_told);
+        let became = if wait { "queued" } else { "started" };
+        let message = format!("{}{way_back} was {became}.", op.label());
+        self.record(AuditCategory::Command, message, Some(by));
         let (id, args) = (command.id, command.args.clone());
         self.begin(command.clone());
         if !wait {
@@ -90,9 +82,10 @@ impl Turn<'_, '_> {
     /// A user stops, takes back or extends a command.
     pub(super) fn user_event(&mut self, id: CommandId, event: &Event) {
         let name = self.state.profile.hostname.clone();
-        let refuse = |code, message| HostEffect::Answer(Box::new(Err(Refusal { code, message })));
+        let refuse =
+            |code, message: String| HostEffect::Answer(Box::new(Err(Refusal::new(code, message))));
         let Some(command) = self.state.live().find(|c| c.id == id) else {
-            self.effects.push(refuse("not_running", "The command is over.".to_owned()));
+            self.effects.push(refuse(RefusalCode::NotRunning, "The command is over.".to_owned()));
             return;
         };
         let waits = command.state == State::Queued;
@@ -101,29 +94,29 @@ impl Turn<'_, '_> {
             Event::Stop(by) if waits => ("cancelled", by.clone()),
             Event::Stop(_) if !self.state.online => {
                 let message = format!("{name} is offline: it cannot be told to stop.");
-                self.effects.push(refuse("host_offline", message));
+                self.effects.push(refuse(RefusalCode::HostOffline, message));
                 return;
             }
             Event::Stop(_) if command.state == State::Verifying => {
                 let message = format!("{} ended already and is being checked.", op.label());
-                self.effects.push(refuse("not_running", message));
+                self.effects.push(refuse(RefusalCode::NotRunning, message));
                 return;
             }
             Event::Stop(by) => ("told to stop", by.clone()),
             Event::Extend(_) if !matches!(command.state, State::Running | State::Overdue) => {
-                self.effects.push(refuse("not_running", format!("{} is not running.", op.label())));
+                self.effects.push(refuse(
+                    RefusalCode::NotRunning,
+                    format!("{} is not running.", op.label()),
+                ));
                 return;
             }
             Event::Extend(by) => ("given more time", by.clone()),
             _ => return,
         };
-        self.effects.push(HostEffect::Record {
-            category: "command",
-            message: format!("{} was {what}.", op.label()),
-            by: Some(by),
-        });
+        self.record(AuditCategory::Command, format!("{} was {what}.", op.label()), Some(by));
         self.step_id(id, event);
-        let now = self.state.find(id).or(self.state.last.as_ref().filter(|c| c.id == id)).cloned();
+        let now =
+            self.state.find(id).or(self.state.commands.last().filter(|c| c.id == id)).cloned();
         if let Some(command) = now {
             self.effects.push(HostEffect::Answer(Box::new(Ok(command))));
         }

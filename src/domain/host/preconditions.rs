@@ -1,12 +1,13 @@
 //! What an operation needs before it may start, and why it may not.
 
-use super::HostState;
+use super::state::HostState;
 use crate::domain::command::State;
 use crate::domain::compartment::{self, Compartment, Status};
-use crate::domain::operation::{Args, Operation, Refusal};
+use crate::domain::operation::{Args, Operation};
+use crate::domain::refusal::{Refusal, RefusalCode};
 
-fn refuse(code: &'static str, message: impl Into<String>) -> Result<(), Refusal> {
-    Err(Refusal { code, message: message.into() })
+fn refuse(code: RefusalCode, message: impl Into<String>) -> Result<(), Refusal> {
+    Err(Refusal::new(code, message))
 }
 
 impl HostState {
@@ -16,7 +17,7 @@ impl HostState {
         let name = &self.profile.hostname;
         if !self.online {
             return refuse(
-                "host_offline",
+                RefusalCode::HostOffline,
                 format!(
                     "{name} is offline. Wait until its agent is connected, or queue the command."
                 ),
@@ -24,7 +25,7 @@ impl HostState {
         }
         let rules = op.rules();
         if rules.exclusive
-            && let Some(command) = &self.command
+            && let Some(command) = self.command()
         {
             let state = match command.state {
                 State::Sent => "was just sent",
@@ -33,44 +34,30 @@ impl HostState {
                 _ => "is running",
             };
             return refuse(
-                "host_busy",
+                RefusalCode::HostBusy,
                 format!("{name} is busy: {} {state}. Wait for it, or stop it.", command.op),
             );
         }
         if !rules.exclusive && self.live().any(|c| c.op == op) {
-            return refuse("host_busy", format!("{name} was already asked to {op}."));
+            return refuse(RefusalCode::HostBusy, format!("{name} was already asked to {op}."));
         }
-        if self.protocol() < 4 {
-            if op.v3_name().is_none() {
-                return refuse(
-                    "not_supported",
-                    format!(
-                        "The agent of {name} is too old for {op}: pull and switch to update it."
-                    ),
-                );
-            }
-            if args.generation.is_some() {
-                return refuse(
-                    "not_supported",
-                    format!(
-                        "The agent of {name} is too old to choose a generation: roll back to the previous one."
-                    ),
-                );
-            }
-        }
+        self.allows_by_protocol(op, args)?;
         if rules.needs_confirmation && args.confirmed != Some(true) {
             return refuse(
-                "confirmation_required",
+                RefusalCode::ConfirmationRequired,
                 format!("{} of {name} must be confirmed: send args.confirmed = true.", op.label()),
             );
         }
         if rules.needs_tests {
             if self.facts.tests_enabled == Some(false) {
-                return refuse("tests_disabled", format!("Tests are disabled on {name}."));
+                return refuse(
+                    RefusalCode::TestsDisabled,
+                    format!("Tests are disabled on {name}."),
+                );
             }
             if self.facts.has_tests == Some(false) {
                 return refuse(
-                    "no_tests",
+                    RefusalCode::NoTests,
                     format!(
                         "{name} has no tests: add executable hosts/{name}/tests/T*.sh, or tests/T*.sh for all hosts, to the config repository."
                     ),
@@ -79,21 +66,33 @@ impl HostState {
         }
         if rules.needs_git {
             let row = compartment::evaluate(&self.facts, &[], &self.desired);
-            for (compartment, verdict) in Compartment::ALL.iter().zip(&row) {
-                if *compartment == Compartment::Git && verdict.status == Status::Error {
-                    return refuse(
-                        "remote_unavailable",
-                        format!(
-                            "{} needs a remote to verify against. {}",
-                            op.label(),
-                            verdict.message
-                        ),
-                    );
-                }
+            let git = &row[Compartment::Git];
+            if git.status == Status::Error {
+                let label = op.label();
+                let message = format!("{label} needs a remote to verify against. {}", git.message);
+                return refuse(RefusalCode::RemoteUnavailable, message);
             }
         }
         if op == Operation::Rollback {
             self.allows_rollback(args)?;
+        }
+        Ok(())
+    }
+
+    /// Whether the agent is new enough.
+    fn allows_by_protocol(&self, op: Operation, args: &Args) -> Result<(), Refusal> {
+        let name = &self.profile.hostname;
+        let protocol = self.protocol();
+        if protocol.name_of(op).is_none() {
+            let message =
+                format!("The agent of {name} is too old for {op}: pull and switch to update it.");
+            return refuse(RefusalCode::NotSupported, message);
+        }
+        if args.generation.is_some() && !protocol.chooses_generations() {
+            let message = format!(
+                "The agent of {name} is too old to choose a generation: roll back to the previous one."
+            );
+            return refuse(RefusalCode::NotSupported, message);
         }
         Ok(())
     }
@@ -108,14 +107,16 @@ impl HostState {
         let runs = self.facts.system.generation;
         match args.generation {
             Some(number) if !known.iter().any(|g| g.generation == number) => {
-                refuse("no_such_generation", format!("{name} has no generation {number}."))
+                refuse(RefusalCode::NoSuchGeneration, format!("{name} has no generation {number}."))
             }
-            Some(number) if runs == Some(number) => {
-                refuse("no_such_generation", format!("{name} runs generation {number} already."))
-            }
-            None if known.iter().all(|g| runs.is_none_or(|r| g.generation >= r)) => {
-                refuse("no_such_generation", format!("{name} has no generation to go back to."))
-            }
+            Some(number) if runs == Some(number) => refuse(
+                RefusalCode::NoSuchGeneration,
+                format!("{name} runs generation {number} already."),
+            ),
+            None if known.iter().all(|g| runs.is_none_or(|r| g.generation >= r)) => refuse(
+                RefusalCode::NoSuchGeneration,
+                format!("{name} has no generation to go back to."),
+            ),
             Some(_) | None => Ok(()),
         }
     }

@@ -1,16 +1,39 @@
 //! One event being applied: commands step, and go where they then belong.
 
 use super::event::{HostEffect, HostEvent};
-use super::{ATTACHED, HostState, NewId};
+use super::state::{HostState, NewId};
+use crate::domain::audit::{AuditCategory, Author};
 use crate::domain::command::{self, Command, Event, Goal, State};
 use crate::domain::facts::{Comparison, Lineage};
 use crate::domain::ids::{CommandId, Commit};
 use crate::domain::timestamp::Timestamp;
 
-/// So many ids of commands that are over are kept: no agent runs one of them again.
-const OVER: usize = 16;
 /// So many messages of one link that make no sense are recorded.
 const ODD_MESSAGES: u32 = 20;
+
+impl HostState {
+    /// Lets `event` happen at `now`. The same state and event always give the same.
+    ///
+    /// Invariant: this is the only way to change a host.
+    pub fn apply(
+        &mut self,
+        event: HostEvent,
+        now: Timestamp,
+        new_id: NewId<'_>,
+    ) -> Vec<HostEffect> {
+        let before = (self.profile.clone(), self.facts.clone());
+        let mut turn = Turn { state: self, now, new_id, effects: Vec::new() };
+        turn.handle(event);
+        turn.verify();
+        turn.dispatch();
+        turn.compare();
+        let mut effects = turn.effects;
+        if (&before.0, &before.1) != (&self.profile, &self.facts) {
+            effects.insert(0, HostEffect::SaveHost);
+        }
+        effects
+    }
+}
 
 /// One event being applied.
 pub(super) struct Turn<'a, 'b> {
@@ -22,17 +45,24 @@ pub(super) struct Turn<'a, 'b> {
 
 impl Turn<'_, '_> {
     pub(super) fn handle(&mut self, event: HostEvent) {
-        if event.is_said_by_agent() && !self.state.online {
-            // Its link is gone; what it still has to say it says on the next one.
-            return;
+        if event.is_said_by_agent() {
+            if !self.state.online {
+                // Its link is gone; what it still has to say it says on the next one.
+                return;
+            }
+            self.seen();
         }
         match event {
             HostEvent::Connected { registration, known } => self.connected(*registration, known),
             HostEvent::Disconnected => self.disconnected(),
             HostEvent::Heartbeat { report, work } => self.heartbeat(&report, work),
+            HostEvent::Heard => {}
             HostEvent::Accepted(id) => {
-                self.seen();
                 self.step_id(id, &Event::Runs);
+            }
+            HostEvent::Remembered(command) => self.remembered(*command),
+            HostEvent::Output { id, first_seq, count, last_error } => {
+                self.output(id, first_seq, count, last_error.as_deref());
             }
             HostEvent::Rejected { about, reason, work } => self.rejected(&about, &reason, work),
             HostEvent::Ended { about, outcome, report } => self.ended(&about, &outcome, &report),
@@ -44,7 +74,7 @@ impl Turn<'_, '_> {
             },
             HostEvent::StopRequested { id, by } => self.user_event(id, &Event::Stop(by)),
             HostEvent::ExtendRequested { id, by } => self.user_event(id, &Event::Extend(by)),
-            HostEvent::Configured { overrides, by } => self.configured(*overrides, by),
+            HostEvent::Configured { change, by } => self.configured(*change, by),
             HostEvent::DesiredChanged(desired) => self.state.desired = desired,
             HostEvent::Compared { host, head, comparison } => self.compared(host, head, comparison),
             HostEvent::Drift(drift) => self.state.drift = drift,
@@ -58,8 +88,9 @@ impl Turn<'_, '_> {
         self.state.last_seen = Some(self.now);
     }
 
-    pub(super) fn record(&mut self, category: &'static str, message: String) {
-        self.effects.push(HostEffect::Record { category, message, by: None });
+    /// Writes to the audit log. `by`: who did it, if a user did.
+    pub(super) fn record(&mut self, category: AuditCategory, message: String, by: Option<Author>) {
+        self.effects.push(HostEffect::Record { category, message, by });
     }
 
     /// Records a message of the agent that makes no sense and changes nothing. An agent that
@@ -67,10 +98,11 @@ impl Turn<'_, '_> {
     pub(super) fn odd(&mut self, what: String) {
         self.state.odd = self.state.odd.saturating_add(1);
         match self.state.odd {
-            ..ODD_MESSAGES => self.record("protocol", what),
+            ..ODD_MESSAGES => self.record(AuditCategory::Protocol, what, None),
             ODD_MESSAGES => {
                 let more = "Further such messages are not recorded until it reconnects.";
-                self.record("protocol", format!("{what} {more}"));
+                let last = format!("{what} {more}");
+                self.record(AuditCategory::Protocol, last, None);
             }
             _ => {}
         }
@@ -78,8 +110,12 @@ impl Turn<'_, '_> {
 
     /// Steps every live command.
     pub(super) fn step_all(&mut self, event: &Event) {
-        let ids: Vec<CommandId> = self.state.live().map(|c| c.id).collect();
-        for id in ids {
+        self.step_those(|_| true, event);
+    }
+
+    /// Steps the live commands of which `which` is true.
+    pub(super) fn step_those(&mut self, which: impl Fn(&Command) -> bool, event: &Event) {
+        for id in self.state.commands.ids_of_live(which) {
             self.step_id(id, event);
         }
     }
@@ -87,15 +123,15 @@ impl Turn<'_, '_> {
     /// Steps one command, wherever it is, and puts it where it then belongs.
     /// Returns false if the host has no such command.
     pub(super) fn step_id(&mut self, id: CommandId, event: &Event) -> bool {
-        let Some(before) = self.take(id) else {
+        let Some(before) = self.state.commands.take(id) else {
             return false;
         };
         let late = before.state == State::Lost
             && before.op.rules().exclusive
-            && self.state.command.is_some();
+            && self.state.commands.exclusive().is_some();
         if late && *event == Event::Runs {
             // Only one runs at a time; which one is for the next heartbeat to say.
-            self.put(before);
+            self.state.commands.put(before);
             return false;
         }
         let (mut after, mut effects) = command::step(&before, event, self.now);
@@ -125,58 +161,11 @@ impl Turn<'_, '_> {
             }
         }
         let ended = after.state.is_terminal() && after.state != before.state;
-        self.put(after.clone());
+        self.state.commands.put(after.clone());
         if ended {
             self.finished(&after);
         }
         true
-    }
-
-    pub(super) fn take(&mut self, id: CommandId) -> Option<Command> {
-        let state = &mut *self.state;
-        if state.command.as_ref().is_some_and(|c| c.id == id) {
-            return state.command.take();
-        }
-        for list in [&mut state.others, &mut state.attached] {
-            if let Some(at) = list.iter().position(|c| c.id == id) {
-                return Some(list.remove(at));
-            }
-        }
-        if state.last.as_ref().is_some_and(|c| c.id == id) {
-            return state.last.clone();
-        }
-        None
-    }
-
-    pub(super) fn put(&mut self, command: Command) {
-        let state = &mut *self.state;
-        if command.state.is_terminal() {
-            if !state.over.contains(&command.id) {
-                state.over.push_back(command.id);
-                if state.over.len() > OVER {
-                    state.over.pop_front();
-                }
-            }
-            // Only a lost one can still change: the agent may come back with the truth.
-            if command.state == State::Lost && !state.attached.iter().any(|c| c.id == command.id) {
-                state.attached.push(command.clone());
-                if state.attached.len() > ATTACHED {
-                    state.attached.remove(0);
-                }
-            }
-            let newer =
-                state.last.as_ref().is_none_or(|last| last.created_at <= command.created_at);
-            if newer || state.last.as_ref().is_some_and(|last| last.id == command.id) {
-                state.last = Some(command);
-            }
-        } else if command.op.rules().exclusive
-            && command.state.is_active()
-            && state.command.is_none()
-        {
-            state.command = Some(command);
-        } else {
-            state.others.push(command);
-        }
     }
 
     pub(super) fn disconnected(&mut self) {
@@ -187,28 +176,20 @@ impl Turn<'_, '_> {
 
     /// Sends what waits, as soon as the host is there and idle.
     pub(super) fn dispatch(&mut self) {
-        while self.state.online && self.state.command.is_none() {
-            let queued = self.state.others.iter().filter(|c| c.state == State::Queued);
-            let Some(next) = queued.min_by_key(|c| (c.created_at, c.id)).map(|c| c.id) else {
+        while self.state.online && self.state.commands.exclusive().is_none() {
+            let Some(next) = self.state.commands.next_queued() else {
                 return;
             };
-            let Some(command) = self.state.find(next) else {
-                return;
-            };
-            match self.state.allows(command.op, &command.args.clone()) {
-                Ok(()) => {
-                    let baseline = self.state.baseline();
-                    if let Some(c) = self.state.others.iter_mut().find(|c| c.id == next) {
-                        c.baseline = baseline;
-                    }
-                    self.step_id(next, &Event::HostOnline);
-                    if let Some(command) = self.state.find(next).cloned() {
-                        self.effects.push(HostEffect::Announce(Box::new(command)));
-                    }
-                }
-                Err(refusal) => {
-                    self.step_id(next, &Event::Blocked(refusal.message));
-                }
+            let (id, op, args) = (next.id, next.op, next.args.clone());
+            if let Err(refusal) = self.state.allows(op, &args) {
+                self.step_id(id, &Event::Blocked(refusal.message));
+                continue;
+            }
+            let baseline = self.state.baseline();
+            self.state.commands.set_baseline(id, baseline);
+            self.step_id(id, &Event::HostOnline);
+            if let Some(command) = self.state.find(id).cloned() {
+                self.effects.push(HostEffect::Announce(Box::new(command)));
             }
         }
     }

@@ -1,0 +1,244 @@
+//! Everything the dashboard holds about one host, and what can be read of it.
+
+use super::commands::Commands;
+use crate::domain::command::{Baseline, Command, Goal, State};
+use crate::domain::compartment::{self, DASHBOARD_VERSION};
+use crate::domain::desired::Desired;
+use crate::domain::facts::HostFacts;
+use crate::domain::ids::{CommandId, Commit, HostId};
+use crate::domain::operation::{Args, Operation, TimeLimits};
+use crate::domain::profile::HostProfile;
+use crate::domain::protocol::Protocol;
+use crate::domain::snapshot::{HostSnapshot, LastCommand, Metrics, Pulse};
+use crate::domain::test_report::TestResult;
+use crate::domain::timestamp::Timestamp;
+use std::sync::Arc;
+
+/// Everything the dashboard holds about one host.
+#[derive(Debug, Clone)]
+pub struct HostState {
+    /// Its id.
+    pub(super) id: HostId,
+    /// Name, looks and place.
+    pub(super) profile: HostProfile,
+    /// What it reported.
+    pub(super) facts: HostFacts,
+    /// When a frame last came.
+    pub(super) last_seen: Option<Timestamp>,
+    /// Load.
+    pub(super) metrics: Option<Metrics>,
+    /// Whether an agent is connected.
+    pub(super) online: bool,
+    /// How many links its agents opened since the dashboard started.
+    pub(super) links: u64,
+    /// Its commands.
+    pub(super) commands: Commands,
+    /// Results of the test run that is going on.
+    pub(super) results: Vec<TestResult>,
+    /// The last line on stderr of what runs: all a 3.x agent says about a failure.
+    pub(super) last_error_line: Option<String>,
+    /// The remote, as this host was last told.
+    pub(super) desired: Arc<Desired>,
+    /// How long operations may take.
+    pub(super) limits: Arc<TimeLimits>,
+    /// Its commit differs from the fleet's majority.
+    pub(super) drift: bool,
+    /// The two commits whose relation was asked for.
+    pub(super) comparing: Option<(Commit, Commit)>,
+    /// How many messages of this link made no sense.
+    pub(super) odd: u32,
+}
+
+/// What a host is restored from.
+#[derive(Debug, Clone)]
+pub struct Restored {
+    /// Its id.
+    pub id: HostId,
+    /// Name, looks and place.
+    pub profile: HostProfile,
+    /// What it reported.
+    pub facts: HostFacts,
+    /// When a frame last came.
+    pub last_seen: Option<Timestamp>,
+    /// Its commands that are not over.
+    pub live: Vec<Command>,
+    /// The command that ended last.
+    pub last: Option<Command>,
+    /// Results stored for the live test run.
+    pub results: Vec<TestResult>,
+}
+
+/// Makes ids for commands that nobody asked for by a click.
+pub type NewId<'a> = &'a mut dyn FnMut() -> CommandId;
+
+impl HostState {
+    /// A host that was never seen.
+    pub fn new(id: HostId, hostname: &str, desired: Arc<Desired>) -> Self {
+        let profile = HostProfile { hostname: hostname.to_owned(), ..HostProfile::default() };
+        let restored = Restored {
+            id,
+            profile,
+            facts: HostFacts::default(),
+            last_seen: None,
+            live: Vec::new(),
+            last: None,
+            results: Vec::new(),
+        };
+        Self::restore(restored, desired, Timestamp::default())
+    }
+
+    /// A host as it was stored. It is offline until its agent comes back; deadlines are
+    /// counted from now where they lie further away than the operation allows.
+    pub fn restore(from: Restored, desired: Arc<Desired>, now: Timestamp) -> Self {
+        let mut state = Self {
+            id: from.id,
+            profile: from.profile,
+            facts: from.facts,
+            last_seen: from.last_seen,
+            metrics: None,
+            online: false,
+            links: 0,
+            commands: Commands::restore(from.live, from.last, now),
+            results: from.results,
+            last_error_line: None,
+            desired,
+            limits: Arc::default(),
+            drift: false,
+            comparing: None,
+            odd: 0,
+        };
+        state.restore_misses();
+        state
+    }
+
+    /// Earlier versions stored what a goal lacks only in words: it is worked out anew.
+    fn restore_misses(&mut self) {
+        let untold =
+            |command: &Command| command.state == State::Verifying && command.miss.is_none();
+        for id in self.commands.ids_of_live(untold) {
+            let goal = self.commands.find(id).map(|command| self.goal(command));
+            if let Some(Goal::Missing(miss)) = goal {
+                self.commands.set_miss(id, miss);
+            }
+        }
+    }
+
+    /// The same host with other time limits than those of the table.
+    #[must_use]
+    pub fn with_limits(mut self, limits: Arc<TimeLimits>) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Its id.
+    pub fn id(&self) -> &HostId {
+        &self.id
+    }
+
+    /// Name, looks and place, as the host says them, with what users have set beside it.
+    pub fn profile(&self) -> &HostProfile {
+        &self.profile
+    }
+
+    /// What it reported.
+    pub fn facts(&self) -> &HostFacts {
+        &self.facts
+    }
+
+    /// When a frame last came.
+    pub fn last_seen(&self) -> Option<Timestamp> {
+        self.last_seen
+    }
+
+    /// The exclusive command, if one is active.
+    pub fn command(&self) -> Option<&Command> {
+        self.commands.exclusive()
+    }
+
+    /// A command that is not over, or whose job the agent still has.
+    pub fn find(&self, id: CommandId) -> Option<&Command> {
+        self.commands.find(id)
+    }
+
+    /// Every command that is not over.
+    pub fn live(&self) -> impl Iterator<Item = &Command> {
+        self.commands.live()
+    }
+
+    /// When [`HostEvent::Tick`](super::HostEvent::Tick) is next due; `None` while nothing waits.
+    pub fn next_due(&self) -> Option<Timestamp> {
+        self.live().filter_map(Command::due).min()
+    }
+
+    /// How to speak with the host's agent.
+    pub fn protocol(&self) -> Protocol {
+        Protocol::of(self.facts.agent.protocol)
+    }
+
+    /// The remote as this host was last told.
+    pub fn desired(&self) -> &Arc<Desired> {
+        &self.desired
+    }
+
+    /// What changes with every heartbeat.
+    pub fn pulse(&self) -> Pulse {
+        Pulse { last_seen: self.last_seen, metrics: self.metrics }
+    }
+
+    /// What page and API show.
+    pub fn snapshot(&self) -> HostSnapshot {
+        let live: Vec<&Command> = self.live().collect();
+        let remote = self.desired.known();
+        HostSnapshot {
+            id: self.id.clone(),
+            profile: self.profile.shown(),
+            online: self.online,
+            agent_outdated: self
+                .facts
+                .agent
+                .version
+                .as_ref()
+                .is_some_and(|version| version != DASHBOARD_VERSION),
+            row: compartment::evaluate(&self.facts, &live, &self.desired),
+            facts: self.facts.clone(),
+            command: self.command().cloned(),
+            waiting: self.commands.others().to_vec(),
+            last_command: self.commands.last().map(|c| LastCommand {
+                id: c.id,
+                op: c.op,
+                state: c.state,
+                finished_at: c.finished_at,
+            }),
+            generations: self.profile.generations.clone(),
+            drift: self.drift,
+            pending_pr: remote.and_then(|r| r.pending_pr.clone()),
+            source: remote.map(|r| r.source.clone()),
+            allowed: Operation::ALL
+                .into_iter()
+                .map(|op| (op, self.allows(op, &Args { confirmed: Some(true), ..Args::default() })))
+                .collect(),
+        }
+    }
+}
+
+impl HostState {
+    /// How the host is now, for a command that is sent now.
+    pub(super) fn baseline(&self) -> Baseline {
+        let remote = match &*self.desired {
+            Desired::Known(remote) => Some(remote),
+            Desired::Unavailable { last_known, .. } => last_known.as_ref(),
+            Desired::NotConfigured { .. } | Desired::NotYetFetched => None,
+        };
+        Baseline {
+            desired: remote.map(|r| r.commit.clone()),
+            checkout: self.facts.checkout.clone(),
+            lock: self.facts.lock.clone(),
+            store_path: self.facts.system.store_path.clone(),
+            generation: self.facts.system.generation,
+            deployment: self.facts.deployment,
+            agent: self.facts.agent.binary.clone(),
+            boot_time: self.profile.boot_time,
+            links: self.links,
+        }
+    }
+}

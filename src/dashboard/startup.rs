@@ -9,13 +9,61 @@ use super::live::Attention;
 use super::live::broadcaster::Broadcaster;
 use super::remotes::{House, Seats};
 use super::rollouts::Rollouts;
-use super::store::{self, Store};
-use super::{DashboardError, lock, upkeep};
+use super::store::{self, Store, StoreError};
+use super::upkeep;
 use crate::base::process;
 use actix::Actor;
 use actix_web::middleware::Compress;
 use actix_web::{HttpServer, web};
+use futures_util::future::Either;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+/// Why the dashboard did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum DashboardError {
+    /// The database cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A setting or secret is not as expected; the text names it.
+    #[error("{0}")]
+    Setting(String),
+    /// The address cannot be listened on.
+    #[error("--listen / NIXFLEET_LISTEN: cannot listen on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: std::net::SocketAddr,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The server ended by itself.
+    #[error("the web server failed: {0}")]
+    Server(#[from] std::io::Error),
+    /// An actor that everything needs failed.
+    #[error("the {0} failed; the dashboard ends, so that it is started anew")]
+    ActorFailed(&'static str),
+    /// The data directory is in use.
+    #[error("{0} is in use by another dashboard")]
+    InUse(PathBuf),
+}
+
+/// Holds the data directory for this process alone.
+pub(super) fn lock(data_dir: &Path) -> Result<nix::fcntl::Flock<std::fs::File>, DashboardError> {
+    let setting = |what: std::io::Error| {
+        let dir = data_dir.display();
+        DashboardError::Setting(format!("--data-dir / NIXFLEET_DATA_DIR: cannot use {dir}: {what}"))
+    };
+    std::fs::create_dir_all(data_dir).map_err(setting)?;
+    let file = std::fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(data_dir.join("lock"))
+        .map_err(setting)?;
+    nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusiveNonblock)
+        .map_err(|_| DashboardError::InUse(data_dir.to_owned()))
+}
 
 pub(super) async fn serve(config: DashboardConfig) -> Result<(), DashboardError> {
     let _lock = lock(&config.data_dir)?;
@@ -28,7 +76,7 @@ pub(super) async fn serve(config: DashboardConfig) -> Result<(), DashboardError>
 
     let attention = Attention::default();
     let broadcaster =
-        Broadcaster::new(config.sync_interval, attention.clone(), clock.now()).start();
+        Broadcaster::new(config.sync_interval, attention.clone(), clock.now()).begin();
     let fleet = FleetActor::new(
         store.clone(),
         clock,
@@ -41,7 +89,7 @@ pub(super) async fn serve(config: DashboardConfig) -> Result<(), DashboardError>
         config: &config,
         attention: &attention,
         subscriber: fleet.clone().recipient(),
-        readings: broadcaster.clone().recipient(),
+        readings: broadcaster.recipient(),
         clock,
     });
     fleet.do_send(UseSources(seats));
@@ -93,8 +141,12 @@ pub(super) async fn serve(config: DashboardConfig) -> Result<(), DashboardError>
         let _ = fleet.send(Shutdown).await;
         handle.stop(true).await;
     });
-    server.await?;
-    Ok(())
+    let vital = upkeep::vital(&app);
+    let failed = std::pin::pin!(upkeep::failure_of(&vital));
+    match futures_util::future::select(server, failed).await {
+        Either::Left((ended, _)) => Ok(ended?),
+        Either::Right((name, _)) => Err(DashboardError::ActorFailed(name)),
+    }
 }
 
 /// What a person reads who has just started it.

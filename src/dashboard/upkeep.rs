@@ -8,8 +8,39 @@ use super::store::{self, Store};
 use crate::base::process;
 use std::time::Duration;
 
+/// How often actors are looked at.
+const LOOK_AFTER_EVERY: Duration = Duration::from_secs(1);
 /// How often old commands and events are removed.
 const PRUNE_EVERY: Duration = Duration::from_secs(3600);
+
+/// Waits until an actor that everything needs has failed; returns its name. Hosts and remotes are
+/// started again by the fleet; without these there is nothing to go on with, so that the process
+/// ends with a log line and the service manager starts it again.
+pub(super) async fn failure_of(vital: &[Vital]) -> &'static str {
+    loop {
+        if let Some(dead) = vital.iter().find(|actor| !(actor.lives)()) {
+            return dead.name;
+        }
+        actix_rt::time::sleep(LOOK_AFTER_EVERY).await;
+    }
+}
+
+/// An actor that everything needs.
+pub(super) struct Vital {
+    pub(super) name: &'static str,
+    pub(super) lives: Box<dyn Fn() -> bool>,
+}
+
+/// The actors that everything needs.
+pub(super) fn vital(app: &App) -> Vec<Vital> {
+    let (fleet, rollouts, broadcaster) =
+        (app.fleet.clone(), app.rollouts.clone(), app.broadcaster.clone());
+    vec![
+        Vital { name: "fleet", lives: Box::new(move || fleet.connected()) },
+        Vital { name: "rollouts", lives: Box::new(move || rollouts.connected()) },
+        Vital { name: "broadcaster", lives: Box::new(move || broadcaster.lives()) },
+    ]
+}
 
 /// Tells the service manager's watchdog, if there is one, for as long as the actors and SQLite
 /// answer.
@@ -50,4 +81,23 @@ pub(super) fn keep_pruned(store: Store, clock: Clock, config: &DashboardConfig) 
             }
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+    use std::rc::Rc;
+
+    #[actix_rt::test]
+    async fn the_first_vital_actor_that_fails_ends_the_wait_b8() {
+        let lives = Rc::new(Cell::new(true));
+        let seen = Rc::clone(&lives);
+        let vital = [
+            Vital { name: "fleet", lives: Box::new(|| true) },
+            Vital { name: "rollouts", lives: Box::new(move || seen.get()) },
+        ];
+        lives.set(false);
+        assert_eq!(failure_of(&vital).await, "rollouts");
+    }
 }

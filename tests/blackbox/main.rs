@@ -18,4 +18,5 @@ mod remotes;
 mod rollouts;
 mod scale;
 mod start;
+mod stored;
 mod support;

@@ -1,11 +1,10 @@
 //! Hosts come and go.
 
-use super::{FleetActor, not_stored};
+use super::{FleetActor, gone, not_stored};
 use crate::dashboard::auth::token_hash;
-use crate::dashboard::fleet::host::{HostActor, News};
+use crate::dashboard::fleet::host::{HostActor, Remove};
 use crate::dashboard::fleet::requests::{AddHost, NewHost, RemoveHost};
 use crate::dashboard::link::{CloseLink, TokenFor};
-use crate::dashboard::live::news::HostRemoved;
 use crate::dashboard::request_error::RequestError;
 use crate::dashboard::store::{self, StoreError};
 use crate::domain::audit::{AuditCategory, Author};
@@ -39,7 +38,7 @@ impl FleetActor {
                         last_seen: None,
                         created_at: now,
                     };
-                    store::hosts::save(conn, &record)?;
+                    store::hosts::insert(conn, &record)?;
                     if let Some(hash) = token {
                         store::host_tokens::insert(conn, &hash, &id, now)?;
                     }
@@ -76,6 +75,10 @@ impl Handler<AgentJoins> for FleetActor {
     fn handle(&mut self, msg: AgentJoins, _: &mut Self::Context) -> Self::Result {
         let ready = |answer| AtomicResponse::new(Box::pin(fut::ready(answer)));
         let known = self.hosts.get(&msg.host).cloned();
+        if known.as_ref().is_some_and(|host| !host.connected()) {
+            let why = "this host's part of the dashboard is being started again".to_owned();
+            return ready(Err(CloseLink::TryAgain(why)));
+        }
         if let TokenFor::Host(id) = &msg.token {
             if *id != msg.host {
                 let why = format!("this token belongs to another host than {}", msg.host);
@@ -180,38 +183,17 @@ fn new_token() -> Result<String, RequestError> {
 impl Handler<RemoveHost> for FleetActor {
     type Result = AtomicResponse<Self, Result<(), RequestError>>;
 
+    /// The host's actor refuses, or goes first; then the fleet forgets it. Nothing joins in
+    /// between: this actor takes no other message until that is done.
     fn handle(&mut self, msg: RemoveHost, _: &mut Self::Context) -> Self::Result {
         let host = match self.find(&msg.host) {
             Ok(host) => host,
             Err(error) => return AtomicResponse::new(Box::pin(fut::ready(Err(error)))),
         };
-        let (store, id, at) = (self.store.clone(), msg.host.clone(), self.clock.now());
-        let removed = async move {
-            let stored_id = id.clone();
-            store
-                .write(move |conn| {
-                    store::hosts::remove(conn, &stored_id)?;
-                    let event = store::events::NewEvent {
-                        at,
-                        host: Some(stored_id),
-                        category: AuditCategory::Host,
-                        message: "Removed, with its token, commands and logs.".to_owned(),
-                        by: Some(msg.by),
-                    };
-                    store::events::append(conn, &event)?;
-                    Ok(())
-                })
-                .await
-                .map_err(not_stored)?;
-            Ok(id)
-        };
+        let removed = async move { host.send(Remove { by: msg.by }).await.map_err(gone)? };
         AtomicResponse::new(Box::pin(removed.into_actor(self).map(move |removed, act, _| {
-            let id = removed?;
-            host.do_send(News::Removed);
-            act.hosts.remove(&id);
-            act.following.remove(&id);
-            act.broadcaster.do_send(HostRemoved(id));
-            act.tell_drift();
+            removed?;
+            act.forget(&msg.host);
             Ok(())
         })))
     }

@@ -26,7 +26,7 @@ pub(super) struct Following {
     /// Its checkout.
     commit: Option<Commit>,
     /// Its commit differs from the majority of those that follow the same source.
-    drifts: bool,
+    pub(super) drifts: bool,
 }
 
 /// The sources, once their fetchers have started.
@@ -193,7 +193,7 @@ fn refused(number: u64, error: &MergeError) -> RequestError {
 impl FleetActor {
     /// Tells everybody who reads what is known of the remotes.
     pub(super) fn tell_remotes(&self) {
-        self.broadcaster.do_send(DesiredChanged(self.seats.states(&self.merged)));
+        self.broadcaster.tell(DesiredChanged(self.seats.states(&self.merged)));
     }
 
     fn fetcher_named(

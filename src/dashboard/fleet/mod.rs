@@ -20,21 +20,21 @@ use crate::dashboard::fleet::requests::{
     AskHost, ConfigureHost, ExtendCommand, RequestCommand, StopCommand,
 };
 use crate::dashboard::live::Broadcast;
-use crate::dashboard::live::news::Ping;
+use crate::dashboard::live::news::{HostRemoved, Ping};
 use crate::dashboard::remotes::Seats;
 use crate::dashboard::request_error::RequestError;
 use crate::dashboard::store::{self, Store, StoreError};
 use crate::domain::audit::AuditCategory;
 use crate::domain::command::Command;
 use crate::domain::desired::{Desired, MergedPr};
-use crate::domain::host::{HostEvent, HostState};
+use crate::domain::host::{HostEvent, HostState, Restored};
 use crate::domain::ids::{CommandId, HostId};
 use crate::domain::operation::TimeLimits;
 use crate::domain::timestamp::Timestamp;
 use actix::prelude::*;
 use following::Following;
-use host::{Ask, FleetFace, HostActor, News, Surroundings};
-use std::collections::BTreeMap;
+use host::{Ask, Configure, FleetFace, HostActor, News, Surroundings};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -55,6 +55,10 @@ pub struct FleetActor {
     /// The pull request that was last merged from here, by source.
     merged: BTreeMap<String, MergedPr>,
     limits: Arc<TimeLimits>,
+    /// Hosts whose queue was full when there was news for them.
+    untold: BTreeSet<HostId>,
+    /// Hosts that were removed and that readers do not know of yet.
+    removed: BTreeSet<HostId>,
     /// When both clocks were last read: that of the machine and one that nobody sets.
     clocks: (Timestamp, Instant),
 }
@@ -78,6 +82,8 @@ impl FleetActor {
             seats: Seats::starting(),
             merged: BTreeMap::new(),
             limits: Arc::new(limits),
+            untold: BTreeSet::new(),
+            removed: BTreeSet::new(),
             clocks: (clock.now(), Instant::now()),
         }
     }
@@ -118,36 +124,80 @@ impl FleetActor {
         }
         log::warn!("the clock was set by {jumped} ms; deadlines move with it");
         for host in self.hosts.values() {
+            // One for each time that somebody sets the clock: this is its bound.
             host.do_send(News::ClockJumped(jumped));
         }
     }
 
-    /// An actor that panicked is gone. Its host is not: it starts again from SQLite.
+    /// An actor that panicked is gone. Its host is not: it starts again from SQLite, and stays in
+    /// the list until it does.
     fn look_after_hosts(&mut self, ctx: &mut Context<Self>) {
-        let gone: Vec<HostId> = self
-            .hosts
-            .iter()
-            .filter(|(_, host)| !host.connected())
-            .map(|(id, _)| id.clone())
-            .collect();
-        for id in gone {
-            self.hosts.remove(&id);
+        let failed = self.hosts.iter().filter(|(_, host)| !host.connected());
+        let failed: Vec<HostId> = failed.map(|(id, _)| id.clone()).collect();
+        for id in failed {
             log::error!("{id}: its actor failed; it starts again from what is stored");
             let wanted = id.clone();
             let read = self.store.read(move |conn| StoredFleet::load_one(conn, &wanted));
             ctx.wait(read.into_actor(self).map(move |restored, act, ctx| match restored {
-                Ok(Some(restored)) => {
-                    let source = act.following.remove(&id).map_or(0, |f| f.source);
-                    let seat = act.seats.get(source);
-                    let desired =
-                        seat.map_or_else(|| act.default_desired(), |s| Arc::clone(&s.desired));
-                    let state = HostState::restore(restored, desired, act.clock.now());
-                    act.start_host(state, ctx);
-                    act.record_failure(id);
+                Ok(Some(restored)) => act.start_again(id, restored, ctx),
+                Ok(None) => {
+                    log::error!("{id}: it is not stored any more");
+                    act.forget(&id);
                 }
-                Ok(None) => log::error!("{id}: it is not stored any more"),
-                Err(error) => log::error!("{id}: not read: {error}"),
+                Err(error) => log::error!("{id}: not read, tried again in a moment: {error}"),
             }));
+        }
+    }
+
+    fn start_again(&mut self, id: HostId, restored: Restored, ctx: &mut Context<Self>) {
+        let source = self.following.remove(&id).map_or(0, |following| following.source);
+        let seat = self.seats.get(source);
+        let desired = seat.map_or_else(|| self.default_desired(), |seat| Arc::clone(&seat.desired));
+        let state = HostState::restore(restored, desired, self.clock.now());
+        self.start_host(state, ctx);
+        self.record_failure(id);
+    }
+
+    /// The host is gone, for good.
+    fn forget(&mut self, id: &HostId) {
+        self.hosts.remove(id);
+        self.following.remove(id);
+        self.untold.remove(id);
+        self.say_removed(id.clone());
+        self.tell_drift();
+    }
+
+    /// Readers learn that a host is gone, also where there is no room for it at once.
+    fn say_removed(&mut self, id: HostId) {
+        if !self.broadcaster.tell(HostRemoved(id.clone())) {
+            self.removed.insert(id);
+        }
+    }
+
+    /// Tells a host something about the world. Where its queue is full it is told again later, as
+    /// things are then.
+    fn tell_host(&mut self, id: &HostId, news: News) {
+        let Some(host) = self.hosts.get(id) else {
+            return;
+        };
+        if host.try_send(news).is_err() {
+            self.untold.insert(id.clone());
+        }
+    }
+
+    /// Tells again whoever could not be told.
+    fn tell_again(&mut self) {
+        for id in std::mem::take(&mut self.removed) {
+            self.say_removed(id);
+        }
+        for id in std::mem::take(&mut self.untold) {
+            let following = self.following.get(&id);
+            let (source, drifts) = following.map_or((0, false), |f| (f.source, f.drifts));
+            if let Some(seat) = self.seats.get(source) {
+                let desired = Arc::clone(&seat.desired);
+                self.tell_host(&id, News::Desired(desired));
+            }
+            self.tell_host(&id, News::Drift(drifts));
         }
     }
 
@@ -168,7 +218,12 @@ impl FleetActor {
     }
 
     fn find(&self, id: &HostId) -> Result<Addr<HostActor>, RequestError> {
-        self.hosts.get(id).cloned().ok_or_else(|| RequestError::NoSuchHost(id.to_string()))
+        let host = self.hosts.get(id).ok_or_else(|| RequestError::NoSuchHost(id.to_string()))?;
+        if !host.connected() {
+            let text = format!("{id} is being started again. Try again in a moment.");
+            return Err(RequestError::Unavailable(text));
+        }
+        Ok(host.clone())
     }
 }
 
@@ -188,6 +243,7 @@ impl Actor for FleetActor {
         self.tell_remotes();
         ctx.run_interval(LOOK_AFTER_EVERY, |act, ctx| {
             act.look_at_clocks();
+            act.tell_again();
             act.look_after_hosts(ctx);
         });
     }
@@ -224,7 +280,7 @@ fn gone(_: MailboxError) -> RequestError {
 
 fn not_stored(error: StoreError) -> RequestError {
     log::error!("not stored: {error}");
-    RequestError::Unavailable(format!("The database cannot be used: {error}"))
+    RequestError::Unavailable("The database cannot be used now. Try again.".to_owned())
 }
 
 impl Handler<RequestCommand> for FleetActor {
@@ -244,8 +300,8 @@ impl Handler<ConfigureHost> for FleetActor {
 
     fn handle(&mut self, msg: ConfigureHost, _: &mut Self::Context) -> Self::Result {
         let host = self.find(&msg.host);
-        let (change, by) = (Box::new(msg.change), msg.by);
-        Box::pin(async move { host?.send(News::Configured { change, by }).await.map_err(gone) })
+        let (change, by) = (msg.change, msg.by);
+        Box::pin(async move { host?.send(Configure { change, by }).await.map_err(gone)? })
     }
 }
 
@@ -304,4 +360,19 @@ impl Handler<Ping> for FleetActor {
     type Result = ();
 
     fn handle(&mut self, _: Ping, _: &mut Self::Context) {}
+}
+
+/// Makes the actor panic, as a bug in it would.
+#[cfg(test)]
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct PanicOfTheFleet;
+
+#[cfg(test)]
+impl Handler<PanicOfTheFleet> for FleetActor {
+    type Result = ();
+
+    fn handle(&mut self, _: PanicOfTheFleet, _: &mut Self::Context) {
+        panic!("a bug");
+    }
 }

@@ -1,7 +1,7 @@
 //! What the actors do when one of them fails.
 
 use super::host::Panic;
-use super::{FindHost, FleetActor, StoredFleet};
+use super::{FindHost, FleetActor, PanicOfTheFleet, StoredFleet};
 use crate::dashboard::clock::Clock;
 use crate::dashboard::fleet::requests::{AddHost, RequestCommand};
 use crate::dashboard::live::Attention;
@@ -20,7 +20,7 @@ async fn an_actor_that_panics_starts_again_from_the_store_and_its_host_answers()
     let store = Store::open(dir.path()).unwrap();
     let stored = store.read_blocking(StoredFleet::load).unwrap();
     let broadcaster =
-        Broadcaster::new(Duration::from_secs(30), Attention::default(), Clock.now()).start();
+        Broadcaster::new(Duration::from_secs(30), Attention::default(), Clock.now()).begin();
     let limits = TimeLimits::default();
     let fleet = FleetActor::new(store, Clock, broadcaster, limits, stored).start();
     let (hostname, by) = ("web".to_owned(), Author::Admin);
@@ -50,4 +50,21 @@ async fn an_actor_that_panics_starts_again_from_the_store_and_its_host_answers()
     let queued = fleet.send(pull).await.unwrap();
     assert!(!matches!(queued, Err(RequestError::NoSuchHost(_))), "{queued:?}");
     assert!(queued.is_ok(), "{queued:?}");
+}
+
+/// Finding B8: without these there is nothing to go on with, and nobody noticed.
+#[actix_rt::test]
+async fn a_vital_actor_that_panics_is_noticed_by_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let stored = store.read_blocking(StoredFleet::load).unwrap();
+    let broadcaster =
+        Broadcaster::new(Duration::from_secs(30), Attention::default(), Clock.now()).begin();
+    let limits = TimeLimits::default();
+    let fleet = FleetActor::new(store, Clock, broadcaster.clone(), limits, stored).start();
+    assert!(fleet.connected() && broadcaster.lives());
+    assert!(broadcaster.send(crate::dashboard::live::broadcaster::Panic).await.is_err());
+    assert!(!broadcaster.lives());
+    assert!(fleet.send(PanicOfTheFleet).await.is_err());
+    assert!(!fleet.connected());
 }

@@ -26,6 +26,8 @@ const PING_EVERY: Duration = Duration::from_secs(30);
 const SILENT_FOR: Duration = Duration::from_secs(45);
 /// A broken link is over when so long no frame came out of it.
 const DRAIN_FOR: Duration = Duration::from_millis(20);
+/// So many frames may wait for the agent.
+const MAILBOX: usize = 1024;
 /// How often silence is looked for.
 const CHECK_EVERY: Duration = Duration::from_secs(5);
 
@@ -174,11 +176,19 @@ impl AgentSocket {
                 let sent = host.send(FromAgent { link: self.number, message });
                 ctx.wait(sent.into_actor(self).map(|answer, act, ctx| {
                     if answer.is_err() {
-                        act.close(&CloseLink::TryAgain("the host was removed".to_owned()), ctx);
+                        act.host_failed(ctx);
                     }
                 }));
             }
         }
+    }
+
+    /// The host's actor is gone: it failed and starts again, or the host was removed. The agent
+    /// comes back and finds out which.
+    fn host_failed(&mut self, ctx: &mut WebsocketContext<Self>) {
+        self.host = None;
+        let why = "the host's part of the dashboard is gone or starts again".to_owned();
+        self.close(&CloseLink::TryAgain(why), ctx);
     }
 
     /// Stops once nothing more comes. The end of a link overtakes the frames that were read
@@ -218,8 +228,11 @@ impl AgentSocket {
                 Ok(Ok(host)) => {
                     act.host = Some(host.clone());
                     let told = host.send(AgentConnected { link, register });
-                    return Box::pin(told.into_actor(act).map(|_, _, _| ()))
-                        as ResponseActFuture<Self, ()>;
+                    return Box::pin(told.into_actor(act).map(|told, act, ctx| {
+                        if told.is_err() {
+                            act.host_failed(ctx);
+                        }
+                    })) as ResponseActFuture<Self, ()>;
                 }
                 Ok(Err(why)) => {
                     log::warn!("{}: refused: {why:?}", act.name());
@@ -236,7 +249,7 @@ impl Actor for AgentSocket {
     type Context = WebsocketContext<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        metrics::sockets("agent", 1);
+        ctx.set_mailbox_capacity(MAILBOX);
         ctx.run_interval(CHECK_EVERY, |act, ctx| {
             if act.heard.elapsed() >= SILENT_FOR {
                 log::info!("{}: silent for {SILENT_FOR:?}, dropped", act.name());
@@ -247,10 +260,14 @@ impl Actor for AgentSocket {
             }
         });
     }
+}
 
-    fn stopped(&mut self, _: &mut Self::Context) {
+/// However a link ends, also by a failure of this actor, its host learns that it is gone.
+impl Drop for AgentSocket {
+    fn drop(&mut self) {
         metrics::sockets("agent", -1);
         if let Some(host) = &self.host {
+            // Past the queue's bound: there is one for each link, and it must not be lost.
             host.do_send(AgentGone { link: self.number });
         }
     }

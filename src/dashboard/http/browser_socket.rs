@@ -2,9 +2,8 @@
 
 use crate::dashboard::auth::Caller;
 use crate::dashboard::http::{App, cookies};
-use crate::dashboard::live::broadcaster::{
-    Broadcaster, Browser, Join, Leave, ToBrowser, WantFullState,
-};
+use crate::dashboard::live::Broadcast;
+use crate::dashboard::live::broadcaster::{Browser, Join, Leave, ToBrowser, WantFullState};
 use crate::dashboard::metrics;
 use actix::prelude::*;
 use actix_web::http::header::{HOST, ORIGIN};
@@ -64,7 +63,7 @@ pub fn same_origin(request: &HttpRequest, app: &App) -> bool {
 
 /// The actor of one browser.
 struct BrowserSocket {
-    broadcaster: Addr<Broadcaster>,
+    broadcaster: Broadcast,
     number: Option<usize>,
     waiting: Arc<AtomicUsize>,
     heard: Instant,
@@ -89,11 +88,15 @@ impl Actor for BrowserSocket {
             }
         });
     }
+}
 
-    fn stopped(&mut self, _: &mut Self::Context) {
+/// However a connection ends, also by a failure of this actor, the broadcaster learns of it.
+impl Drop for BrowserSocket {
+    fn drop(&mut self) {
         metrics::sockets("browser", -1);
         if let Some(number) = self.number {
-            self.broadcaster.do_send(Leave(number));
+            // Where this finds no room, the broadcaster sees by itself that nobody takes frames.
+            self.broadcaster.tell(Leave(number));
         }
     }
 }
@@ -113,7 +116,8 @@ impl StreamHandler<Result<ws::Message, ProtocolError>> for BrowserSocket {
         match item {
             Ok(ws::Message::Text(text)) if text.contains("full_state") => {
                 if let Some(number) = self.number {
-                    self.broadcaster.do_send(WantFullState(number));
+                    // Where this finds no room, the browser asks again at the next `sync`.
+                    self.broadcaster.tell(WantFullState(number));
                 }
             }
             Ok(ws::Message::Ping(payload)) => ctx.pong(&payload),

@@ -48,14 +48,18 @@ impl Link {
         Self { number, frames, closing }
     }
 
-    /// Sends a frame. The queue is the socket's mailbox; the window of unacknowledged
-    /// output bounds what the dashboard ever has to say.
+    /// Sends a frame. An agent that takes so little that the socket's queue is full is closed: it
+    /// comes back, and says what it did not hear of.
     pub fn send(&self, frame: SendFrame) {
-        self.frames.do_send(frame);
+        if let Err(SendError::Full(_)) = self.frames.try_send(frame) {
+            self.close(CloseLink::TryAgain("the agent does not take its frames".to_owned()));
+        }
     }
 
     /// Closes the link.
     pub fn close(&self, why: CloseLink) {
+        // Past the queue's bound, because it ends the queue: each link is closed by its host's
+        // actor once, and by a full queue once.
         self.closing.do_send(why);
     }
 }

@@ -7,7 +7,7 @@ use crate::domain::rollout::Rollout;
 use crate::domain::snapshot::{HostSnapshot, Pulse};
 use crate::domain::timestamp::Timestamp;
 use crate::protocol::Line;
-use actix::Message;
+use actix::{Message, Recipient};
 use std::sync::Arc;
 
 /// Answered at once, by an actor that does its work.
@@ -30,20 +30,32 @@ pub struct ReadFleet;
 #[rtype(result = "Option<HostEntry>")]
 pub struct ReadHost(pub HostId);
 
-/// From a HostActor: its host looks like this now. Sent after every change of the snapshot.
+/// From a HostActor: its host looks like this now. Sent after every change of the snapshot, once
+/// for each fact that changed it.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct HostChanged(pub Arc<HostSnapshot>);
+pub struct HostChanged {
+    /// What everybody reads.
+    pub snapshot: Arc<HostSnapshot>,
+    /// What changes with every heartbeat.
+    pub pulse: Pulse,
+    /// Why it changed.
+    pub cause: Cause,
+}
+
+/// Why a host looks different.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// Its agent is gone.
+    WentOffline,
+    /// Anything else.
+    Changed,
+}
 
 /// From a HostActor: a frame came. Sent for every heartbeat.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct HostPulse(pub HostId, pub Pulse);
-
-/// From a HostActor: its agent is gone (the snapshot follows as `HostChanged`).
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct HostOffline(pub HostId);
 
 /// From the FleetActor: the host was removed.
 #[derive(Message)]
@@ -88,3 +100,8 @@ pub struct WasRead {
     /// When.
     pub at: Timestamp,
 }
+
+/// Somebody in the house wants to hear of every command that is over.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Subscribe(pub Recipient<CommandComplete>);

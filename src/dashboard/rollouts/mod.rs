@@ -10,13 +10,13 @@ use crate::dashboard::clock::Clock;
 use crate::dashboard::fleet::FleetActor;
 use crate::dashboard::fleet::requests::RequestCommand;
 use crate::dashboard::live::Broadcast;
-use crate::dashboard::live::broadcaster::Subscribe;
 use crate::dashboard::live::model::FleetView;
+use crate::dashboard::live::news::Subscribe;
 use crate::dashboard::live::news::{CommandComplete, ReadFleet, RolloutsChanged};
 use crate::dashboard::request_error::RequestError;
 use crate::dashboard::rollouts::requests::{ChangeRollout, RolloutChange, StartRollout};
 use crate::dashboard::store::{self, Store, StoreError};
-use crate::domain::audit::AuditCategory;
+use crate::domain::audit::{AuditCategory, Author};
 use crate::domain::command::{Command, State};
 use crate::domain::ids::{CommandId, HostId};
 use crate::domain::operation::{Args, Operation};
@@ -41,6 +41,8 @@ pub struct Rollouts {
     live: BTreeMap<RolloutId, Rollout>,
     /// Commands that were asked for and not answered yet.
     asking: BTreeSet<CommandId>,
+    /// Whether readers know them as they are now.
+    told: bool,
 }
 
 impl Rollouts {
@@ -53,25 +55,38 @@ impl Rollouts {
         stored: Vec<Rollout>,
     ) -> Self {
         let live = stored.into_iter().map(|rollout| (rollout.id, rollout)).collect();
-        Self { store, clock, fleet, broadcaster, live, asking: BTreeSet::new() }
+        Self { store, clock, fleet, broadcaster, live, asking: BTreeSet::new(), told: true }
     }
 
-    fn publish(&self) {
+    fn publish(&mut self) {
         let shown: Vec<Rollout> = self.live.values().cloned().collect();
-        self.broadcaster.do_send(RolloutsChanged(Arc::new(shown)));
+        self.told = self.broadcaster.tell(RolloutsChanged(Arc::new(shown)));
     }
 
     /// Lets an event happen to a rollout; then what follows is stored, and then done.
     fn happen(&mut self, id: RolloutId, event: Event) -> ResponseActFuture<Self, Stored> {
-        let Some(rollout) = self.live.get_mut(&id) else {
-            return Box::pin(fut::ready(Ok(())));
-        };
-        let now = self.clock.now();
-        let effects = rollout.apply(event, now, &mut || CommandId(uuid::Uuid::now_v7()));
-        if effects.is_empty() {
+        match self.live.get(&id).cloned() {
+            Some(rollout) => self.advance(rollout, event, None),
+            None => Box::pin(fut::ready(Ok(()))),
+        }
+    }
+
+    /// As [`Self::happen`], to a copy of a rollout, or to a new one. `note` is stored with it.
+    fn advance(
+        &mut self,
+        mut next: Rollout,
+        event: Event,
+        note: Option<(String, Author)>,
+    ) -> ResponseActFuture<Self, Stored> {
+        let (id, now) = (next.id, self.clock.now());
+        let effects = next.apply(event, now, &mut || CommandId(uuid::Uuid::now_v7()));
+        if effects.is_empty() && note.is_none() {
+            self.live.insert(id, next);
             return Box::pin(fut::ready(Ok(())));
         }
-        let (saved, mut records, mut asks) = (rollout.clone(), Vec::new(), Vec::new());
+        let (saved, mut asks) = (next.clone(), Vec::new());
+        let mut records: Vec<_> =
+            note.into_iter().map(|(message, by)| (message, Some(by))).collect();
         for effect in effects {
             match effect {
                 Effect::Save => {}
@@ -95,23 +110,24 @@ impl Rollouts {
             Ok(())
         });
         Box::pin(write.into_actor(self).map(move |written, act, ctx| {
-            act.publish();
-            for (host, command, op) in asks {
-                if written.is_ok() {
-                    act.ask(id, host, command, op, ctx);
-                } else {
-                    // The next look finds that nobody was asked.
+            if let Err(error) = written {
+                // Nothing of it is true. What a host said is heard again at the next look.
+                log::error!("rollout {id} was not stored: {error}");
+                for (_, command, _) in asks {
                     act.asking.remove(&command);
                 }
+                return Err(error);
             }
-            if act.live.get(&id).is_some_and(|rollout| rollout.dismissed) {
+            let dismissed = next.dismissed;
+            act.live.insert(id, next);
+            for (host, command, op) in asks {
+                act.ask(id, host, command, op, ctx);
+            }
+            if dismissed {
                 act.live.remove(&id);
-                act.publish();
             }
-            if let Err(error) = &written {
-                log::error!("rollout {id} was not stored: {error}");
-            }
-            written
+            act.publish();
+            Ok(())
         }))
     }
 
@@ -159,6 +175,9 @@ impl Rollouts {
     /// Finds out what was not heard: commands that are over, or were never asked for, hosts
     /// that are ready again, and hosts that are gone.
     fn look(&mut self, ctx: &mut Context<Self>) {
+        if !self.told {
+            self.publish();
+        }
         let going: Vec<&Rollout> = self.live.values().filter(|r| !r.is_over()).collect();
         if going.is_empty() {
             return;
@@ -253,7 +272,7 @@ impl Actor for Rollouts {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        self.broadcaster.do_send(Subscribe(ctx.address().recipient()));
+        self.broadcaster.tell(Subscribe(ctx.address().recipient()));
         self.publish();
         ctx.run_interval(LOOK_EVERY, Self::look);
     }
@@ -295,7 +314,8 @@ fn invalid(field: &'static str, expected: &str) -> RequestError {
 }
 
 fn unavailable(error: &StoreError) -> RequestError {
-    RequestError::Unavailable(format!("The database cannot be used: {error}"))
+    log::error!("a rollout was not stored: {error}");
+    RequestError::Unavailable("The database cannot be used now; nothing was changed.".to_owned())
 }
 
 impl Handler<StartRollout> for Rollouts {
@@ -314,35 +334,20 @@ impl Handler<StartRollout> for Rollouts {
                 }
             };
             let id = rollout.id;
-            let (title, by) = (rollout.title(), rollout.requested_by.clone());
-            act.live.insert(id, rollout);
-            let event = store::events::NewEvent {
-                at: act.clock.now(),
-                host: None,
-                category: AuditCategory::Rollout,
-                message: format!("{title} was started."),
-                by: Some(by),
-            };
-            let recorded = act.store.write(move |conn| store::events::append(conn, &event));
-            let begin = act.happen(id, Event::Tick { ready: BTreeSet::new() });
-            Box::pin(begin.then(move |stored, act, ctx| {
-                let answer = match stored {
-                    Ok(()) => act.live.get(&id).cloned().ok_or_else(|| {
-                        RequestError::Unavailable("The rollout was not started.".to_owned())
-                    }),
-                    Err(error) => {
-                        act.live.remove(&id);
-                        act.publish();
-                        Err(unavailable(&error))
-                    }
-                };
+            let started = format!("{} was started.", rollout.title());
+            let note = Some((started, rollout.requested_by.clone()));
+            let begin = act.advance(rollout, Event::Tick { ready: BTreeSet::new() }, note);
+            Box::pin(begin.map(move |stored, act, ctx| {
+                stored.map_err(|error| unavailable(&error))?;
                 // Of those that are over, the page keeps the last few.
                 let over: Vec<RolloutId> =
                     act.live.values().filter(|r| r.is_over()).map(|r| r.id).collect();
                 for old in over.iter().rev().skip(SHOWN_OVER) {
                     ctx.notify(Happened { rollout: *old, event: Event::Dismiss });
                 }
-                recorded.into_actor(act).map(move |_, _, _| answer)
+                act.live.get(&id).cloned().ok_or_else(|| {
+                    RequestError::Unavailable("The rollout was not started.".to_owned())
+                })
             }))
         })))
     }
@@ -419,13 +424,12 @@ impl Handler<ChangeRollout> for Rollouts {
             RolloutChange::Cancel => Event::Cancel(by),
             RolloutChange::Dismiss => Event::Dismiss,
         };
-        let mut changed = rollout.clone();
+        let dismissed = Rollout { dismissed: true, ..rollout.clone() };
         let done = self.happen(id, event);
-        if let Some(rollout) = self.live.get(&id) {
-            changed = rollout.clone();
-        }
-        AtomicResponse::new(Box::pin(
-            done.map(|stored, _, _| stored.map(|()| changed).map_err(|e| unavailable(&e))),
-        ))
+        AtomicResponse::new(Box::pin(done.map(move |stored, act, _| {
+            stored.map_err(|error| unavailable(&error))?;
+            // One that was dismissed is not kept.
+            Ok(act.live.get(&id).cloned().unwrap_or(dismissed))
+        })))
     }
 }

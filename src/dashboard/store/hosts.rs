@@ -46,13 +46,25 @@ pub fn load_all(conn: &Connection) -> Result<Vec<HostRecord>, StoreError> {
     statement.query_map([], raw)?.map(|row| record(row?)).collect()
 }
 
-/// Adds or replaces a host.
-pub fn save(conn: &Connection, host: &HostRecord) -> Result<(), StoreError> {
+/// Changes a host that is known. One that was removed stays removed: nothing is written.
+pub fn update(conn: &Connection, host: &HostRecord) -> Result<(), StoreError> {
+    conn.prepare_cached(
+        "UPDATE hosts SET profile_json = ?2, facts_json = ?3, last_seen = ?4 WHERE id = ?1",
+    )?
+    .execute(params![
+        host.id.as_str(),
+        serde_json::to_string(&host.profile)?,
+        serde_json::to_string(&host.facts)?,
+        host.last_seen.map(Timestamp::as_millis),
+    ])?;
+    Ok(())
+}
+
+/// Adds a host. One of that name is an error.
+pub fn insert(conn: &Connection, host: &HostRecord) -> Result<(), StoreError> {
     conn.prepare_cached(
         "INSERT INTO hosts (id, profile_json, facts_json, last_seen, created_at)
-         VALUES (?1, ?2, ?3, ?4, ?5)
-         ON CONFLICT (id) DO UPDATE SET profile_json = excluded.profile_json,
-             facts_json = excluded.facts_json, last_seen = excluded.last_seen",
+         VALUES (?1, ?2, ?3, ?4, ?5)",
     )?
     .execute(params![
         host.id.as_str(),

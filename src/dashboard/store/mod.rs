@@ -84,6 +84,9 @@ pub enum StoreError {
     /// The transaction did not come about: a full disk, or a lock held by another program.
     #[error("SQLite could not commit: {0}")]
     NotCommitted(String),
+    /// More writes wait than can be kept waiting.
+    #[error("the database has too much to write")]
+    Busy,
     /// The store is shutting down.
     #[error("the database is closed")]
     Closed,

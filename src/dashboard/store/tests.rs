@@ -70,7 +70,7 @@ fn what_was_written_is_there_after_a_restart() {
     let store = Store::open(dir.path()).unwrap();
     let host = host_record("a");
     let saved = host.clone();
-    wait(store.write(move |conn| hosts::save(conn, &saved))).unwrap();
+    wait(store.write(move |conn| hosts::insert(conn, &saved))).unwrap();
     drop(store);
     let store = Store::open(dir.path()).unwrap();
     assert_eq!(store.read_blocking(hosts::load_all).unwrap(), [host]);
@@ -165,7 +165,7 @@ fn a_full_disk_is_an_error_of_the_write_and_not_the_end() {
 fn commands_are_found_by_life_and_by_host() {
     let conn = memory();
     for name in ["a", "b"] {
-        hosts::save(&conn, &host_record(name)).unwrap();
+        hosts::insert(&conn, &host_record(name)).unwrap();
     }
     let running = command("a", State::Running);
     let over = command("a", State::Failed);
@@ -188,7 +188,7 @@ fn commands_are_found_by_life_and_by_host() {
 fn a_command_is_never_taken_over_by_another_host() {
     let conn = memory();
     for name in ["a", "b"] {
-        hosts::save(&conn, &host_record(name)).unwrap();
+        hosts::insert(&conn, &host_record(name)).unwrap();
     }
     let mine = command("a", State::Running);
     commands::save(&conn, &mine).unwrap();
@@ -200,7 +200,7 @@ fn a_command_is_never_taken_over_by_another_host() {
 #[test]
 fn transitions_keep_their_order() {
     let conn = memory();
-    hosts::save(&conn, &host_record("a")).unwrap();
+    hosts::insert(&conn, &host_record("a")).unwrap();
     let c = command("a", State::Running);
     commands::save(&conn, &c).unwrap();
     let story: Vec<_> = [State::Sent, State::Running, State::Lost]
@@ -220,7 +220,7 @@ fn transitions_keep_their_order() {
 #[test]
 fn lines_that_come_twice_are_stored_once() {
     let conn = memory();
-    hosts::save(&conn, &host_record("a")).unwrap();
+    hosts::insert(&conn, &host_record("a")).unwrap();
     let c = command("a", State::Running);
     commands::save(&conn, &c).unwrap();
     assert_eq!(output::append(&conn, c.id, 1, &lines(&["one", "two"])).unwrap(), 2);
@@ -241,7 +241,7 @@ proptest! {
         after in 0_u64..50,
     ) {
         let conn = memory();
-        hosts::save(&conn, &host_record("a")).unwrap();
+        hosts::insert(&conn, &host_record("a")).unwrap();
         let c = command("a", State::Running);
         commands::save(&conn, &c).unwrap();
         let all: Vec<Line> = texts.iter().enumerate().map(|(n, text)| Line {
@@ -264,7 +264,7 @@ proptest! {
 #[test]
 fn what_is_old_goes_and_the_newest_command_stays() {
     let conn = memory();
-    hosts::save(&conn, &host_record("a")).unwrap();
+    hosts::insert(&conn, &host_record("a")).unwrap();
     let old = command("a", State::Succeeded);
     let newest = command("a", State::Succeeded);
     for c in [&old, &newest] {

@@ -3,24 +3,69 @@
 use super::StoreError;
 use crate::dashboard::metrics;
 use rusqlite::Connection;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread;
 use std::time::Instant;
 use tokio::sync::oneshot;
 
-/// How many writes may wait; then whoever asks for one more waits on its thread. Each
-/// host has at most one write waiting, so this is reached by thousands of hosts at once.
+/// How many writes may wait. Each host has at most one waiting, so this is reached by thousands
+/// of hosts at once; whoever asks for one more is told that the database is busy.
 const QUEUE: usize = 65_536;
 /// How many writes share a transaction at most.
 const GROUP: usize = 512;
 
-/// Runs inside the transaction. Says whether to keep what it wrote; what it returns
-/// besides runs after the commit.
-type Work = Box<dyn FnOnce(Result<&Connection, StoreError>) -> (bool, Answer) + Send>;
-type Answer = Box<dyn FnOnce(Result<(), &rusqlite::Error>)>;
+/// One piece of work on its way through the writer: it runs inside the transaction, and whoever
+/// asked for it is answered after the commit.
+trait Job: Send {
+    /// Runs inside a savepoint of the transaction. Says whether what it wrote shall be kept.
+    fn run(&mut self, conn: &Connection) -> bool;
+
+    /// What it wrote is not kept, for this reason.
+    fn fail(&mut self, error: StoreError);
+
+    /// The transaction ended: answers whoever asked.
+    fn answer(self: Box<Self>, committed: Result<(), &rusqlite::Error>);
+}
+
+/// A closure that somebody waits for.
+struct Asked<T, F> {
+    work: Option<F>,
+    done: Option<Result<T, StoreError>>,
+    tell: oneshot::Sender<Result<T, StoreError>>,
+}
+
+impl<T, F> Job for Asked<T, F>
+where
+    T: Send + 'static,
+    F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+{
+    fn run(&mut self, conn: &Connection) -> bool {
+        let Some(work) = self.work.take() else {
+            return false;
+        };
+        let done = work(conn);
+        let keep = done.is_ok();
+        self.done = Some(done);
+        keep
+    }
+
+    fn fail(&mut self, error: StoreError) {
+        self.done = Some(Err(error));
+    }
+
+    fn answer(self: Box<Self>, committed: Result<(), &rusqlite::Error>) {
+        let done = self.done.unwrap_or(Err(StoreError::Closed));
+        let answer = match committed {
+            Ok(()) => done,
+            Err(error) => done.and(Err(StoreError::NotCommitted(error.to_string()))),
+        };
+        // Nobody may be waiting any more.
+        let _ = self.tell.send(answer);
+    }
+}
 
 pub(super) struct Writer {
-    queue: Option<SyncSender<Work>>,
+    queue: Option<SyncSender<Box<dyn Job>>>,
     thread: Option<thread::JoinHandle<()>>,
 }
 
@@ -35,6 +80,8 @@ impl Writer {
         Self { queue: Some(queue), thread }
     }
 
+    /// Queues the work at once; what it returns waits for the commit. A full queue blocks nobody:
+    /// it is [`StoreError::Busy`].
     pub(super) fn submit<T, F>(
         &self,
         work: F,
@@ -44,25 +91,19 @@ impl Writer {
         F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     {
         let (tell, told) = oneshot::channel();
-        let job: Work = Box::new(move |conn| {
-            let done = conn.and_then(work);
-            let keep = done.is_ok();
-            let answer: Answer = Box::new(move |committed| {
-                let answer = match committed {
-                    Ok(()) => done,
-                    Err(error) => done.and(Err(StoreError::NotCommitted(error.to_string()))),
-                };
-                // Nobody may be waiting any more.
-                let _ = tell.send(answer);
-            });
-            (keep, answer)
-        });
-        metrics::writes_waiting(1);
-        let queued = self.queue.as_ref().is_some_and(|queue| queue.send(job).is_ok());
+        let job = Box::new(Asked { work: Some(work), done: None, tell });
+        let queued = match &self.queue {
+            Some(queue) => queue.try_send(job as Box<dyn Job>).map_err(|error| match error {
+                TrySendError::Full(_) => StoreError::Busy,
+                TrySendError::Disconnected(_) => StoreError::Closed,
+            }),
+            None => Err(StoreError::Closed),
+        };
+        if queued.is_ok() {
+            metrics::writes_waiting(1);
+        }
         async move {
-            if !queued {
-                return Err(StoreError::Closed);
-            }
+            queued?;
             told.await.map_err(|_| StoreError::Closed)?
         }
     }
@@ -80,7 +121,7 @@ impl Drop for Writer {
     }
 }
 
-fn run(mut conn: Connection, work: &Receiver<Work>) {
+fn run(mut conn: Connection, work: &Receiver<Box<dyn Job>>) {
     while let Ok(first) = work.recv() {
         let mut group = vec![first];
         group.extend(work.try_iter().take(GROUP - 1));
@@ -94,39 +135,82 @@ fn run(mut conn: Connection, work: &Receiver<Work>) {
     }
 }
 
-/// Runs each write in a savepoint of its own, so that one that fails undoes only itself.
-fn commit(conn: &mut Connection, group: Vec<Work>) -> Result<(), rusqlite::Error> {
-    let mut transaction =
-        match conn.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate) {
-            Ok(transaction) => transaction,
-            Err(error) => {
-                for work in group {
-                    let (_, answer) = work(Err(StoreError::NotCommitted(error.to_string())));
-                    answer(Ok(()));
-                }
-                return Err(error);
+/// Runs each job in a savepoint of its own, so that one that fails undoes only itself.
+fn commit(conn: &mut Connection, mut group: Vec<Box<dyn Job>>) -> Result<(), rusqlite::Error> {
+    let begun = conn.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate);
+    let mut transaction = match begun {
+        Ok(transaction) => transaction,
+        Err(error) => {
+            for mut job in group {
+                job.fail(StoreError::NotCommitted(error.to_string()));
+                job.answer(Ok(()));
             }
-        };
-    let mut answers = Vec::with_capacity(group.len());
-    for work in group {
-        answers.push(run_one(&mut transaction, work));
+            return Err(error);
+        }
+    };
+    for job in &mut group {
+        run_one(&mut transaction, &mut **job);
     }
     let committed = transaction.commit();
-    for answer in answers {
-        answer(committed.as_ref().copied());
+    for job in group {
+        job.answer(committed.as_ref().copied());
     }
     committed
 }
 
-fn run_one(transaction: &mut rusqlite::Transaction<'_>, work: Work) -> Answer {
+/// What cannot be kept is not reported as kept: neither a savepoint that cannot be opened nor one
+/// that cannot be released (finding B10).
+fn run_one(transaction: &mut rusqlite::Transaction<'_>, job: &mut dyn Job) {
     let savepoint = match transaction.savepoint() {
         Ok(savepoint) => savepoint,
-        Err(error) => return work(Err(error.into())).1,
+        Err(error) => return job.fail(error.into()),
     };
-    let (keep, answer) = work(Ok(&savepoint));
+    let keep = job.run(&savepoint);
     // A savepoint that is dropped is rolled back.
     if keep && let Err(error) = savepoint.commit() {
-        log::error!("SQLite: a savepoint was not released: {error}");
+        job.fail(error.into());
     }
-    answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Told(Option<Result<(), StoreError>>, std::sync::mpsc::Sender<Result<(), StoreError>>);
+
+    impl Job for Told {
+        /// Ends the savepoint behind the writer's back: releasing it fails afterwards.
+        fn run(&mut self, conn: &Connection) -> bool {
+            conn.execute_batch("INSERT INTO t VALUES (1); ROLLBACK; BEGIN IMMEDIATE").unwrap();
+            self.0 = Some(Ok(()));
+            true
+        }
+
+        fn fail(&mut self, error: StoreError) {
+            self.0 = Some(Err(error));
+        }
+
+        fn answer(mut self: Box<Self>, _: Result<(), &rusqlite::Error>) {
+            self.1.send(self.0.take().unwrap()).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_savepoint_that_cannot_be_released_is_no_success_b10() {
+        let mut conn = Connection::open_in_memory().unwrap();
+        conn.execute_batch("CREATE TABLE t (n INTEGER)").unwrap();
+        let (tell, told) = std::sync::mpsc::channel();
+        let _ = commit(&mut conn, vec![Box::new(Told(None, tell))]);
+        assert!(told.recv().unwrap().is_err());
+    }
+
+    #[test]
+    fn a_full_queue_is_busy_and_blocks_nobody_b7() {
+        let (queue, _work) = sync_channel(1);
+        let writer = Writer { queue: Some(queue), thread: None };
+        let first = writer.submit(|_| Ok(1));
+        let second = futures_util::FutureExt::now_or_never(writer.submit(|_| Ok(2)));
+        assert!(matches!(second, Some(Err(StoreError::Busy))), "{second:?}");
+        drop(first);
+    }
 }

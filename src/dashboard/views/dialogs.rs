@@ -19,12 +19,6 @@ use crate::domain::snapshot::HostSnapshot;
 use crate::domain::test_report::{TestResult, count};
 use maud::{Markup, html};
 
-/// Name and value pairs, as a query string.
-pub fn query(pairs: &[(&str, &str)]) -> String {
-    // Strings only: this cannot fail.
-    serde_urlencoded::to_string(pairs).unwrap_or_default()
-}
-
 fn about(name: &'static str, host: &HostSnapshot, title: String, body: Markup) -> Dialog {
     Dialog { name, title, host: Some(host.id.to_string()), body }
 }

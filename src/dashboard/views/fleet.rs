@@ -1,6 +1,6 @@
 //! The fleet page.
 
-use super::{counted, csrf_field, dialogs, host, layout, log, rollouts, time};
+use super::{counted, csrf_field, host, layout, log, rollouts, time};
 use crate::dashboard::live::model::{FleetView, HostEntry, Remotes, SourceState};
 use crate::domain::desired::{Desired, MergedPr, PendingPr, Remote};
 use crate::domain::facts::{DeployOutcome, LockState};
@@ -134,7 +134,7 @@ fn pull_request(source: &str, pr: &PendingPr) -> Markup {
 }
 
 fn merge_button(source: &str, pr: &PendingPr, label: &str) -> Markup {
-    let query = dialogs::query(&[("source", source), ("head", &pr.head)]);
+    let query = super::query(&[("source", source), ("head", &pr.head)]);
     let merge = format!("/pull-requests/{}/merge?{query}", pr.number);
     html! {
         button type="submit" form="act" formaction=(merge) data-op="merge"
@@ -169,7 +169,7 @@ fn went_wrong(
     let revert = format!(
         "/pull-requests/{}/revert?{}",
         merged.number,
-        dialogs::query(&[("source", &*state.name)])
+        super::query(&[("source", &*state.name)])
     );
     html! {
         @if told.contains_key("failed") {

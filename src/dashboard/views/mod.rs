@@ -51,5 +51,11 @@ pub fn counted(n: usize, what: &str) -> String {
     if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
 }
 
+/// Name and value pairs, as a query string.
+pub fn query(pairs: &[(&str, &str)]) -> String {
+    // Strings only: this cannot fail.
+    serde_urlencoded::to_string(pairs).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,6 @@
 //! One event being applied: commands step, and go where they then belong.
 
-use super::event::{HostEffect, HostEvent};
+use super::event::{HostEffect, HostEvent, Report};
 use super::state::{HostState, NewId};
 use crate::domain::audit::{AuditCategory, Author};
 use crate::domain::command::{self, Command, Event, Goal, State};
@@ -21,6 +21,12 @@ impl HostState {
         now: Timestamp,
         new_id: NewId<'_>,
     ) -> Vec<HostEffect> {
+        if self.changes_nothing_stored(&event) {
+            self.notice(&event, now);
+            return Vec::new();
+        }
+        let beat = heartbeat_without_work(&event);
+        self.heard_last = None;
         let before = (self.profile.clone(), self.facts.clone());
         let mut turn = Turn { state: self, now, new_id, effects: Vec::new() };
         turn.handle(event);
@@ -31,7 +37,50 @@ impl HostState {
         if (&before.0, &before.1) != (&self.profile, &self.facts) {
             effects.insert(0, HostEffect::SaveHost);
         }
+        self.heard_last = beat;
         effects
+    }
+
+    /// Whether an event changes nothing but what is never stored or stored late: the link, the
+    /// load, and when the host was last heard of. Applying it copies nothing, and has no effects.
+    pub fn changes_nothing_stored(&self, event: &HostEvent) -> bool {
+        match event {
+            HostEvent::LinkIs { .. } | HostEvent::Heard => true,
+            HostEvent::Heartbeat { report, work: None } => {
+                let known = self.heard_last.as_ref().is_some_and(|last| last.says_as(report));
+                known && self.online && self.commands.live().next().is_none()
+            }
+            _ => false,
+        }
+    }
+
+    fn notice(&mut self, event: &HostEvent, now: Timestamp) {
+        match event {
+            HostEvent::LinkIs { up } => {
+                self.online = *up;
+                if !up {
+                    self.metrics = None;
+                }
+            }
+            HostEvent::Heartbeat { report, .. } => {
+                self.last_seen = Some(now);
+                self.metrics = report.metrics.or(self.metrics);
+            }
+            _ if self.online => self.last_seen = Some(now),
+            _ => {}
+        }
+    }
+}
+
+/// What is kept of a heartbeat to know the next one by.
+fn heartbeat_without_work(event: &HostEvent) -> Option<Box<Report>> {
+    match event {
+        HostEvent::Heartbeat { report, work: None } => {
+            let mut beat = report.clone();
+            beat.metrics = None;
+            Some(beat)
+        }
+        _ => None,
     }
 }
 
@@ -56,7 +105,7 @@ impl Turn<'_, '_> {
             HostEvent::Connected { registration, known } => self.connected(*registration, known),
             HostEvent::Disconnected => self.disconnected(),
             HostEvent::Heartbeat { report, work } => self.heartbeat(&report, work),
-            HostEvent::Heard => {}
+            HostEvent::Heard | HostEvent::LinkIs { .. } => {}
             HostEvent::Accepted(id) => {
                 self.step_id(id, &Event::Runs);
             }

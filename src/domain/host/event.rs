@@ -35,6 +35,30 @@ pub struct Report {
     pub metrics: Option<Metrics>,
 }
 
+impl Report {
+    /// Whether it says the same as another one, the load apart.
+    pub(super) fn says_as(&self, other: &Self) -> bool {
+        // Taken apart, so that a field that is new cannot be forgotten here.
+        let Self {
+            checkout,
+            lock,
+            nixpkgs_version,
+            binary,
+            system,
+            tests,
+            generations,
+            metrics: _,
+        } = self;
+        *checkout == other.checkout
+            && *lock == other.lock
+            && *nixpkgs_version == other.nixpkgs_version
+            && *binary == other.binary
+            && *system == other.system
+            && *tests == other.tests
+            && *generations == other.generations
+    }
+}
+
 /// How tests are set up on the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TestSetup {
@@ -102,6 +126,13 @@ pub enum HostEvent {
     },
     /// The link is gone.
     Disconnected,
+    /// Whether there is a link, as a fact of its own: it holds at once, also while nothing can be
+    /// stored. What follows for commands comes with [`Self::Connected`] and
+    /// [`Self::Disconnected`].
+    LinkIs {
+        /// There is one.
+        up: bool,
+    },
     /// A heartbeat came.
     Heartbeat {
         /// Facts.
@@ -215,8 +246,19 @@ pub enum HostEvent {
 }
 
 impl HostEvent {
+    /// Whether a user waits for its answer.
+    pub fn is_asked_by_user(&self) -> bool {
+        matches!(
+            self,
+            Self::Requested { .. }
+                | Self::StopRequested { .. }
+                | Self::ExtendRequested { .. }
+                | Self::Configured { .. }
+        )
+    }
+
     /// Whether it came on an agent's link, after `register`.
-    pub(super) fn is_said_by_agent(&self) -> bool {
+    pub fn is_said_by_agent(&self) -> bool {
         match self {
             Self::Heartbeat { .. }
             | Self::Heard
@@ -229,6 +271,7 @@ impl HostEvent {
             | Self::Odd(_) => true,
             Self::Connected { .. }
             | Self::Disconnected
+            | Self::LinkIs { .. }
             | Self::Remembered(_)
             | Self::Requested { .. }
             | Self::StopRequested { .. }

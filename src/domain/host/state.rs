@@ -1,6 +1,7 @@
 //! Everything the dashboard holds about one host, and what can be read of it.
 
 use super::commands::Commands;
+use super::event::Report;
 use crate::domain::command::{Baseline, Command, Goal, State};
 use crate::domain::compartment::{self, DASHBOARD_VERSION};
 use crate::domain::desired::Desired;
@@ -47,6 +48,9 @@ pub struct HostState {
     pub(super) comparing: Option<(Commit, Commit)>,
     /// How many messages of this link made no sense.
     pub(super) odd: u32,
+    /// The heartbeat that was applied last, without its load, if nothing else was since: the same
+    /// one again changes nothing.
+    pub(super) heard_last: Option<Box<Report>>,
 }
 
 /// What a host is restored from.
@@ -106,6 +110,7 @@ impl HostState {
             drift: false,
             comparing: None,
             odd: 0,
+            heard_last: None,
         };
         state.restore_misses();
         state
@@ -173,6 +178,11 @@ impl HostState {
     /// How to speak with the host's agent.
     pub fn protocol(&self) -> Protocol {
         Protocol::of(self.facts.agent.protocol)
+    }
+
+    /// Whether its agent has a link.
+    pub fn is_online(&self) -> bool {
+        self.online
     }
 
     /// The remote as this host was last told.

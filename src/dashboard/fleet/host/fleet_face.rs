@@ -61,15 +61,23 @@ impl FleetFace {
         }
     }
 
-    pub(super) fn is_at(&self, position: HostIsAt) {
-        self.positions.do_send(position);
+    /// False if there was no room for it.
+    pub(super) fn is_at(&self, position: HostIsAt) -> bool {
+        self.positions.try_send(position).is_ok()
     }
 
+    /// Where there is no room for it, the remote is read when it would have been anyway.
     pub(super) fn fetch_soon(&self, host: HostId) {
-        self.fetches.do_send(FetchSoon(host));
+        if self.fetches.try_send(FetchSoon(host)).is_err() {
+            log::debug!("the fleet is too busy to read a remote at once");
+        }
     }
 
-    pub(super) fn work_out(&self, lineage: WorkOutLineage) {
-        self.lineage.do_send(lineage);
+    /// Gives the question back if there was no room for it.
+    pub(super) fn work_out(&self, lineage: WorkOutLineage) -> Option<WorkOutLineage> {
+        match self.lineage.try_send(lineage) {
+            Err(SendError::Full(lineage)) => Some(lineage),
+            Ok(()) | Err(SendError::Closed(_)) => None,
+        }
     }
 }

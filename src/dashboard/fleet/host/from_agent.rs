@@ -1,9 +1,12 @@
 //! The agent's side of a host's actor: links, and what comes on them.
 
-use super::{AgentConnected, AgentGone, Done, Exclusive, FromAgent, HostActor, nothing};
-use crate::dashboard::link::CloseLink;
+use super::happen::{Acknowledges, Happening};
+use super::output::output_event;
+use super::{
+    AgentConnected, AgentGone, Done, Exclusive, FromAgent, HostActor, new_command_id, nothing,
+};
 use crate::dashboard::link::translate;
-use crate::dashboard::live::news::HostOffline;
+use crate::dashboard::link::{CloseLink, Link};
 use crate::dashboard::store::{self, StoreError};
 use crate::domain::command::{Command, State};
 use crate::domain::host::{About, HostEvent, Registration};
@@ -29,27 +32,16 @@ impl HostActor {
                 return self.gather(Line { stream, text: output.line }, ctx);
             }
             AgentMessage::OutputBatch(batch) => {
-                let error = batch.lines.iter().rev().find(|l| l.stream == Stream::Stderr);
-                let event = HostEvent::Output {
-                    id: Some(batch.command_id),
-                    first_seq: Some(batch.first_seq),
-                    count: batch.lines.len() as u64,
-                    last_error: error.map(|line| line.text.clone()),
-                };
-                let (place, rest) = self.place(event);
-                let rest = rest.unwrap_or_else(nothing);
-                let Some((id, first)) = place else {
-                    return rest;
-                };
-                let lines = batch.lines;
-                return Box::pin(
-                    rest.then(move |(), act, _| act.store_lines(id, first, lines, true)),
-                );
+                let event =
+                    output_event(Some(batch.command_id), Some(batch.first_seq), &batch.lines);
+                let lines = Happening::new(event, self.now());
+                return self.finish(lines.with_lines(batch.lines, Acknowledges::Lines));
             }
             AgentMessage::Status(status) => {
                 let ack = status.command_id.zip(status.seq);
                 let ack = ack.map(|(command_id, seq)| Ack { command_id, seq });
-                return self.happen_and_ack(translate::status(&status, protocol), ack);
+                let ended = Happening::new(translate::status(&status, protocol), self.now());
+                return self.finish(ended.with_ack(ack));
             }
             AgentMessage::CommandComplete(complete) => translate::complete(&complete),
             AgentMessage::CommandAccepted(accepted) => HostEvent::Accepted(accepted.command_id),
@@ -70,7 +62,12 @@ impl HostActor {
         let ack = message.seq.map(|seq| Ack { command_id: id, seq });
         let mut result: TestResult = message.into_result();
         result.name.truncate(result.name.floor_char_boundary(300));
-        self.happen_and_ack(HostEvent::TestEnded { about: About::Id(id), result }, ack)
+        let ended = HostEvent::TestEnded { about: About::Id(id), result };
+        self.finish(Happening::new(ended, self.now()).with_ack(ack))
+    }
+
+    fn finish(&mut self, happening: Happening) -> Done {
+        Box::pin(self.bring_about(happening).map(|_, _, _| ()))
     }
 
     /// The id of a command that a message names and the state does not hold. What is over
@@ -102,16 +99,9 @@ impl Handler<FromAgent> for HostActor {
             return AtomicResponse::new(nothing());
         }
         let message = msg.message;
-        let is_line = matches!(message, AgentMessage::Output(_));
-        let earlier = if is_line { None } else { self.store_gathered() };
         let stranger = self.stranger(&message);
         AtomicResponse::new(Box::pin(
-            earlier
-                .unwrap_or_else(nothing)
-                .then(move |(), act, _| act.load(stranger))
-                .then(move |(), act, ctx| act.receive(message, ctx))
-                // Last: what it said of the host's load is shown with it.
-                .map(|(), act, _| act.pulse()),
+            self.load(stranger).then(move |(), act, ctx| act.receive(message, ctx)),
         ))
     }
 }
@@ -131,8 +121,13 @@ impl HostActor {
         }))
     }
 
-    /// Answers a `register`, with how far each of the agent's jobs is stored.
-    fn welcome(&mut self, registration: &Registration, jobs: Vec<StoredJob>) -> Vec<Command> {
+    /// The answer to a `register`, with how far each of the agent's jobs is stored; and the
+    /// commands of those jobs.
+    fn welcome(
+        &self,
+        registration: &Registration,
+        jobs: Vec<StoredJob>,
+    ) -> (DashboardMessage, Vec<Command>) {
         let mut resume = BTreeMap::new();
         let mut known = Vec::new();
         for job in jobs {
@@ -144,13 +139,39 @@ impl HostActor {
             known.extend(job.command);
         }
         let protocol = registration.protocol;
-        self.send(&DashboardMessage::Registered(Registered {
+        let welcome = DashboardMessage::Registered(Registered {
             host_id: self.state.id().to_string(),
             protocol: protocol.map(|_| protocol::VERSION),
             dashboard_version: protocol.map(|_| env!("CARGO_PKG_VERSION").to_owned()),
             resume,
-        }));
-        known
+        });
+        (welcome, known)
+    }
+
+    /// An agent registered, and SQLite was asked about its jobs. The link that was there stays
+    /// until the new one is known to work.
+    fn take_over(
+        &mut self,
+        link: Link,
+        registration: Registration,
+        jobs: Result<Vec<StoredJob>, StoreError>,
+    ) -> Done {
+        let jobs = match jobs {
+            Ok(jobs) => jobs,
+            Err(error) => {
+                log::error!("{}: its jobs could not be read: {error}", self.state.id());
+                link.close(CloseLink::TryAgain("the database cannot be read now".to_owned()));
+                return nothing();
+            }
+        };
+        log::info!("{}: agent connected", self.state.id());
+        if let Some(old) = self.link.replace(link) {
+            old.close(CloseLink::Policy("another connection of this host took over".to_owned()));
+        }
+        let (welcome, known) = self.welcome(&registration, jobs);
+        let registration = Box::new(registration);
+        let event = HostEvent::Connected { registration, known };
+        self.finish(Happening::new(event, self.now()).with_greeting(welcome))
     }
 }
 
@@ -166,10 +187,6 @@ impl Handler<AgentConnected> for HostActor {
     type Result = Exclusive<()>;
 
     fn handle(&mut self, msg: AgentConnected, _: &mut Self::Context) -> Self::Result {
-        if let Some(old) = self.link.take() {
-            old.close(CloseLink::Policy("another connection of this host took over".to_owned()));
-        }
-        let earlier = self.store_gathered().unwrap_or_else(nothing);
         let registration = translate::registration(&msg.register);
         let jobs: Vec<(CommandId, u64)> =
             msg.register.jobs.iter().flatten().map(|job| (job.command_id, job.last_seq)).collect();
@@ -184,25 +201,7 @@ impl Handler<AgentConnected> for HostActor {
         });
         let link = msg.link;
         AtomicResponse::new(Box::pin(
-            earlier
-                .then(move |(), act, _| load.into_actor(act))
-                .then(move |jobs, act, _| {
-                    let jobs = match jobs {
-                        Ok(jobs) => jobs,
-                        Err(error) => {
-                            let why = format!("the dashboard could not read its database: {error}");
-                            log::error!("{}: {why}", act.state.id());
-                            link.close(CloseLink::TryAgain(why));
-                            return nothing();
-                        }
-                    };
-                    log::info!("{}: agent connected", act.state.id());
-                    act.link = Some(link);
-                    let known = act.welcome(&registration, jobs);
-                    let registration = Box::new(registration);
-                    act.happen(HostEvent::Connected { registration, known })
-                })
-                .map(|(), act, _| act.pulse()),
+            load.into_actor(self).then(move |jobs, act, _| act.take_over(link, registration, jobs)),
         ))
     }
 }
@@ -216,21 +215,26 @@ impl Handler<AgentGone> for HostActor {
         }
         self.link = None;
         log::info!("{}: agent gone", self.state.id());
-        let earlier = self.store_gathered().unwrap_or_else(nothing);
+        // What it said before it went comes first.
+        let earlier = self.store_what_waits();
+        let now = self.now();
         AtomicResponse::new(Box::pin(
             earlier
-                .then(|(), act, _| act.happen(HostEvent::Disconnected))
+                .then(move |(), act, _| {
+                    let up = HostEvent::LinkIs { up: false };
+                    act.state.apply(up, now, &mut new_command_id);
+                    act.happen(HostEvent::Disconnected)
+                })
                 .then(|(), act, _| {
                     let id = act.state.id().clone();
-                    act.around.broadcaster.do_send(HostOffline(id.clone()));
-                    act.pulse();
                     let at = act.state.last_seen().unwrap_or_default();
                     let store = &act.around.store;
                     let write =
                         store.write(move |conn| store::hosts::touch_last_seen(conn, &id, at));
                     write.into_actor(act)
                 })
-                .map(|written, act, _| {
+                .map(|written, act, ctx| {
+                    act.show(ctx);
                     if let Err(error) = written {
                         log::error!("{}: last seen not stored: {error}", act.state.id());
                     }

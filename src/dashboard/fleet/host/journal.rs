@@ -9,7 +9,9 @@ use crate::domain::ids::{CommandId, HostId};
 use crate::domain::profile::HostProfile;
 use crate::domain::test_report::TestResult;
 use crate::domain::timestamp::Timestamp;
+use crate::protocol::Line;
 use rusqlite::Connection;
+use std::sync::Arc;
 
 /// One thing to write.
 enum Entry {
@@ -18,6 +20,7 @@ enum Entry {
     TestResult(CommandId, Box<TestResult>),
     TestRun(Box<TestRun>),
     Deploy(Box<Deploy>),
+    Lines { id: CommandId, first_seq: u64, lines: Arc<[Line]> },
     Event { category: AuditCategory, message: String, by: Option<Author> },
 }
 
@@ -28,9 +31,35 @@ pub(super) struct Journal {
     entries: Vec<Entry>,
 }
 
+/// What was written, as far as it matters to those who read and to the agent.
+#[derive(Default)]
+pub(super) struct Written {
+    /// The lines of output, if there were any.
+    pub(super) lines: Option<StoredLines>,
+}
+
+/// Lines of output that are stored.
+#[derive(Clone, Copy)]
+pub(super) struct StoredLines {
+    /// Whose they are.
+    pub(super) id: CommandId,
+    /// The number of the first that came.
+    pub(super) first_seq: u64,
+    /// The last number that was stored before.
+    pub(super) before: u64,
+    /// The last number that is stored now.
+    pub(super) after: u64,
+}
+
 impl Journal {
     /// Takes the effects that concern SQLite out of `effects`.
-    pub(super) fn take(state: &HostState, effects: &mut Vec<HostEffect>, at: Timestamp) -> Self {
+    /// `lines` are those that [`HostEffect::StoreOutput`] speaks of.
+    pub(super) fn take(
+        state: &HostState,
+        effects: &mut Vec<HostEffect>,
+        at: Timestamp,
+        lines: Option<&Arc<[Line]>>,
+    ) -> Self {
         let mut journal = Self { host: state.id().clone(), at, entries: Vec::new() };
         effects.retain(|effect| {
             let entry = match effect {
@@ -48,11 +77,16 @@ impl Journal {
                 HostEffect::Record { category, message, by } => {
                     Entry::Event { category: *category, message: message.clone(), by: by.clone() }
                 }
+                HostEffect::StoreOutput { id, first_seq } => match lines {
+                    Some(lines) => {
+                        Entry::Lines { id: *id, first_seq: *first_seq, lines: Arc::clone(lines) }
+                    }
+                    None => return false,
+                },
                 HostEffect::Run { .. }
                 | HostEffect::Stop(_)
                 | HostEffect::Announce(_)
                 | HostEffect::Complete(_)
-                | HostEffect::StoreOutput { .. }
                 | HostEffect::Refetch
                 | HostEffect::Compare { .. }
                 | HostEffect::Answer(_) => return true,
@@ -68,7 +102,8 @@ impl Journal {
     }
 
     /// Writes all of it, or, on an error, the caller's transaction undoes all of it.
-    pub(super) fn write(&self, conn: &Connection) -> Result<(), StoreError> {
+    pub(super) fn write(&self, conn: &Connection) -> Result<Written, StoreError> {
+        let mut written = Written::default();
         for entry in &self.entries {
             match entry {
                 Entry::Host { profile, facts, last_seen } => {
@@ -79,7 +114,7 @@ impl Journal {
                         last_seen: *last_seen,
                         created_at: self.at,
                     };
-                    store::hosts::save(conn, &record)?;
+                    store::hosts::update(conn, &record)?;
                 }
                 Entry::Command { command, journal } => {
                     store::commands::save(conn, command)?;
@@ -91,6 +126,12 @@ impl Journal {
                         };
                         store::transitions::append(conn, command.id, &record)?;
                     }
+                }
+                Entry::Lines { id, first_seq, lines } => {
+                    let before = store::output::last_seq(conn, *id)?;
+                    let after = store::output::append(conn, *id, *first_seq, lines)?;
+                    let first_seq = *first_seq;
+                    written.lines = Some(StoredLines { id: *id, first_seq, before, after });
                 }
                 Entry::TestResult(id, result) => store::test_results::save(conn, *id, result)?,
                 Entry::Deploy(deploy) => store::deployments::save(conn, &self.host, deploy)?,
@@ -107,6 +148,6 @@ impl Journal {
                 }
             }
         }
-        Ok(())
+        Ok(written)
     }
 }

@@ -7,6 +7,7 @@
 
 mod fleet_face;
 mod from_agent;
+mod happen;
 mod journal;
 mod output;
 
@@ -15,24 +16,30 @@ pub use fleet_face::{FetchSoon, FleetFace, HostIsAt, WorkOutLineage};
 use crate::dashboard::clock::Clock;
 use crate::dashboard::link::{CloseLink, Link, SendFrame};
 use crate::dashboard::live::Broadcast;
-use crate::dashboard::live::news::{CommandComplete, CommandQueued, HostChanged, HostPulse};
+use crate::dashboard::live::news::{Cause, CommandComplete, CommandQueued, HostChanged, HostPulse};
 use crate::dashboard::request_error::RequestError;
-use crate::dashboard::store::{Store, StoreError};
-use crate::domain::audit::Author;
+use crate::dashboard::store::{self, Store, StoreError};
+use crate::domain::audit::{AuditCategory, Author};
 use crate::domain::command::Command;
 use crate::domain::desired::Desired;
 use crate::domain::facts::Comparison;
 use crate::domain::host::{Change, HostEffect, HostEvent, HostState};
 use crate::domain::ids::{CommandId, Commit};
 use crate::domain::operation::Args;
-use crate::domain::refusal::Refusal;
-use crate::domain::snapshot::HostSnapshot;
+use crate::domain::refusal::{Refusal, RefusalCode};
+use crate::domain::snapshot::{HostSnapshot, Pulse};
 use crate::domain::timestamp::Timestamp;
-use crate::protocol::{Ack, AgentMessage, CommandMessage, DashboardMessage, Line, Register};
+use crate::protocol::{AgentMessage, CommandMessage, DashboardMessage, Line, Register};
 use actix::prelude::*;
-use journal::Journal;
+use happen::Happening;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// What found no room in somebody's queue is told again after so long.
+const TELL_AGAIN_AFTER: Duration = Duration::from_millis(200);
+/// So many messages may wait for a host.
+const MAILBOX: usize = 64;
 
 /// What a host's actor needs of the house.
 #[derive(Clone)]
@@ -56,9 +63,14 @@ pub struct HostActor {
     /// Where the fleet was told that it is: commit, repository, branch.
     at: Option<(Option<Commit>, String, Option<String>)>,
     timer: Option<(Timestamp, SpawnHandle)>,
-    /// Lines of a 3.x agent that are not stored yet: whose, and the number of the first.
-    gathered: Option<(CommandId, u64, Vec<Line>)>,
-    answer: Option<Result<Command, Refusal>>,
+    /// What readers were last told of its load.
+    pulse: Pulse,
+    /// Lines of a 3.x agent that are stored together in a moment.
+    gathered: Option<Vec<Line>>,
+    /// What could not be stored, in its order.
+    waiting: VecDeque<Happening>,
+    /// That is tried again in a moment.
+    tries_again: bool,
 }
 
 impl HostActor {
@@ -71,8 +83,10 @@ impl HostActor {
             published: None,
             at: None,
             timer: None,
+            pulse: Pulse::default(),
             gathered: None,
-            answer: None,
+            waiting: VecDeque::new(),
+            tries_again: false,
         }
     }
 }
@@ -81,8 +95,8 @@ impl Actor for HostActor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        self.publish();
-        self.set_timer(ctx);
+        ctx.set_mailbox_capacity(MAILBOX);
+        self.show(ctx);
     }
 }
 
@@ -119,6 +133,24 @@ pub struct AgentGone {
 #[rtype(result = "Result<Command, RequestError>")]
 pub struct Ask(pub HostEvent);
 
+/// A user changes what the dashboard says about the host.
+#[derive(Message)]
+#[rtype(result = "Result<(), RequestError>")]
+pub struct Configure {
+    /// What changes; the rest stays.
+    pub change: Change,
+    /// Who.
+    pub by: Author,
+}
+
+/// A user removes the host. Refused while it runs something; after this the actor is gone.
+#[derive(Message)]
+#[rtype(result = "Result<(), RequestError>")]
+pub struct Remove {
+    /// Who.
+    pub by: Author,
+}
+
 /// Something about the world outside the host.
 #[derive(Message, Clone)]
 #[rtype(result = "()")]
@@ -136,21 +168,12 @@ pub enum News {
     },
     /// The host's commit differs from the fleet's majority, or no longer does.
     Drift(bool),
-    /// A user changed what the dashboard says about the host.
-    Configured {
-        /// What changes; the rest stays.
-        change: Box<Change>,
-        /// Who.
-        by: Author,
-    },
     /// Somebody wants to know how the host is now.
     Report,
     /// The clock was set by so many milliseconds.
     ClockJumped(i64),
     /// The dashboard stops: the agent should come back at once.
     Restarting,
-    /// The host was removed.
-    Removed,
 }
 
 type Done = ResponseActFuture<HostActor, ()>;
@@ -160,71 +183,14 @@ impl HostActor {
         self.around.clock.now()
     }
 
-    /// Lets an event happen and carries out what follows from it.
-    fn happen(&mut self, event: HostEvent) -> Done {
-        self.happen_and_ack(event, None)
-    }
-
-    /// As [`Self::happen`]; once all is stored, `ack` goes to the agent.
-    fn happen_and_ack(&mut self, event: HostEvent, ack: Option<Ack>) -> Done {
-        let now = self.now();
-        let quiet = matches!(event, HostEvent::Heartbeat { .. } | HostEvent::Heard);
-        let asked = matches!(
-            event,
-            HostEvent::Requested { .. }
-                | HostEvent::StopRequested { .. }
-                | HostEvent::ExtendRequested { .. }
-        );
-        let before = asked.then(|| self.state.clone());
-        let effects = self.state.apply(event, now, &mut new_command_id);
-        let changed = !quiet || !effects.is_empty() || self.state.command().is_some();
-        self.follow(effects, ack, changed, before)
-    }
-
-    /// Stores what follows from an event, then carries out the rest of it.
-    fn follow(
+    /// Sends and tells what follows from an event. Returns the answer to a user, if there is one.
+    fn carry_out(
         &mut self,
-        mut effects: Vec<HostEffect>,
-        ack: Option<Ack>,
-        changed: bool,
-        before: Option<HostState>,
-    ) -> Done {
-        let journal = Journal::take(&self.state, &mut effects, self.now());
-        if journal.is_empty() {
-            return Box::pin(fut::ready(()).map(move |(), act: &mut Self, ctx| {
-                act.carry_out(effects, ctx);
-                act.settle(ack, changed, ctx);
-            }));
-        }
-        let write = self.around.store.write(move |conn| journal.write(conn));
-        Box::pin(write.into_actor(self).map(move |written, act, ctx| match written {
-            Ok(()) => {
-                act.carry_out(effects, ctx);
-                act.settle(ack, true, ctx);
-            }
-            Err(error) => act.not_stored(&error, before, ctx),
-        }))
-    }
-
-    /// What was not stored is not acknowledged: the agent sends it again on the next
-    /// link. What was asked for and not journaled was not asked.
-    fn not_stored(
-        &mut self,
-        error: &StoreError,
-        before: Option<HostState>,
+        effects: Vec<HostEffect>,
         ctx: &mut Context<Self>,
-    ) {
-        log::error!("{}: not stored: {error}", self.state.id());
-        if let Some(before) = before {
-            self.state = before;
-        } else if let Some(link) = self.link.take() {
-            link.close(CloseLink::TryAgain("the dashboard could not store a message".to_owned()));
-        }
-        self.settle(None, true, ctx);
-    }
-
-    fn carry_out(&mut self, effects: Vec<HostEffect>, ctx: &mut Context<Self>) {
+    ) -> Option<Result<Command, Refusal>> {
         let around = self.around.clone();
+        let mut answered = None;
         for effect in effects {
             match effect {
                 HostEffect::Run { id, op, args } => {
@@ -245,7 +211,7 @@ impl HostActor {
                     }));
                 }
                 HostEffect::Announce(command) => {
-                    around.broadcaster.do_send(CommandQueued(Arc::new(*command)));
+                    around.broadcaster.tell(CommandQueued(Arc::new(*command)));
                 }
                 HostEffect::Complete(command) => {
                     log::info!(
@@ -256,20 +222,15 @@ impl HostActor {
                         command.state.name(),
                         command.reason.as_ref().map_or_else(String::new, |r| format!(": {r:?}"))
                     );
-                    around.broadcaster.do_send(CommandComplete(Arc::new(*command)));
+                    around.broadcaster.tell(CommandComplete(Arc::new(*command)));
                 }
-                HostEffect::Refetch => {
-                    around.fleet.fetch_soon(self.state.id().clone());
-                }
+                HostEffect::Refetch => around.fleet.fetch_soon(self.state.id().clone()),
                 HostEffect::Compare { host, head } => {
-                    around.fleet.work_out(WorkOutLineage {
-                        asked_by: ctx.address(),
-                        id: self.state.id().clone(),
-                        host,
-                        head,
-                    });
+                    let asked_by = ctx.address();
+                    let id = self.state.id().clone();
+                    self.work_out(WorkOutLineage { asked_by, id, host, head }, ctx);
                 }
-                HostEffect::Answer(answer) => self.answer = Some(*answer),
+                HostEffect::Answer(answer) => answered = Some(*answer),
                 HostEffect::StoreOutput { .. }
                 | HostEffect::SaveHost
                 | HostEffect::SaveCommand { .. }
@@ -277,21 +238,11 @@ impl HostActor {
                 | HostEffect::SaveTestRun(_)
                 | HostEffect::SaveDeploy(_)
                 | HostEffect::Record { .. } => {
-                    // The journal took these out, or who brought the lines stores them.
+                    // The journal took these out.
                 }
             }
         }
-    }
-
-    /// After an event: acknowledge, show, and wait for what is due next.
-    fn settle(&mut self, ack: Option<Ack>, changed: bool, ctx: &mut Context<Self>) {
-        if let Some(ack) = ack {
-            self.send(&DashboardMessage::Ack(ack));
-        }
-        if changed {
-            self.publish();
-            self.set_timer(ctx);
-        }
+        answered
     }
 
     fn send(&self, message: &DashboardMessage) {
@@ -300,32 +251,74 @@ impl HostActor {
         }
     }
 
-    /// Tells everybody who reads, if anything that they see has changed.
-    fn publish(&mut self) {
+    /// Asks how two commits relate; where nobody can be asked now, a little later.
+    fn work_out(&self, lineage: WorkOutLineage, ctx: &mut Context<Self>) {
+        if let Some(lineage) = self.around.fleet.work_out(lineage) {
+            ctx.run_later(TELL_AGAIN_AFTER, |act, ctx| act.work_out(lineage, ctx));
+        }
+    }
+
+    /// After an event: show what changed, and wait for what is due next.
+    fn show(&mut self, ctx: &mut Context<Self>) {
+        let told = self.tell_position() & self.publish();
+        if !told {
+            ctx.run_later(TELL_AGAIN_AFTER, |act, ctx| act.show(ctx));
+        }
+        self.set_timer(ctx);
+    }
+
+    /// Tells the fleet where the host is, if that changed. False if there was no room for it.
+    fn tell_position(&mut self) -> bool {
         let profile = self.state.profile();
         let at =
             (self.state.facts().checkout.clone(), profile.repo_url.clone(), profile.branch.clone());
-        if self.at.as_ref() != Some(&at) {
-            let (commit, repo_url, branch) = at.clone();
+        if self.at.as_ref() == Some(&at) {
+            return true;
+        }
+        let (commit, repo_url, branch) = at.clone();
+        let host = self.state.id().clone();
+        let told = self.around.fleet.is_at(HostIsAt { host, commit, repo_url, branch });
+        if told {
             self.at = Some(at);
-            let host = self.state.id().clone();
-            self.around.fleet.is_at(HostIsAt { host, commit, repo_url, branch });
         }
-        let snapshot = self.state.snapshot();
-        if self.published.as_deref() != Some(&snapshot) {
-            let snapshot = Arc::new(snapshot);
-            self.published = Some(Arc::clone(&snapshot));
-            self.around.broadcaster.do_send(HostChanged(snapshot));
-        }
+        told
     }
 
-    fn pulse(&self) {
-        let pulse = HostPulse(self.state.id().clone(), self.state.pulse());
-        self.around.broadcaster.do_send(pulse);
+    /// Tells everybody who reads, if anything that they see has changed. False if there was no
+    /// room for it.
+    fn publish(&mut self) -> bool {
+        let snapshot = self.state.snapshot();
+        if self.published.as_deref() == Some(&snapshot) {
+            self.show_pulse();
+            return true;
+        }
+        let went_offline =
+            self.published.as_ref().is_some_and(|before| before.online) && !snapshot.online;
+        let cause = if went_offline { Cause::WentOffline } else { Cause::Changed };
+        let snapshot = Arc::new(snapshot);
+        let pulse = self.state.pulse();
+        let changed = HostChanged { snapshot: Arc::clone(&snapshot), pulse, cause };
+        let told = self.around.broadcaster.tell(changed);
+        if told {
+            self.pulse = pulse;
+            self.published = Some(snapshot);
+        }
+        told
+    }
+
+    /// Tells everybody who reads when the host was last heard of, and its load.
+    fn show_pulse(&mut self) {
+        let pulse = self.state.pulse();
+        if self.pulse != pulse
+            && self.around.broadcaster.tell(HostPulse(self.state.id().clone(), pulse))
+        {
+            self.pulse = pulse;
+        }
     }
 
     fn set_timer(&mut self, ctx: &mut Context<Self>) {
-        let due = self.state.next_due();
+        // What waits for SQLite is tried again by itself.
+        let due = if self.waiting.is_empty() { self.state.next_due() } else { None };
         if self.timer.as_ref().map(|(at, _)| *at) == due {
             return;
         }
@@ -355,34 +348,82 @@ fn nothing() -> Done {
     Box::pin(fut::ready(()))
 }
 
+fn not_stored(error: &StoreError) -> RequestError {
+    log::error!("a request was not stored: {error}");
+    RequestError::Unavailable(
+        "The database cannot be written now; nothing was changed. Try again.".to_owned(),
+    )
+}
+
 impl Handler<Ask> for HostActor {
     type Result = Exclusive<Result<Command, RequestError>>;
 
     fn handle(&mut self, msg: Ask, _: &mut Self::Context) -> Self::Result {
-        self.answer = None;
-        AtomicResponse::new(Box::pin(self.happen(msg.0).map(
-            |(), act, _| match act.answer.take() {
-                Some(Ok(command)) => Ok(command),
-                Some(Err(refusal)) => Err(RequestError::Refused(refusal)),
-                None => Err(RequestError::Unavailable(
-                    "The database could not be written; nothing was started.".to_owned(),
-                )),
-            },
-        )))
+        let asked = self.bring_about(Happening::new(msg.0, self.now()));
+        AtomicResponse::new(Box::pin(asked.map(|outcome, _, _| match outcome {
+            Ok(Some(Ok(command))) => Ok(command),
+            Ok(Some(Err(refusal))) => Err(RequestError::Refused(refusal)),
+            Ok(None) => Err(not_stored(&StoreError::Closed)),
+            Err(error) => Err(not_stored(&error)),
+        })))
+    }
+}
+
+impl Handler<Configure> for HostActor {
+    type Result = Exclusive<Result<(), RequestError>>;
+
+    fn handle(&mut self, msg: Configure, _: &mut Self::Context) -> Self::Result {
+        let event = HostEvent::Configured { change: Box::new(msg.change), by: msg.by };
+        let asked = self.bring_about(Happening::new(event, self.now()));
+        AtomicResponse::new(Box::pin(
+            asked.map(|outcome, _, _| outcome.map(|_| ()).map_err(|error| not_stored(&error))),
+        ))
+    }
+}
+
+impl Handler<Remove> for HostActor {
+    type Result = Exclusive<Result<(), RequestError>>;
+
+    /// The actor refuses first and goes first: nothing that comes later finds the host again.
+    fn handle(&mut self, msg: Remove, _: &mut Self::Context) -> Self::Result {
+        if let Some(command) = self.state.command() {
+            let message = format!("{} is busy with {}: stop it first.", command.host, command.op);
+            let refusal = Refusal::new(RefusalCode::HostBusy, message);
+            return AtomicResponse::new(Box::pin(fut::ready(Err(RequestError::Refused(refusal)))));
+        }
+        let (id, at) = (self.state.id().clone(), self.now());
+        let removed = self.around.store.write(move |conn| {
+            store::hosts::remove(conn, &id)?;
+            let event = store::events::NewEvent {
+                at,
+                host: Some(id),
+                category: AuditCategory::Host,
+                message: "Removed, with its token, commands and logs.".to_owned(),
+                by: Some(msg.by),
+            };
+            store::events::append(conn, &event)
+        });
+        AtomicResponse::new(Box::pin(removed.into_actor(self).map(|removed, act, ctx| {
+            removed.map_err(|error| not_stored(&error))?;
+            if let Some(link) = act.link.take() {
+                link.close(CloseLink::Policy("this host was removed".to_owned()));
+            }
+            ctx.stop();
+            Ok(())
+        })))
     }
 }
 
 impl Handler<News> for HostActor {
     type Result = Exclusive<()>;
 
-    fn handle(&mut self, msg: News, ctx: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, msg: News, _: &mut Self::Context) -> Self::Result {
         let event = match msg {
             News::Desired(desired) => HostEvent::DesiredChanged(desired),
             News::Compared { host, head, comparison } => {
                 HostEvent::Compared { host, head, comparison }
             }
             News::Drift(drift) => HostEvent::Drift(drift),
-            News::Configured { change, by } => HostEvent::Configured { change, by },
             News::ClockJumped(millis) => HostEvent::ClockJumped(millis),
             News::Report => {
                 // The answer is a heartbeat. A 3.x agent that is busy would refuse it, and
@@ -402,13 +443,6 @@ impl Handler<News> for HostActor {
                 if let Some(link) = self.link.take() {
                     link.close(CloseLink::Restarting);
                 }
-                return AtomicResponse::new(nothing());
-            }
-            News::Removed => {
-                if let Some(link) = self.link.take() {
-                    link.close(CloseLink::Policy("this host was removed".to_owned()));
-                }
-                ctx.stop();
                 return AtomicResponse::new(nothing());
             }
         };

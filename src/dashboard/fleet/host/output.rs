@@ -1,11 +1,11 @@
-//! Output of commands on its way to SQLite, browsers and back to the agent as acknowledgements.
+//! Output of commands: what a 3.x agent says line by line is gathered, and stored lines are shown.
 
-use super::{Done, HostActor, new_command_id, nothing};
+use super::happen::{Acknowledges, Happening};
+use super::journal::StoredLines;
+use super::{Done, HostActor, nothing};
 use crate::dashboard::live::news::CommandOutput;
-use crate::dashboard::store;
-use crate::domain::host::{HostEffect, HostEvent};
-use crate::domain::ids::CommandId;
-use crate::protocol::{Ack, DashboardMessage, Line, Stream};
+use crate::domain::host::HostEvent;
+use crate::protocol::{Line, Stream};
 use actix::prelude::*;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,93 +16,58 @@ const GATHER_LINES_FOR: Duration = Duration::from_millis(50);
 const GATHER_LINES: usize = 1000;
 
 impl HostActor {
-    /// Stores lines of output, then tells browsers and the agent.
-    pub(super) fn store_lines(
-        &mut self,
-        id: CommandId,
-        first: u64,
-        lines: Vec<Line>,
-        ack: bool,
-    ) -> Done {
-        let lines: Arc<[Line]> = lines.into();
-        let stored = Arc::clone(&lines);
-        let write = self.around.store.write(move |conn| {
-            let before = store::output::last_seq(conn, id)?;
-            let after = store::output::append(conn, id, first, &stored)?;
-            Ok((before, after))
-        });
-        Box::pin(write.into_actor(self).map(move |written, act, ctx| match written {
-            Ok((before, after)) => {
-                // What was stored before is not shown twice.
-                let skip =
-                    usize::try_from((before + 1).saturating_sub(first)).unwrap_or(usize::MAX);
-                if skip < lines.len() {
-                    act.around.broadcaster.do_send(CommandOutput {
-                        host: act.state.id().clone(),
-                        command_id: id,
-                        first_seq: first + skip as u64,
-                        lines: if skip == 0 { lines } else { lines[skip..].into() },
-                    });
-                }
-                if ack {
-                    act.send(&DashboardMessage::Ack(Ack { command_id: id, seq: after }));
-                }
-            }
-            Err(error) => act.not_stored(&error, None, ctx),
-        }))
-    }
-
-    /// Lines came: which command they belong to, with the number of the first, if there is
-    /// such a command, and what else follows from that.
-    pub(super) fn place(&mut self, lines: HostEvent) -> (Option<(CommandId, u64)>, Option<Done>) {
-        let mut effects = self.state.apply(lines, self.now(), &mut new_command_id);
-        let mut place = None;
-        effects.retain(|effect| {
-            if let HostEffect::StoreOutput { id, first_seq } = effect {
-                place = Some((*id, *first_seq));
-                return false;
-            }
-            true
-        });
-        let rest =
-            if effects.is_empty() { None } else { Some(self.follow(effects, None, true, None)) };
-        (place, rest)
-    }
-
-    /// Stores the gathered lines of a 3.x agent, before anything that comes after them.
-    pub(super) fn store_gathered(&mut self) -> Option<Done> {
-        let (id, first, lines) = self.gathered.take()?;
-        Some(self.store_lines(id, first, lines, false))
-    }
-
-    pub(super) fn gather(&mut self, line: Line, ctx: &mut Context<Self>) -> Done {
-        let last_error = (line.stream == Stream::Stderr).then(|| line.text.clone());
-        let event = HostEvent::Output { id: None, first_seq: None, count: 1, last_error };
-        let (place, rest) = self.place(event);
-        let rest = rest.unwrap_or_else(nothing);
-        let Some((id, seq)) = place else {
-            log::debug!("{}: a line of output that belongs to no command", self.state.id());
-            return rest;
-        };
-        let earlier = match &mut self.gathered {
-            Some((whose, _, lines)) if *whose == id => {
-                lines.push(line);
-                if lines.len() >= GATHER_LINES { self.store_gathered() } else { None }
-            }
-            _ => {
-                let earlier = self.store_gathered();
-                self.gathered = Some((id, seq, vec![line]));
-                ctx.run_later(GATHER_LINES_FOR, |act, ctx| {
-                    if let Some(done) = act.store_gathered() {
-                        ctx.wait(done);
-                    }
-                });
-                earlier
-            }
-        };
-        match earlier {
-            Some(earlier) => Box::pin(rest.then(move |(), _, _| earlier)),
-            None => rest,
+    /// Shows lines that are stored now.
+    pub(super) fn show_lines(&self, stored: StoredLines, lines: &Arc<[Line]>) {
+        // What was stored before is not shown twice.
+        let known = (stored.before + 1).saturating_sub(stored.first_seq);
+        let skip = usize::try_from(known).unwrap_or(usize::MAX);
+        if skip >= lines.len() {
+            return;
         }
+        self.around.broadcaster.tell(CommandOutput {
+            host: self.state.id().clone(),
+            command_id: stored.id,
+            first_seq: stored.first_seq + skip as u64,
+            lines: if skip == 0 { Arc::clone(lines) } else { lines[skip..].into() },
+        });
+    }
+
+    /// The lines that were gathered, as one event.
+    pub(super) fn take_gathered(&mut self) -> Option<Happening> {
+        let lines = self.gathered.take()?;
+        let event = output_event(None, None, &lines);
+        Some(Happening::new(event, self.now()).with_lines(lines, Acknowledges::Nothing))
+    }
+
+    /// A line of a 3.x agent: it has no number, and comes alone.
+    pub(super) fn gather(&mut self, line: Line, ctx: &mut Context<Self>) -> Done {
+        let lines = self.gathered.get_or_insert_default();
+        lines.push(line);
+        match lines.len() {
+            GATHER_LINES.. => self.store_what_waits(),
+            1 => {
+                ctx.run_later(GATHER_LINES_FOR, |act, ctx| {
+                    let stored = act.store_what_waits();
+                    ctx.wait(stored);
+                });
+                nothing()
+            }
+            _ => nothing(),
+        }
+    }
+}
+
+/// The event that lines came. `id` and `first_seq` are missing in protocol 3.
+pub(super) fn output_event(
+    id: Option<crate::domain::ids::CommandId>,
+    first_seq: Option<u64>,
+    lines: &[Line],
+) -> HostEvent {
+    let error = lines.iter().rev().find(|line| line.stream == Stream::Stderr);
+    HostEvent::Output {
+        id,
+        first_seq,
+        count: lines.len() as u64,
+        last_error: error.map(|line| line.text.clone()),
     }
 }

@@ -4,7 +4,6 @@ use super::{Page, host_id, show, user};
 use crate::dashboard::http::App;
 use crate::dashboard::request_error::RequestError;
 use crate::dashboard::store;
-use crate::dashboard::views::dialogs;
 use crate::dashboard::views::events::{self, Filter};
 use crate::domain::timestamp::Timestamp;
 use actix_web::http::StatusCode;
@@ -67,7 +66,7 @@ async fn page(request: HttpRequest, app: web::Data<App>, query: web::Query<Event
             ("to", &to),
             ("before", &before),
         ];
-        format!("/events?{}", dialogs::query(&pairs))
+        format!("/events?{}", crate::dashboard::views::query(&pairs))
     });
     let filter = Filter { host, category, from, to };
     let page = events::page(&entries, &filter, &categories, older.as_deref(), &user.csrf);

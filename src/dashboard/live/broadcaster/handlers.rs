@@ -1,15 +1,13 @@
 //! What the broadcaster hears: from hosts, the fleet and rollouts, and from browsers.
 
 use super::{
-    Broadcaster, Join, Leave, Subscribe, WantFullState, Watcher, compared_at, is_busy,
-    outcome_fragment, send,
+    Broadcaster, Join, Leave, WantFullState, Watcher, compared_at, is_busy, outcome_fragment, send,
 };
 use crate::dashboard::live::frame::{Fragment, Frame};
 use crate::dashboard::live::model::{FleetView, HostEntry};
-use crate::dashboard::live::news::WasRead;
 use crate::dashboard::live::news::{
-    CommandComplete, CommandOutput, CommandQueued, DesiredChanged, HostChanged, HostOffline,
-    HostPulse, HostRemoved, Ping, ReadFleet, ReadHost, RolloutsChanged,
+    Cause, CommandComplete, CommandOutput, CommandQueued, DesiredChanged, HostChanged, HostPulse,
+    HostRemoved, Ping, ReadFleet, ReadHost, RolloutsChanged, Subscribe, WasRead,
 };
 use crate::dashboard::{metrics, views};
 use crate::domain::command::State;
@@ -42,10 +40,9 @@ impl Handler<HostChanged> for Broadcaster {
     type Result = ();
 
     fn handle(&mut self, msg: HostChanged, _: &mut Self::Context) {
-        let id = msg.0.id.clone();
-        let pulse = self.hosts.get(&id).map(|entry| entry.pulse).unwrap_or_default();
+        let id = msg.snapshot.id.clone();
         let was_busy = self.hosts.get(&id).is_some_and(is_busy);
-        let entry = HostEntry { snapshot: msg.0, pulse, compared_at: None };
+        let entry = HostEntry { snapshot: msg.snapshot, pulse: msg.pulse, compared_at: None };
         match (was_busy, is_busy(&entry)) {
             (false, true) => self.busy += 1,
             (true, false) => self.busy -= 1,
@@ -53,7 +50,11 @@ impl Handler<HostChanged> for Broadcaster {
         }
         self.attention.work(self.busy);
         self.hosts.insert(id.clone(), entry);
-        self.change("fragments", |act, frame| {
+        let kind = match msg.cause {
+            Cause::WentOffline => "host_offline",
+            Cause::Changed => "fragments",
+        };
+        self.change(kind, |act, frame| {
             frame.fragments = act.news_around();
             frame.fragments.extend(act.row_fragment(&id));
             if let Some(entry) = act.hosts.get(&id) {
@@ -73,16 +74,6 @@ impl Handler<HostPulse> for Broadcaster {
             self.view = None;
             self.pulsed.insert(msg.0);
         }
-    }
-}
-
-impl Handler<HostOffline> for Broadcaster {
-    type Result = ();
-
-    fn handle(&mut self, msg: HostOffline, _: &mut Self::Context) {
-        self.change("host_offline", |act, frame| {
-            frame.fragments.extend(act.row_fragment(&msg.0));
-        });
     }
 }
 
@@ -179,7 +170,10 @@ impl Handler<CommandComplete> for Broadcaster {
 
     fn handle(&mut self, msg: CommandComplete, _: &mut Self::Context) {
         for subscriber in &self.subscribers {
-            subscriber.do_send(msg.clone());
+            if subscriber.try_send(msg.clone()).is_err() {
+                // It looks into SQLite for what it did not hear.
+                log::debug!("a subscriber did not hear that a command is over");
+            }
         }
         let command = msg.0;
         metrics::command_over(&command);

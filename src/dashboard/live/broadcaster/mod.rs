@@ -6,7 +6,8 @@
 
 mod handlers;
 
-use super::attention::Attention;
+use super::Attention;
+use super::broadcast::{Broadcast, Missed};
 use super::frame::{Fragment, Frame};
 use crate::dashboard::live::model::{FleetView, HostEntry, Remotes};
 use crate::dashboard::live::news::CommandComplete;
@@ -25,6 +26,8 @@ use std::time::Duration;
 
 /// Heartbeats are shown at most so often.
 const PULSE_EVERY: Duration = Duration::from_secs(1);
+/// So many news may wait here.
+const MAILBOX: usize = 65_536;
 /// Frames that may wait for one browser; more, and it is dropped down to a full state.
 pub const QUEUE: usize = 256;
 
@@ -57,11 +60,6 @@ pub struct Leave(pub usize);
 #[rtype(result = "()")]
 pub struct WantFullState(pub usize);
 
-/// Somebody in the house wants to hear of every command that is over.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct Subscribe(pub Recipient<CommandComplete>);
-
 struct Watcher {
     browser: Browser,
     /// It was too slow: it gets nothing until there is room for a full state.
@@ -80,6 +78,8 @@ pub struct Broadcaster {
     /// When each remote was last read.
     read_at: BTreeMap<Arc<str>, Timestamp>,
     attention: Attention,
+    /// Whether news did not fit into the mailbox.
+    missed: Missed,
     view: Option<Arc<FleetView>>,
     watchers: BTreeMap<usize, Watcher>,
     next_watcher: usize,
@@ -102,6 +102,7 @@ impl Broadcaster {
             shown: BTreeMap::new(),
             read_at: BTreeMap::new(),
             attention,
+            missed: Missed::default(),
             view: None,
             watchers: BTreeMap::new(),
             next_watcher: 1,
@@ -109,6 +110,23 @@ impl Broadcaster {
             pulsed: BTreeSet::new(),
             sync_every,
         }
+    }
+
+    /// Starts it.
+    pub fn begin(self) -> Broadcast {
+        let missed = self.missed.clone();
+        Broadcast::new(self.start(), missed)
+    }
+
+    /// News were missed: whoever watches gets the whole state as soon as there is room.
+    fn start_over(&mut self) {
+        self.version += 1;
+        self.view = None;
+        self.shown.clear();
+        for watcher in self.watchers.values_mut() {
+            watcher.behind = true;
+        }
+        log::warn!("more news than can be kept waiting: browsers get the whole state");
     }
 
     fn view(&mut self) -> Arc<FleetView> {
@@ -294,9 +312,13 @@ impl Actor for Broadcaster {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        // Reports of thousands of hosts may wait here; hosts wait for nothing.
-        ctx.set_mailbox_capacity(65_536);
+        // Reports of thousands of hosts may wait here; past that, nobody waits: see `start_over`.
+        ctx.set_mailbox_capacity(MAILBOX);
         ctx.run_interval(PULSE_EVERY, |act, _| {
+            if act.missed.take() {
+                act.start_over();
+            }
+            act.watchers.retain(|_, watcher| watcher.browser.to.connected());
             act.send_pulses();
             act.catch_up();
         });
@@ -304,5 +326,20 @@ impl Actor for Broadcaster {
             let text = Frame::new("sync", act.version).text();
             act.send_all(&text);
         });
+    }
+}
+
+/// Makes the actor panic, as a bug in it would.
+#[cfg(test)]
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Panic;
+
+#[cfg(test)]
+impl Handler<Panic> for Broadcaster {
+    type Result = ();
+
+    fn handle(&mut self, _: Panic, _: &mut Self::Context) {
+        panic!("a bug");
     }
 }

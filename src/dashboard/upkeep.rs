@@ -2,10 +2,12 @@
 
 use super::clock::Clock;
 use super::config::DashboardConfig;
-use super::http::App;
+use super::fleet::FleetActor;
+use super::live::Broadcast;
 use super::live::news::Ping;
 use super::store::{self, Store};
 use crate::base::process;
+use actix::Addr;
 use std::time::Duration;
 
 /// How often old commands and events are removed.
@@ -13,12 +15,10 @@ const PRUNE_EVERY: Duration = Duration::from_secs(3600);
 
 /// Tells the service manager's watchdog, if there is one, for as long as the actors and SQLite
 /// answer.
-pub(super) fn keep_alive(app: &App) {
+pub(super) fn keep_alive(store: Store, fleet: Addr<FleetActor>, broadcaster: Broadcast) {
     let Some(every) = process::watched() else {
         return;
     };
-    let (store, fleet, broadcaster) =
-        (app.store.clone(), app.fleet.clone(), app.broadcaster.clone());
     actix_rt::spawn(async move {
         loop {
             let asked = (fleet.send(Ping).await, broadcaster.send(Ping).await);

@@ -17,5 +17,6 @@ mod real_nix;
 mod remotes;
 mod rollouts;
 mod scale;
+mod skins;
 mod start;
 mod support;

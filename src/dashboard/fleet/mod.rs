@@ -30,6 +30,7 @@ use crate::domain::desired::{Desired, MergedPr};
 use crate::domain::host::{HostEvent, HostState};
 use crate::domain::ids::{CommandId, HostId};
 use crate::domain::operation::TimeLimits;
+use crate::domain::profile::HostProfile;
 use crate::domain::timestamp::Timestamp;
 use actix::prelude::*;
 use following::Following;
@@ -101,8 +102,13 @@ impl FleetActor {
         host
     }
 
-    fn new_host(&mut self, id: HostId, hostname: &str, ctx: &mut Context<Self>) -> Addr<HostActor> {
-        let state = HostState::new(id, hostname, self.default_desired());
+    fn new_host(
+        &mut self,
+        id: HostId,
+        profile: HostProfile,
+        ctx: &mut Context<Self>,
+    ) -> Addr<HostActor> {
+        let state = HostState::added(id, profile, self.default_desired());
         self.start_host(state, ctx)
     }
 
@@ -219,12 +225,11 @@ impl Handler<Shutdown> for FleetActor {
 type Answer<T> = ResponseFuture<Result<T, RequestError>>;
 
 fn gone(_: MailboxError) -> RequestError {
-    RequestError::Unavailable("The host did not answer; it may have been removed.".to_owned())
+    RequestError::Unavailable("The host did not answer; it may have been removed.")
 }
 
 fn not_stored(error: StoreError) -> RequestError {
-    log::error!("not stored: {error}");
-    RequestError::Unavailable(format!("The database cannot be used: {error}"))
+    error.into()
 }
 
 impl Handler<RequestCommand> for FleetActor {

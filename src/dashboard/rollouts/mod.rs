@@ -294,10 +294,6 @@ fn invalid(field: &'static str, expected: &str) -> RequestError {
     RequestError::Invalid { field, expected: expected.to_owned() }
 }
 
-fn unavailable(error: &StoreError) -> RequestError {
-    RequestError::Unavailable(format!("The database cannot be used: {error}"))
-}
-
 impl Handler<StartRollout> for Rollouts {
     type Result = Answer<Rollout>;
 
@@ -305,7 +301,7 @@ impl Handler<StartRollout> for Rollouts {
         let view = self.broadcaster.send(ReadFleet).into_actor(self);
         AtomicResponse::new(Box::pin(view.then(move |view, act, _| {
             let made = view
-                .map_err(|_| RequestError::Unavailable("The dashboard is shutting down.".into()))
+                .map_err(|_| RequestError::Unavailable("The dashboard is shutting down."))
                 .and_then(|view| make(msg, &view, act.clock.now()));
             let rollout = match made {
                 Ok(rollout) => rollout,
@@ -327,13 +323,15 @@ impl Handler<StartRollout> for Rollouts {
             let begin = act.happen(id, Event::Tick { ready: BTreeSet::new() });
             Box::pin(begin.then(move |stored, act, ctx| {
                 let answer = match stored {
-                    Ok(()) => act.live.get(&id).cloned().ok_or_else(|| {
-                        RequestError::Unavailable("The rollout was not started.".to_owned())
-                    }),
+                    Ok(()) => act
+                        .live
+                        .get(&id)
+                        .cloned()
+                        .ok_or(RequestError::Unavailable("The rollout was not started.")),
                     Err(error) => {
                         act.live.remove(&id);
                         act.publish();
-                        Err(unavailable(&error))
+                        Err(error.into())
                     }
                 };
                 // Of those that are over, the page keeps the last few.
@@ -425,7 +423,7 @@ impl Handler<ChangeRollout> for Rollouts {
             changed = rollout.clone();
         }
         AtomicResponse::new(Box::pin(
-            done.map(|stored, _, _| stored.map(|()| changed).map_err(|e| unavailable(&e))),
+            done.map(|stored, _, _| stored.map(|()| changed).map_err(RequestError::from)),
         ))
     }
 }

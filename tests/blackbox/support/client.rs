@@ -164,7 +164,11 @@ impl Client {
         self.send("PATCH", path, &body.to_string()).expect("the dashboard answers")
     }
 
-    fn send(&self, method: &str, path: &str, body: &str) -> Option<Answer> {
+    pub fn delete(&self, path: &str) -> Answer {
+        self.send("DELETE", path, "").expect("the dashboard answers")
+    }
+
+    pub fn send(&self, method: &str, path: &str, body: &str) -> Option<Answer> {
         let mut request = ureq::http::Request::builder()
             .method(method)
             .uri(format!("{}{path}", self.base))

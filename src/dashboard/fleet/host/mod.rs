@@ -365,7 +365,7 @@ impl Handler<Ask> for HostActor {
                 Some(Ok(command)) => Ok(command),
                 Some(Err(refusal)) => Err(RequestError::Refused(refusal)),
                 None => Err(RequestError::Unavailable(
-                    "The database could not be written; nothing was started.".to_owned(),
+                    "The database could not be written; nothing was started.",
                 )),
             },
         )))

@@ -33,7 +33,7 @@ pub(super) fn configure(service: &mut web::ServiceConfig) {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct NewCommand {
+pub(super) struct NewCommand {
     op: String,
     #[serde(default)]
     args: Args,
@@ -59,7 +59,7 @@ async fn request_one(
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct NewCommands {
+pub(super) struct NewCommands {
     op: String,
     hosts: Vec<String>,
     #[serde(default)]

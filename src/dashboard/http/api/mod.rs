@@ -108,3 +108,6 @@ async fn new_token(By(changer, Body(asked)): By<Changer, Body<NewToken>>) -> Ans
     let (name, token) = actions::new_api_token(&changer, &asked.name).await?;
     Ok(HttpResponse::Created().json(json!({ "name": name, "token": token })))
 }
+
+#[cfg(test)]
+mod tests;

@@ -33,7 +33,7 @@ async fn pull_requests(By(reader, ()): By<Reader>) -> Answer {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct MergeBody {
+pub(super) struct MergeBody {
     source: Option<String>,
     head: Option<String>,
 }
@@ -51,7 +51,7 @@ async fn merge(
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct RevertBody {
+pub(super) struct RevertBody {
     source: Option<String>,
 }
 

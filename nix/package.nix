@@ -18,6 +18,7 @@ rustPlatform.buildRustPackage {
       ../schema.sql
       ../src
       ../assets
+      ../docs
       ../tests/vendor
     ];
   };

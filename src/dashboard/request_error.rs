@@ -1,8 +1,9 @@
 //! Why a request of a user was not carried out: the words that page and API share.
 
+use crate::dashboard::store::StoreError;
 use crate::domain::refusal::Refusal;
 
-/// Why a request about a host was not carried out.
+/// Why a request about a host was not carried out. All of it may be shown to users.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RequestError {
     /// 404
@@ -22,7 +23,21 @@ pub enum RequestError {
         /// What was expected.
         expected: String,
     },
-    /// 503: SQLite or an actor did not answer.
+    /// 503: SQLite or an actor did not answer. A text of ours: what the cause says is for the
+    /// log alone.
     #[error("{0}")]
-    Unavailable(String),
+    Unavailable(&'static str),
+}
+
+impl RequestError {
+    /// What is said when SQLite cannot be used.
+    pub const DATABASE: &str = "The database cannot be used now; nothing was changed. \
+                                The dashboard's log says why.";
+}
+
+impl From<StoreError> for RequestError {
+    fn from(error: StoreError) -> Self {
+        log::error!("the database cannot be used: {error}");
+        Self::Unavailable(Self::DATABASE)
+    }
 }

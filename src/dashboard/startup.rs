@@ -4,7 +4,7 @@ use super::auth::{self, Auth, Secrets};
 use super::clock::Clock;
 use super::config::DashboardConfig;
 use super::fleet::{FleetActor, Shutdown, StoredFleet, UseSources};
-use super::http::{self, AgentDoor, App};
+use super::http::{self, AgentDoor, App, Rooms};
 use super::live::Attention;
 use super::live::broadcaster::Broadcaster;
 use super::remotes::{House, Seats};
@@ -98,22 +98,21 @@ pub(super) async fn serve(config: DashboardConfig) -> Result<(), DashboardError>
         Rollouts::new(store.clone(), clock, fleet.clone(), broadcaster.clone(), going).start();
     upkeep::keep_pruned(store.clone(), clock, &config);
 
-    let door = AgentDoor {
-        fleet: fleet.clone(),
+    let enrolment = config.agent_token.as_ref().map(|token| auth::token_hash(token.expose()));
+    let door = AgentDoor::new(fleet.clone(), store.clone(), enrolment);
+    let config = Arc::new(config);
+    let vital = upkeep::vital(fleet.clone(), rollouts.clone(), broadcaster.clone());
+    let app = App::new(Rooms {
+        config: Arc::clone(&config),
         store: store.clone(),
-        enrolment: config.agent_token.as_ref().map(|token| auth::token_hash(token.expose())),
-    };
-    let listen = config.listen;
-    let app = App {
-        config: Arc::new(config),
-        store,
         clock,
-        auth: Arc::new(auth),
+        auth,
         fleet: fleet.clone(),
         rollouts,
-        broadcaster,
-    };
-    let (app_data, door_data) = (web::Data::new(app.clone()), web::Data::new(door));
+        broadcaster: broadcaster.clone(),
+    });
+    let listen = config.listen;
+    let (app_data, door_data) = (web::Data::new(app), web::Data::new(door));
     let server = HttpServer::new(move || {
         actix_web::App::new()
             .app_data(app_data.clone())
@@ -128,9 +127,9 @@ pub(super) async fn serve(config: DashboardConfig) -> Result<(), DashboardError>
     .bind(listen)
     .map_err(|source| DashboardError::Listen { address: listen, source })?;
     let bound = server.addrs().first().copied().unwrap_or(listen);
-    greet(&app, bound, first_start.password.as_deref());
+    greet(&config, bound, first_start.password.as_deref());
     process::ready();
-    upkeep::keep_alive(&app);
+    upkeep::keep_alive(store, fleet.clone(), broadcaster);
     let server = server.run();
     let handle = server.handle();
     actix_rt::spawn(async move {
@@ -141,7 +140,6 @@ pub(super) async fn serve(config: DashboardConfig) -> Result<(), DashboardError>
         let _ = fleet.send(Shutdown).await;
         handle.stop(true).await;
     });
-    let vital = upkeep::vital(&app);
     let failed = std::pin::pin!(upkeep::failure_of(&vital));
     match futures_util::future::select(server, failed).await {
         Either::Left((ended, _)) => Ok(ended?),
@@ -150,12 +148,12 @@ pub(super) async fn serve(config: DashboardConfig) -> Result<(), DashboardError>
 }
 
 /// What a person reads who has just started it.
-fn greet(app: &App, bound: std::net::SocketAddr, password: Option<&str>) {
+fn greet(config: &DashboardConfig, bound: std::net::SocketAddr, password: Option<&str>) {
     let own = format!("http://{bound}");
-    let url = app.config.base_url.as_ref().unwrap_or(&own);
+    let url = config.base_url.as_ref().unwrap_or(&own);
     let mut text = format!("nixfleet {} dashboard: {own}\n", env!("CARGO_PKG_VERSION"));
     if let Some(password) = password {
-        let dir = app.config.data_dir.display();
+        let dir = config.data_dir.display();
         text += &format!(
             "admin password: {password}\n  \
              It is shown only now. A hash of it is kept in {dir}.\n\
@@ -163,7 +161,7 @@ fn greet(app: &App, bound: std::net::SocketAddr, password: Option<&str>) {
              It gives you the host's token and the command that starts its agent.\n"
         );
     }
-    if app.config.sources.is_empty() {
+    if config.sources.is_empty() {
         text += "no remote yet: set --source / NIXFLEET_SOURCE to your config repository.\n";
     }
     process::say(text.trim_end());

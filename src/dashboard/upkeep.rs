@@ -2,10 +2,13 @@
 
 use super::clock::Clock;
 use super::config::DashboardConfig;
-use super::http::App;
+use super::fleet::FleetActor;
+use super::live::Broadcast;
 use super::live::news::Ping;
+use super::rollouts::Rollouts;
 use super::store::{self, Store};
 use crate::base::process;
+use actix::Addr;
 use std::time::Duration;
 
 /// How often actors are looked at.
@@ -32,9 +35,11 @@ pub(super) struct Vital {
 }
 
 /// The actors that everything needs.
-pub(super) fn vital(app: &App) -> Vec<Vital> {
-    let (fleet, rollouts, broadcaster) =
-        (app.fleet.clone(), app.rollouts.clone(), app.broadcaster.clone());
+pub(super) fn vital(
+    fleet: Addr<FleetActor>,
+    rollouts: Addr<Rollouts>,
+    broadcaster: Broadcast,
+) -> Vec<Vital> {
     vec![
         Vital { name: "fleet", lives: Box::new(move || fleet.connected()) },
         Vital { name: "rollouts", lives: Box::new(move || rollouts.connected()) },
@@ -44,12 +49,10 @@ pub(super) fn vital(app: &App) -> Vec<Vital> {
 
 /// Tells the service manager's watchdog, if there is one, for as long as the actors and SQLite
 /// answer.
-pub(super) fn keep_alive(app: &App) {
+pub(super) fn keep_alive(store: Store, fleet: Addr<FleetActor>, broadcaster: Broadcast) {
     let Some(every) = process::watched() else {
         return;
     };
-    let (store, fleet, broadcaster) =
-        (app.store.clone(), app.fleet.clone(), app.broadcaster.clone());
     actix_rt::spawn(async move {
         loop {
             let asked = (fleet.send(Ping).await, broadcaster.send(Ping).await);

@@ -17,6 +17,7 @@ mod real_nix;
 mod remotes;
 mod rollouts;
 mod scale;
+mod skins;
 mod start;
 mod stored;
 mod support;

@@ -267,6 +267,28 @@ fn an_update_is_shown_merged_from_here_and_taken_back() {
 }
 
 #[test]
+fn a_merge_without_a_head_merges_what_the_dashboard_shows() {
+    // Finding 61: a body without `head` was 400.
+    let forge = Forge::start();
+    forge.repo.push_branch("update_flake_lock_action");
+    forge.github.open_pull(42, "update_flake_lock_action", true);
+    let user = &forge.user;
+    wait_until("the update is shown", || {
+        let list = user.get("/api/pull-requests").json();
+        if list[0]["number"] == 42 { Ok(()) } else { Err(list) }
+    });
+    forge.repo.push_branch("feature/login");
+    forge.github.open_pull(5, "feature/login", true);
+    let nobodys = user.post_text("/api/pull-requests/5/merge", "");
+    assert_eq!((nobodys.status, nobodys.code().as_str()), (400, "bad_input"));
+    assert!(nobodys.message().starts_with("`head`"), "{nobodys:?}");
+    let merged = user.post_text("/api/pull-requests/42/merge", "");
+    assert_eq!(merged.status, 200, "{merged:?}");
+    let again = user.post_text("/api/pull-requests/42/merge", "");
+    assert_eq!((again.status, again.code().as_str()), (409, "already_merged"));
+}
+
+#[test]
 fn pull_requests_that_cannot_be_merged_say_why() {
     let forge = Forge::start();
     forge.repo.push_branch("renovate/lock-file-maintenance");

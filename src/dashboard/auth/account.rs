@@ -1,10 +1,13 @@
 //! What the administrator can change: password, one-time codes, tokens.
 
-use super::{Auth, LoginError, password, random_token, secrets, token_hash, totp_of};
+use super::{
+    Auth, LoginError, NO_RANDOM_NUMBERS, password, random_token, secrets, token_hash, totp_of,
+};
 use crate::base::hex;
 use crate::dashboard::store::api_tokens::ApiTokenRecord;
 use crate::dashboard::store::{StoreError, api_tokens, sessions, settings};
 use std::sync::Arc;
+use std::time::Duration;
 use totp_rs::Secret;
 
 /// Where the hash of a shared token that was made on the page is stored.
@@ -16,28 +19,43 @@ const LONGEST: usize = 256;
 
 /// Why something about the account was not changed, in the user's words.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct NotChanged(String);
+pub enum NotChanged {
+    /// It is not as expected, or may not be changed.
+    #[error("{0}")]
+    Refused(String),
+    /// Too many wrong tries: wait so long.
+    #[error("Too many tries. Wait {} seconds.", .0.as_secs().max(1))]
+    TooMany(Duration),
+    /// The database or the system did not answer; why is in the log.
+    #[error("{0}")]
+    Unavailable(&'static str),
+}
+
+const SHUTTING_DOWN: NotChanged = NotChanged::Unavailable("The dashboard is shutting down.");
 
 fn no(text: &str) -> NotChanged {
-    NotChanged(text.to_owned())
+    NotChanged::Refused(text.to_owned())
+}
+
+/// What a file of ours says when it cannot be written is for the log.
+fn not_written(error: impl std::fmt::Display) -> NotChanged {
+    log::error!("a secret was not written: {error}");
+    NotChanged::Unavailable("Its file cannot be written. The dashboard's log says why.")
 }
 
 impl From<LoginError> for NotChanged {
     fn from(error: LoginError) -> Self {
         match error {
             LoginError::Wrong | LoginError::Csrf => no("The code is wrong, or was used already."),
-            LoginError::TooMany(wait) => {
-                Self(format!("Too many tries. Wait {} seconds.", wait.as_secs().max(1)))
-            }
-            LoginError::Unavailable(why) => Self(why),
+            LoginError::TooMany(wait) => Self::TooMany(wait),
+            LoginError::Unavailable(why) => Self::Unavailable(why),
         }
     }
 }
 
 impl From<StoreError> for NotChanged {
     fn from(error: StoreError) -> Self {
-        Self(format!("The database cannot be used: {error}"))
+        LoginError::from(error).into()
     }
 }
 
@@ -67,7 +85,7 @@ impl Auth {
             return Err(no("The new password was not the same both times."));
         }
         if !(SHORTEST..=LONGEST).contains(&new.chars().count()) {
-            return Err(NotChanged(format!("A password has {SHORTEST} to {LONGEST} characters.")));
+            return Err(no(&format!("A password has {SHORTEST} to {LONGEST} characters.")));
         }
         self.count_try(super::EVERYBODY)?;
         let (hash, dir) = (self.password_hash(), self.data_dir.clone());
@@ -75,11 +93,11 @@ impl Auth {
             if !password::verify(&current, &hash) {
                 return Err(no("The current password is wrong."));
             }
-            let hash = password::hash(&new).map_err(NotChanged)?;
-            secrets::replace(&dir.join(secrets::PASSWORD), &hash).map_err(NotChanged)?;
+            let hash = password::hash(&new).map_err(not_written)?;
+            secrets::replace(&dir.join(secrets::PASSWORD), &hash).map_err(not_written)?;
             Ok(hash)
         });
-        let hash = changed.await.map_err(|_| no("The dashboard is shutting down."))??;
+        let hash = changed.await.map_err(|_| SHUTTING_DOWN)??;
         self.forgive(super::EVERYBODY);
         *self.password_hash.write().unwrap_or_else(std::sync::PoisonError::into_inner) = hash;
         self.store.write(move |conn| sessions::delete_others(conn, &keep)).await?;
@@ -90,7 +108,10 @@ impl Auth {
     /// read. Nothing is kept of it until [`Self::turn_totp_on`].
     pub fn offer_totp(&self) -> Result<(String, String), NotChanged> {
         let mut bytes = [0_u8; 20];
-        getrandom::fill(&mut bytes).map_err(|e| NotChanged(format!("No random numbers: {e}")))?;
+        getrandom::fill(&mut bytes).map_err(|error| {
+            log::error!("no random numbers: {error}");
+            NotChanged::Unavailable(NO_RANDOM_NUMBERS)
+        })?;
         let secret = Secret::from(bytes).to_base32().trim_end_matches('=').to_owned();
         let url = totp_url(&secret);
         Ok((secret, url))
@@ -101,7 +122,7 @@ impl Auth {
         if self.wants_totp() {
             return Err(no("One-time codes are on already."));
         }
-        let totp = Arc::new(totp_of(secret).map_err(NotChanged)?);
+        let totp = Arc::new(totp_of(secret).map_err(NotChanged::Refused)?);
         self.count_try(super::EVERYBODY)?;
         if !self.code_fits(&totp, code).await? {
             return Err(no("The code is wrong. Is the clock of the phone right?"));
@@ -109,7 +130,7 @@ impl Auth {
         self.forgive(super::EVERYBODY);
         let (path, text) = (self.data_dir.join(secrets::TOTP), secret.to_owned());
         let written = actix_web::web::block(move || secrets::replace(&path, &text)).await;
-        written.map_err(|_| no("The dashboard is shutting down."))?.map_err(NotChanged)?;
+        written.map_err(|_| SHUTTING_DOWN)?.map_err(not_written)?;
         *self.totp.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(totp);
         Ok(())
     }
@@ -124,8 +145,7 @@ impl Auth {
         }
         let path = self.data_dir.join(secrets::TOTP);
         let gone = actix_web::web::block(move || std::fs::remove_file(path)).await;
-        gone.map_err(|_| no("The dashboard is shutting down."))?
-            .map_err(|error| NotChanged(format!("Its file cannot be removed: {error}")))?;
+        gone.map_err(|_| SHUTTING_DOWN)?.map_err(not_written)?;
         *self.totp.write().unwrap_or_else(std::sync::PoisonError::into_inner) = None;
         Ok(())
     }

@@ -33,6 +33,10 @@ pub const LOGIN_COOKIE: &str = "nixfleet_login";
 const SESSION_FOR: Duration = Duration::from_secs(30 * 24 * 3600);
 /// Tries that are counted together, wherever they come from.
 const EVERYBODY: IpAddr = IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
+/// What is said when there is no answer of the system; why is in the log.
+const NO_RANDOM_NUMBERS: &str = "There are no random numbers now. The dashboard's log says why.";
+/// What is said when SQLite cannot be used; why is in the log.
+const DATABASE: &str = "The database cannot be used now. The dashboard's log says why.";
 const LAST_TOTP_STEP: &str = "last_totp_step";
 
 /// Who makes a request.
@@ -71,8 +75,8 @@ pub enum LoginError {
     TooMany(Duration),
     /// The form is not one that this dashboard handed out.
     Csrf,
-    /// The database did not answer.
-    Unavailable(String),
+    /// The database did not answer, in words of ours.
+    Unavailable(&'static str),
 }
 
 /// Everything that decides who may do what.
@@ -88,9 +92,19 @@ pub struct Auth {
     limiter: Mutex<limiter::Limiter>,
 }
 
+impl From<StoreError> for LoginError {
+    fn from(error: StoreError) -> Self {
+        log::error!("the database cannot be used: {error}");
+        Self::Unavailable(DATABASE)
+    }
+}
+
 fn random_token() -> Result<String, LoginError> {
     let mut bytes = [0_u8; 32];
-    getrandom::fill(&mut bytes).map_err(|e| LoginError::Unavailable(e.to_string()))?;
+    getrandom::fill(&mut bytes).map_err(|error| {
+        log::error!("no random numbers: {error}");
+        LoginError::Unavailable(NO_RANDOM_NUMBERS)
+    })?;
     Ok(hex::encode(&bytes))
 }
 
@@ -175,7 +189,8 @@ impl Auth {
         self.count_try(peer)?;
         let hash = self.password_hash();
         let right = actix_web::web::block(move || password::verify(&password, &hash)).await;
-        let right = right.map_err(|_| LoginError::Unavailable("shutting down".to_owned()))?;
+        let right =
+            right.map_err(|_| LoginError::Unavailable("The dashboard is shutting down."))?;
         if !right || !self.code_is_right(code).await? {
             return Err(LoginError::Wrong);
         }
@@ -190,7 +205,7 @@ impl Auth {
             sessions::delete_expired(conn, now)?;
             sessions::insert(conn, &session)
         });
-        stored.await.map_err(|e| LoginError::Unavailable(e.to_string()))?;
+        stored.await?;
         Ok(token)
     }
 
@@ -245,7 +260,7 @@ impl Auth {
             settings::set(conn, LAST_TOTP_STEP, &step.to_string())?;
             Ok(true)
         });
-        used.await.map_err(|e| LoginError::Unavailable(e.to_string()))
+        Ok(used.await?)
     }
 
     /// Ends a session.

@@ -9,6 +9,7 @@ use crate::dashboard::request_error::RequestError;
 use crate::dashboard::store::{self, StoreError};
 use crate::domain::audit::{AuditCategory, Author};
 use crate::domain::ids::HostId;
+use crate::domain::profile::HostProfile;
 use crate::domain::refusal::{Refusal, RefusalCode};
 use actix::prelude::*;
 
@@ -17,20 +18,16 @@ impl FleetActor {
     fn store_host(
         &self,
         id: &HostId,
-        hostname: &str,
+        profile: &HostProfile,
         token: Option<[u8; 32]>,
         message: String,
         by: Option<Author>,
     ) -> impl Future<Output = Result<(), StoreError>> + 'static {
-        let (id, hostname, now) = (id.clone(), hostname.to_owned(), self.clock.now());
+        let (id, profile, now) = (id.clone(), profile.clone(), self.clock.now());
         let store = self.store.clone();
         async move {
             store
                 .write(move |conn| {
-                    let profile = crate::domain::profile::HostProfile {
-                        hostname,
-                        ..crate::domain::profile::HostProfile::default()
-                    };
                     let record = store::hosts::HostRecord {
                         id: id.clone(),
                         profile,
@@ -104,10 +101,11 @@ impl Handler<AgentJoins> for FleetActor {
                 (Ok(false), Some(host)) => Box::pin(fut::ready(Ok(host))),
                 (Ok(false), None) => {
                     let text = "Joined with the enrolment token.".to_owned();
-                    let stored = act.store_host(&msg.host, &msg.hostname, None, text, None);
+                    let profile = HostProfile { hostname: msg.hostname, ..HostProfile::default() };
+                    let stored = act.store_host(&msg.host, &profile, None, text, None);
                     Box::pin(stored.into_actor(act).map(move |stored, act, ctx| {
                         stored.map_err(not_read)?;
-                        Ok(act.new_host(msg.host, &msg.hostname, ctx))
+                        Ok(act.new_host(msg.host, profile, ctx))
                     }))
                 }
             };
@@ -163,10 +161,12 @@ impl Handler<AddHost> for FleetActor {
         };
         let text = "Added.".to_owned();
         let hash = token_hash(&token);
-        let stored = self.store_host(&id, &msg.hostname, Some(hash), text, Some(msg.by));
+        let AddHost { hostname, overrides, by } = msg;
+        let profile = HostProfile { hostname, overrides, ..HostProfile::default() };
+        let stored = self.store_host(&id, &profile, Some(hash), text, Some(by));
         AtomicResponse::new(Box::pin(stored.into_actor(self).map(move |stored, act, ctx| {
             stored.map_err(not_stored)?;
-            act.new_host(id.clone(), &msg.hostname, ctx);
+            act.new_host(id.clone(), profile, ctx);
             Ok(NewHost { id, token })
         })))
     }
@@ -175,8 +175,10 @@ impl Handler<AddHost> for FleetActor {
 /// 32 random bytes, in hexadecimal.
 fn new_token() -> Result<String, RequestError> {
     let mut bytes = [0_u8; 32];
-    getrandom::fill(&mut bytes)
-        .map_err(|error| RequestError::Unavailable(format!("No random numbers: {error}")))?;
+    getrandom::fill(&mut bytes).map_err(|error| {
+        log::error!("no random numbers: {error}");
+        RequestError::Unavailable("There are no random numbers now.")
+    })?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 

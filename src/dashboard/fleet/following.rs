@@ -154,7 +154,7 @@ impl Handler<RefreshDesired> for FleetActor {
         let fleet = ctx.address();
         Box::pin(async move {
             let asked: Vec<_> = fetchers.iter().map(|fetcher| fetcher.send(Refresh)).collect();
-            let unavailable = || RequestError::Unavailable("The remote is not being read.".into());
+            let unavailable = || RequestError::Unavailable("The remote is not being read.");
             for answer in asked {
                 answer.await.map_err(|_| unavailable())?.map_err(|()| unavailable())?;
             }
@@ -225,7 +225,7 @@ impl Handler<MergePullRequest> for FleetActor {
         Box::pin(async move {
             let (source, fetcher) = found?;
             let number = msg.number;
-            let gone = |_| RequestError::Unavailable("The remote is not being read.".into());
+            let gone = |_| RequestError::Unavailable("The remote is not being read.");
             let title = pending.filter(|pr| pr.number == number).map(|pr| pr.title);
             let ours = MergedPr { number, title: title.unwrap_or_default(), at, reverted_by: None };
             let merge = Merge { number, head: msg.head };
@@ -278,7 +278,7 @@ impl Handler<RevertPullRequest> for FleetActor {
                 let message = format!("Pull request #{number} was not merged from here.");
                 return Err(RequestError::Refused(Refusal::new(RefusalCode::NotMerged, message)));
             };
-            let gone = |_| RequestError::Unavailable("The remote is not being read.".into());
+            let gone = |_| RequestError::Unavailable("The remote is not being read.");
             let reverted = fetcher.send(Revert { number }).await.map_err(gone)?;
             let message = match &reverted {
                 Ok(made) => {

@@ -30,6 +30,7 @@ use crate::domain::desired::{Desired, MergedPr};
 use crate::domain::host::{HostEvent, HostState, Restored};
 use crate::domain::ids::{CommandId, HostId};
 use crate::domain::operation::TimeLimits;
+use crate::domain::profile::HostProfile;
 use crate::domain::timestamp::Timestamp;
 use actix::prelude::*;
 use following::Following;
@@ -107,8 +108,13 @@ impl FleetActor {
         host
     }
 
-    fn new_host(&mut self, id: HostId, hostname: &str, ctx: &mut Context<Self>) -> Addr<HostActor> {
-        let state = HostState::new(id, hostname, self.default_desired());
+    fn new_host(
+        &mut self,
+        id: HostId,
+        profile: HostProfile,
+        ctx: &mut Context<Self>,
+    ) -> Addr<HostActor> {
+        let state = HostState::added(id, profile, self.default_desired());
         self.start_host(state, ctx)
     }
 
@@ -220,7 +226,7 @@ impl FleetActor {
     fn find(&self, id: &HostId) -> Result<Addr<HostActor>, RequestError> {
         let host = self.hosts.get(id).ok_or_else(|| RequestError::NoSuchHost(id.to_string()))?;
         if !host.connected() {
-            let text = format!("{id} is being started again. Try again in a moment.");
+            let text = "The host's part of the dashboard is being started again. Try again.";
             return Err(RequestError::Unavailable(text));
         }
         Ok(host.clone())
@@ -275,12 +281,11 @@ impl Handler<Shutdown> for FleetActor {
 type Answer<T> = ResponseFuture<Result<T, RequestError>>;
 
 fn gone(_: MailboxError) -> RequestError {
-    RequestError::Unavailable("The host did not answer; it may have been removed.".to_owned())
+    RequestError::Unavailable("The host did not answer; it may have been removed.")
 }
 
 fn not_stored(error: StoreError) -> RequestError {
-    log::error!("not stored: {error}");
-    RequestError::Unavailable("The database cannot be used now. Try again.".to_owned())
+    error.into()
 }
 
 impl Handler<RequestCommand> for FleetActor {

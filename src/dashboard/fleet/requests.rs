@@ -8,6 +8,7 @@ use crate::domain::command::Command;
 use crate::domain::host::Change;
 use crate::domain::ids::{CommandId, HostId};
 use crate::domain::operation::{Args, Operation};
+use crate::domain::profile::Overrides;
 use actix::Message;
 
 /// Asks for an operation on a host. Answers once the command is journaled (and sent, if
@@ -67,6 +68,8 @@ pub struct ConfigureHost {
 pub struct AddHost {
     /// Its name.
     pub hostname: String,
+    /// What is set on the dashboard from the start.
+    pub overrides: Overrides,
     /// Who asks.
     pub by: Author,
 }

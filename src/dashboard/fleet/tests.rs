@@ -11,6 +11,7 @@ use crate::dashboard::store::Store;
 use crate::domain::audit::Author;
 use crate::domain::ids::HostId;
 use crate::domain::operation::{Args, Operation, TimeLimits};
+use crate::domain::profile::Overrides;
 use actix::Actor;
 use std::time::{Duration, Instant};
 
@@ -24,7 +25,10 @@ async fn an_actor_that_panics_starts_again_from_the_store_and_its_host_answers()
     let limits = TimeLimits::default();
     let fleet = FleetActor::new(store, Clock, broadcaster, limits, stored).start();
     let (hostname, by) = ("web".to_owned(), Author::Admin);
-    let added = fleet.send(AddHost { hostname, by: by.clone() }).await.unwrap();
+    let added = fleet
+        .send(AddHost { hostname, overrides: Overrides::default(), by: by.clone() })
+        .await
+        .unwrap();
     assert!(added.is_ok());
     let id = HostId::parse("web").unwrap();
     let first = fleet.send(FindHost(id.clone())).await.unwrap().unwrap();

@@ -34,15 +34,24 @@ const CHECK_EVERY: Duration = Duration::from_secs(5);
 static LINKS: AtomicU64 = AtomicU64::new(1);
 
 /// What a new connection needs of the house.
-#[derive(Clone)]
-pub struct AgentDoor {
-    /// Knows the hosts.
-    pub fleet: Addr<FleetActor>,
-    /// Knows the tokens.
-    pub store: store::Store,
-    /// SHA-256 of the shared enrolment token, where a variable sets one. One that was made on
-    /// the page is in the store.
-    pub enrolment: Option<[u8; 32]>,
+///
+/// Invariant: only [`connect`] reaches through it, and only with a token that was checked.
+pub(crate) struct AgentDoor {
+    fleet: Addr<FleetActor>,
+    store: store::Store,
+    enrolment: Option<[u8; 32]>,
+}
+
+impl AgentDoor {
+    /// A door to the fleet. `enrolment` is SHA-256 of the shared enrolment token, where a
+    /// variable sets one; one that was made on the page is in the store.
+    pub(crate) fn new(
+        fleet: Addr<FleetActor>,
+        store: store::Store,
+        enrolment: Option<[u8; 32]>,
+    ) -> Self {
+        Self { fleet, store, enrolment }
+    }
 }
 
 /// `GET /ws`: checks the token before the upgrade.

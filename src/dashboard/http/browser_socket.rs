@@ -1,12 +1,10 @@
 //! A browser's live connection: `GET /live`.
 
-use crate::dashboard::auth::Caller;
-use crate::dashboard::http::{App, cookies};
+use crate::dashboard::http::extract::Watcher;
 use crate::dashboard::live::Broadcast;
 use crate::dashboard::live::broadcaster::{Browser, Join, Leave, ToBrowser, WantFullState};
 use crate::dashboard::metrics;
 use actix::prelude::*;
-use actix_web::http::header::{HOST, ORIGIN};
 use actix_web::{HttpRequest, HttpResponse, web};
 use actix_web_actors::ws::{self, ProtocolError, WebsocketContext};
 use std::sync::Arc;
@@ -20,45 +18,19 @@ const PING_EVERY: Duration = Duration::from_secs(15);
 /// A browser that was silent for so long is gone.
 const SILENT_FOR: Duration = Duration::from_secs(45);
 
-/// Checks session and origin, then upgrades.
-pub async fn connect(
+/// Upgrades. Session and origin were checked.
+pub(super) async fn connect(
     request: HttpRequest,
     body: web::Payload,
-    app: web::Data<App>,
+    watcher: Watcher,
 ) -> actix_web::Result<HttpResponse> {
-    if !same_origin(&request, &app) {
-        return Ok(HttpResponse::Forbidden().body("wrong origin\n"));
-    }
-    match cookies::caller(&app, &request).await {
-        Ok(Some(Caller::Session { .. })) => {}
-        Ok(Some(Caller::ApiToken { .. }) | None) => {
-            return Ok(HttpResponse::Unauthorized().body("log in first\n"));
-        }
-        Err(error) => {
-            log::error!("a session could not be checked: {error}");
-            return Ok(HttpResponse::ServiceUnavailable().body("the database cannot be read\n"));
-        }
-    }
     let socket = BrowserSocket {
-        broadcaster: app.broadcaster.clone(),
+        broadcaster: watcher.broadcaster,
         number: None,
         waiting: Arc::new(AtomicUsize::new(0)),
         heard: Instant::now(),
     };
     ws::WsResponseBuilder::new(socket, &request, body).frame_size(MAX_FRAME).start()
-}
-
-/// Whether the page that opens the connection is ours.
-pub fn same_origin(request: &HttpRequest, app: &App) -> bool {
-    let header = |name| request.headers().get(name).and_then(|v| v.to_str().ok());
-    let Some(origin) = header(ORIGIN) else {
-        return false;
-    };
-    if app.config.base_url.as_deref() == Some(origin) {
-        return true;
-    }
-    let authority = origin.split_once("://").map(|(_, authority)| authority);
-    authority.is_some() && authority == header(HOST)
 }
 
 /// The actor of one browser.

@@ -313,11 +313,6 @@ fn invalid(field: &'static str, expected: &str) -> RequestError {
     RequestError::Invalid { field, expected: expected.to_owned() }
 }
 
-fn unavailable(error: &StoreError) -> RequestError {
-    log::error!("a rollout was not stored: {error}");
-    RequestError::Unavailable("The database cannot be used now; nothing was changed.".to_owned())
-}
-
 impl Handler<StartRollout> for Rollouts {
     type Result = Answer<Rollout>;
 
@@ -325,7 +320,7 @@ impl Handler<StartRollout> for Rollouts {
         let view = self.broadcaster.send(ReadFleet).into_actor(self);
         AtomicResponse::new(Box::pin(view.then(move |view, act, _| {
             let made = view
-                .map_err(|_| RequestError::Unavailable("The dashboard is shutting down.".into()))
+                .map_err(|_| RequestError::Unavailable("The dashboard is shutting down."))
                 .and_then(|view| make(msg, &view, act.clock.now()));
             let rollout = match made {
                 Ok(rollout) => rollout,
@@ -338,16 +333,17 @@ impl Handler<StartRollout> for Rollouts {
             let note = Some((started, rollout.requested_by.clone()));
             let begin = act.advance(rollout, Event::Tick { ready: BTreeSet::new() }, note);
             Box::pin(begin.map(move |stored, act, ctx| {
-                stored.map_err(|error| unavailable(&error))?;
+                stored?;
                 // Of those that are over, the page keeps the last few.
                 let over: Vec<RolloutId> =
                     act.live.values().filter(|r| r.is_over()).map(|r| r.id).collect();
                 for old in over.iter().rev().skip(SHOWN_OVER) {
                     ctx.notify(Happened { rollout: *old, event: Event::Dismiss });
                 }
-                act.live.get(&id).cloned().ok_or_else(|| {
-                    RequestError::Unavailable("The rollout was not started.".to_owned())
-                })
+                act.live
+                    .get(&id)
+                    .cloned()
+                    .ok_or_else(|| RequestError::Unavailable("The rollout was not started."))
             }))
         })))
     }
@@ -427,7 +423,7 @@ impl Handler<ChangeRollout> for Rollouts {
         let dismissed = Rollout { dismissed: true, ..rollout.clone() };
         let done = self.happen(id, event);
         AtomicResponse::new(Box::pin(done.map(move |stored, act, _| {
-            stored.map_err(|error| unavailable(&error))?;
+            stored?;
             // One that was dismissed is not kept.
             Ok(act.live.get(&id).cloned().unwrap_or(dismissed))
         })))

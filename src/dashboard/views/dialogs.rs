@@ -320,6 +320,11 @@ pub fn remove(host: &HostSnapshot, csrf: &str) -> Dialog {
     about("remove", host, format!("Remove {}", host.profile.hostname), body)
 }
 
+/// What a field was when the page was made: only what its user changed is changed.
+fn was(name: &str, value: &str) -> Markup {
+    html! { input type="hidden" name={ "was." (name) } value=(value); }
+}
+
 /// What users set here wins over what the agent says.
 pub fn settings(host: &HostSnapshot, csrf: &str) -> Dialog {
     let over = &host.profile.overrides;
@@ -328,15 +333,18 @@ pub fn settings(host: &HostSnapshot, csrf: &str) -> Dialog {
     let choice = |name: &str, label: &str, set: Option<&str>, all: &[&str]| {
         html! {
             label for=(name) { (label) }
+            (was(name, set.unwrap_or_default()))
             select id=(name) name=(name) {
                 option value="" { "as the host says" }
                 @for one in all { option value=(one) selected[set == Some(one)] { (one) } }
             }
         }
     };
+    let word = |on: bool| if on { "true" } else { "false" };
     let switch = |name: &str, label: &str, set: Option<bool>| {
         html! {
             label for=(name) { (label) }
+            (was(name, set.map_or("", word)))
             select id=(name) name=(name) {
                 option value="" { "as the host says" }
                 option value="true" selected[set == Some(true)] { "on" }
@@ -348,6 +356,7 @@ pub fn settings(host: &HostSnapshot, csrf: &str) -> Dialog {
         form.fields method="post" action={ "/hosts/" (host.id) "/settings" } {
             (csrf_field(csrf))
             label for="theme_color" { "Colour" }
+            (was("theme_color", or_empty::text(over.theme_color.as_ref())))
             input #theme_color name="theme_color" pattern="#[0-9a-fA-F]{6}"
                 placeholder="as the host says, or #7aa2f7" value=(or_empty::text(over.theme_color.as_ref()));
             (choice("location", "Place", over.location.map(Place::name), &places))
@@ -355,6 +364,7 @@ pub fn settings(host: &HostSnapshot, csrf: &str) -> Dialog {
             (switch("tests_enabled", "Tests", over.tests_enabled))
             (switch("tests_auto_run", "Tests run by themselves after a switch", over.tests_auto_run))
             label for="auto_rollback" { "Roll back by itself when they fail" }
+            (was("auto_rollback", word(over.auto_rollback)))
             select #auto_rollback name="auto_rollback" {
                 option value="false" { "off" }
                 option value="true" selected[over.auto_rollback] { "on" }

@@ -76,6 +76,12 @@ pub struct Change {
 }
 
 impl Change {
+    /// The settings with this change.
+    pub fn on(self, mut overrides: Overrides) -> Overrides {
+        self.merge_into(&mut overrides);
+        overrides
+    }
+
     /// Changes what it names, keeps the rest.
     pub(super) fn merge_into(self, overrides: &mut Overrides) {
         self.location.merge_into(&mut overrides.location);

@@ -79,6 +79,11 @@ impl HostState {
     /// A host that was never seen.
     pub fn new(id: HostId, hostname: &str, desired: Arc<Desired>) -> Self {
         let profile = HostProfile { hostname: hostname.to_owned(), ..HostProfile::default() };
+        Self::added(id, profile, desired)
+    }
+
+    /// A host of which only this is known.
+    pub fn added(id: HostId, profile: HostProfile, desired: Arc<Desired>) -> Self {
         let restored = Restored {
             id,
             profile,

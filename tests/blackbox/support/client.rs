@@ -168,7 +168,7 @@ impl Client {
         self.send("DELETE", path, "").expect("the dashboard answers")
     }
 
-    fn send(&self, method: &str, path: &str, body: &str) -> Option<Answer> {
+    pub fn send(&self, method: &str, path: &str, body: &str) -> Option<Answer> {
         let mut request = ureq::http::Request::builder()
             .method(method)
             .uri(format!("{}{path}", self.base))

@@ -348,13 +348,6 @@ fn nothing() -> Done {
     Box::pin(fut::ready(()))
 }
 
-fn not_stored(error: &StoreError) -> RequestError {
-    log::error!("a request was not stored: {error}");
-    RequestError::Unavailable(
-        "The database cannot be written now; nothing was changed. Try again.".to_owned(),
-    )
-}
-
 impl Handler<Ask> for HostActor {
     type Result = Exclusive<Result<Command, RequestError>>;
 
@@ -363,8 +356,8 @@ impl Handler<Ask> for HostActor {
         AtomicResponse::new(Box::pin(asked.map(|outcome, _, _| match outcome {
             Ok(Some(Ok(command))) => Ok(command),
             Ok(Some(Err(refusal))) => Err(RequestError::Refused(refusal)),
-            Ok(None) => Err(not_stored(&StoreError::Closed)),
-            Err(error) => Err(not_stored(&error)),
+            Ok(None) => Err(StoreError::Closed.into()),
+            Err(error) => Err(error.into()),
         })))
     }
 }
@@ -376,7 +369,7 @@ impl Handler<Configure> for HostActor {
         let event = HostEvent::Configured { change: Box::new(msg.change), by: msg.by };
         let asked = self.bring_about(Happening::new(event, self.now()));
         AtomicResponse::new(Box::pin(
-            asked.map(|outcome, _, _| outcome.map(|_| ()).map_err(|error| not_stored(&error))),
+            asked.map(|outcome, _, _| outcome.map(|_| ()).map_err(RequestError::from)),
         ))
     }
 }
@@ -404,7 +397,7 @@ impl Handler<Remove> for HostActor {
             store::events::append(conn, &event)
         });
         AtomicResponse::new(Box::pin(removed.into_actor(self).map(|removed, act, ctx| {
-            removed.map_err(|error| not_stored(&error))?;
+            removed?;
             if let Some(link) = act.link.take() {
                 link.close(CloseLink::Policy("this host was removed".to_owned()));
             }

@@ -1,15 +1,15 @@
 //! Calls about commands.
 
-use super::{ApiError, changer, host_id, object, reader, unknown_operation};
-use crate::dashboard::auth::LoginError;
-use crate::dashboard::fleet::requests::{ExtendCommand, RequestCommand, StopCommand};
-use crate::dashboard::http::App;
+use super::{Answer, object};
+use crate::dashboard::http::actions::{self, Asked, CommandChange, Order};
+use crate::dashboard::http::error::HttpError;
+use crate::dashboard::http::extract::{
+    Body, By, Changer, CommandPath, HostPath, Query, Reader, host_id,
+};
 use crate::dashboard::request_error::RequestError;
-use crate::dashboard::store;
+use crate::dashboard::store::{self, StoreError};
 use crate::domain::command::Command;
-use crate::domain::ids::CommandId;
-use crate::domain::operation::{Args, Operation};
-use crate::domain::refusal::RefusalCode;
+use crate::domain::operation::Args;
 use crate::protocol::{Line, Stream};
 use actix_web::http::header::ACCEPT;
 use actix_web::web::Bytes;
@@ -32,7 +32,8 @@ pub(super) fn configure(service: &mut web::ServiceConfig) {
 }
 
 #[derive(Deserialize)]
-struct NewCommand {
+#[serde(deny_unknown_fields)]
+pub(super) struct NewCommand {
     op: String,
     #[serde(default)]
     args: Args,
@@ -42,115 +43,76 @@ struct NewCommand {
     totp: Option<String>,
 }
 
-/// What needs a confirmation needs the one-time code too, where that is set up.
-async fn confirmed(app: &App, op: Operation, code: Option<&str>) -> Result<(), ApiError> {
-    if !op.rules().needs_confirmation {
-        return Ok(());
-    }
-    match app.auth.confirms(code).await {
-        Ok(true) => Ok(()),
-        Err(LoginError::TooMany(wait)) => {
-            let text = format!("Too many wrong codes. Try again in {} s.", wait.as_secs() + 1);
-            Err(ApiError::new(RefusalCode::TooManyTries, text, 429))
-        }
-        Err(LoginError::Unavailable(text)) => {
-            Err(ApiError::new(RefusalCode::Unavailable, text, 503))
-        }
-        Ok(false) | Err(LoginError::Wrong | LoginError::Csrf) => {
-            let text = format!("`totp`: {} needs the one-time code.", op.label());
-            Err(ApiError::new(RefusalCode::ConfirmationRequired, text, 403))
-        }
-    }
-}
-
-fn operation(name: &str) -> Result<Operation, ApiError> {
-    Ok(Operation::parse(name).ok_or_else(|| unknown_operation(name))?)
-}
-
-fn accepted(command: &Command) -> serde_json::Value {
-    json!({ "command_id": command.id, "state": command.state })
+fn accepted(command: &Command) -> HttpResponse {
+    let told = json!({ "command_id": command.id, "state": command.state });
+    HttpResponse::Accepted().json(told)
 }
 
 async fn request_one(
-    request: HttpRequest,
-    app: web::Data<App>,
-    id: web::Path<String>,
-    body: web::Json<NewCommand>,
-) -> Result<HttpResponse, ApiError> {
-    let by = changer(&app, &request).await?.author();
-    let host = host_id(&id)?;
-    let NewCommand { op, args, queue, totp } = body.into_inner();
-    let op = operation(&op)?;
-    confirmed(&app, op, totp.as_deref()).await?;
-    let command = app.fleet.send(RequestCommand { id: None, host, op, args, queue, by }).await??;
-    Ok(HttpResponse::Accepted().json(accepted(&command)))
+    By(changer, (HostPath(host), Body(asked))): By<Changer, (HostPath, Body<NewCommand>)>,
+) -> Answer {
+    let NewCommand { op, args, queue, totp } = asked;
+    let asked = Asked { op: &op, args, queue, totp: totp.as_deref() };
+    let order = Order::check(&changer, asked).await?;
+    Ok(accepted(&actions::run(&changer, host, &order).await?))
 }
 
 #[derive(Deserialize)]
-struct NewCommands {
+#[serde(deny_unknown_fields)]
+pub(super) struct NewCommands {
     op: String,
     hosts: Vec<String>,
     #[serde(default)]
     args: Args,
     #[serde(default)]
     queue: bool,
+    /// The one-time code, for what needs to be confirmed.
     totp: Option<String>,
 }
 
-async fn request_many(
-    request: HttpRequest,
-    app: web::Data<App>,
-    body: web::Json<NewCommands>,
-) -> Result<HttpResponse, ApiError> {
-    let by = changer(&app, &request).await?.author();
-    let body = body.into_inner();
-    let op = operation(&body.op)?;
-    confirmed(&app, op, body.totp.as_deref()).await?;
+async fn request_many(By(changer, Body(asked)): By<Changer, Body<NewCommands>>) -> Answer {
+    let NewCommands { op, hosts, args, queue, totp } = asked;
+    let asked = Asked { op: &op, args, queue, totp: totp.as_deref() };
+    let order = Order::check(&changer, asked).await?;
     let mut results = Vec::new();
-    for name in body.hosts {
-        let done = match host_id(&name) {
-            Ok(host) => {
-                let (args, by) = (body.args.clone(), by.clone());
-                let asked = RequestCommand { id: None, host, op, args, queue: body.queue, by };
-                app.fleet.send(asked).await?.map_err(ApiError::from)
-            }
-            Err(error) => Err(error),
-        };
+    for name in hosts {
+        let done = request_of_one(&changer, &name, &order).await;
         results.push(match done {
             Ok(command) => {
                 json!({ "host_id": name, "command_id": command.id, "state": command.state })
             }
-            Err(error) => json!({ "host_id": name, "error": error.body() }),
+            Err(error) => json!({ "host_id": name, "error": error.object() }),
         });
     }
     Ok(HttpResponse::Accepted().json(results))
 }
 
-fn command_id(text: &str) -> Result<CommandId, ApiError> {
-    let unknown = || RequestError::NoSuchCommand(text.to_owned());
-    Ok(CommandId::parse(text).ok_or_else(unknown)?)
+async fn request_of_one(
+    changer: &Changer,
+    name: &str,
+    order: &Order,
+) -> Result<Command, HttpError> {
+    actions::run(changer, host_id(name)?, order).await
 }
 
-async fn get(
-    request: HttpRequest,
-    app: web::Data<App>,
-    id: web::Path<String>,
-) -> Result<HttpResponse, ApiError> {
-    reader(&app, &request).await?;
-    let command_id = command_id(&id)?;
-    let read = app.store.read(move |conn| {
-        let Some(mut command) = store::commands::get(conn, command_id)? else {
+async fn get(By(reader, CommandPath(id)): By<Reader, CommandPath>) -> Answer {
+    let read = reader.stored(move |conn| {
+        let Some(mut command) = store::commands::get(conn, id)? else {
             return Ok(None);
         };
-        command.output_lines = store::output::last_seq(conn, command_id)?;
-        let transitions = store::transitions::list(conn, command_id)?;
-        let results = store::test_results::list(conn, command_id)?;
+        command.output_lines = store::output::last_seq(conn, id)?;
+        let transitions = store::transitions::list(conn, id)?;
+        let results = store::test_results::list(conn, id)?;
         let changes =
-            if command.tells_changes() { store::output::changes(conn, command_id)? } else { None };
+            if command.tells_changes() { store::output::changes(conn, id)? } else { None };
         Ok(Some(object::command_story(&command, &transitions, &results, changes)))
     });
-    let story = read.await?.ok_or_else(|| RequestError::NoSuchCommand(id.into_inner()))?;
+    let story = read.await?.ok_or_else(|| no_such_command(id))?;
     Ok(HttpResponse::Ok().json(story))
+}
+
+fn no_such_command(id: crate::domain::ids::CommandId) -> HttpError {
+    RequestError::NoSuchCommand(id.to_string()).into()
 }
 
 #[derive(Deserialize)]
@@ -161,35 +123,31 @@ struct OutputQuery {
 
 async fn output(
     request: HttpRequest,
-    app: web::Data<App>,
-    id: web::Path<String>,
-    query: web::Query<OutputQuery>,
-) -> Result<HttpResponse, ApiError> {
-    reader(&app, &request).await?;
-    let command = command_id(&id)?;
-    let read = app.store.read(move |conn| {
+    By(reader, (CommandPath(command), Query(query))): By<Reader, (CommandPath, Query<OutputQuery>)>,
+) -> Answer {
+    let read = reader.stored(move |conn| {
         let known = store::commands::get(conn, command)?.is_some();
         Ok((known, store::output::last_seq(conn, command)?))
     });
     let (known, last) = read.await?;
     if !known {
-        return Err(RequestError::NoSuchCommand(id.into_inner()).into());
+        return Err(no_such_command(command).into());
     }
     let accept = request.headers().get(ACCEPT).and_then(|value| value.to_str().ok());
     let wants_json = accept.is_some_and(|accept| accept.contains("application/x-ndjson"));
     let json_lines = query.format.as_deref() == Some("jsonl") || wants_json;
     let kind = if json_lines { "application/x-ndjson" } else { "text/plain; charset=utf-8" };
+    let start = (query.after.unwrap_or(0), reader);
     // A page at a time: a log of millions of lines is never whole in memory.
-    let pages =
-        stream::try_unfold((query.after.unwrap_or(0), app), move |(after, app)| async move {
-            let page = app.store.read(move |conn| store::output::read(conn, command, after, PAGE));
-            let lines: Vec<_> = page.await?.into_iter().filter(|(seq, _)| *seq <= last).collect();
-            let Some((end, _)) = lines.last() else {
-                return Ok(None);
-            };
-            let next = (*end, app);
-            Ok::<_, crate::dashboard::store::StoreError>(Some((written(&lines, json_lines), next)))
-        });
+    let pages = stream::try_unfold(start, move |(after, reader)| async move {
+        let page = reader.stored(move |conn| store::output::read(conn, command, after, PAGE));
+        let lines: Vec<_> = page.await?.into_iter().filter(|(seq, _)| *seq <= last).collect();
+        let Some((end, _)) = lines.last() else {
+            return Ok(None);
+        };
+        let next = (*end, reader);
+        Ok::<_, StoreError>(Some((written(&lines, json_lines), next)))
+    });
     Ok(HttpResponse::Ok()
         .content_type(kind)
         .insert_header(("X-Last-Seq", last.to_string()))
@@ -213,22 +171,10 @@ fn written(lines: &[(u64, Line)], json_lines: bool) -> Bytes {
     text.into()
 }
 
-async fn stop(
-    request: HttpRequest,
-    app: web::Data<App>,
-    id: web::Path<String>,
-) -> Result<HttpResponse, ApiError> {
-    let by = changer(&app, &request).await?.author();
-    let command = app.fleet.send(StopCommand { id: command_id(&id)?, by }).await??;
-    Ok(HttpResponse::Accepted().json(accepted(&command)))
+async fn stop(By(changer, CommandPath(id)): By<Changer, CommandPath>) -> Answer {
+    Ok(accepted(&actions::change_command(&changer, id, CommandChange::Stop).await?))
 }
 
-async fn extend(
-    request: HttpRequest,
-    app: web::Data<App>,
-    id: web::Path<String>,
-) -> Result<HttpResponse, ApiError> {
-    let by = changer(&app, &request).await?.author();
-    let command = app.fleet.send(ExtendCommand { id: command_id(&id)?, by }).await??;
-    Ok(HttpResponse::Accepted().json(accepted(&command)))
+async fn extend(By(changer, CommandPath(id)): By<Changer, CommandPath>) -> Answer {
+    Ok(accepted(&actions::change_command(&changer, id, CommandChange::Extend).await?))
 }

@@ -1,14 +1,16 @@
 //! The objects of the API. Their field names are fixed (spec: http).
 
 use crate::dashboard::live::model::{HostEntry, SourceState};
+use crate::dashboard::store::events::EventRecord;
 use crate::dashboard::store::transitions::TransitionRecord;
 use crate::domain::closure_diff::Change;
 use crate::domain::command::Command;
 use crate::domain::compartment::Compartment;
-use crate::domain::desired::{Desired, Remote};
+use crate::domain::desired::{Desired, PendingPr, Remote};
 use crate::domain::facts::{LockState, TestRun};
 use crate::domain::generation::TestedGeneration;
 use crate::domain::looks::or_empty;
+use crate::domain::rollout::Rollout;
 use crate::domain::snapshot::HostSnapshot;
 use crate::domain::test_report::TestResult;
 use serde_json::{Value, json};
@@ -116,6 +118,24 @@ pub(super) fn command_story(
     object
 }
 
+/// An entry of the audit log.
+pub(super) fn event(event: &EventRecord) -> Value {
+    json!({
+        "id": event.id, "at": event.at, "host_id": event.host,
+        "category": event.category, "message": event.message, "by": event.by,
+    })
+}
+
+/// A rollout.
+pub(super) fn rollout(rollout: &Rollout) -> Value {
+    let mut object = json!(rollout);
+    object["rollout_id"] = json!(rollout.id);
+    object["title"] = json!(rollout.title());
+    object["over"] = json!(rollout.is_over());
+    object["counts"] = json!(rollout.counts());
+    object
+}
+
 /// A generation.
 pub(super) fn generation(one: &TestedGeneration) -> Value {
     let mut object = json!(one.generation);
@@ -131,6 +151,22 @@ pub(super) fn test_run(run: &TestRun) -> Value {
         "first_failed": run.first_failed, "exit_code": run.exit_code, "ended_at": run.ended_at,
         "deployment": run.deployment, "store_path": run.store_path,
     })
+}
+
+/// Open pull requests that update flake.lock, at most one per source.
+pub(super) fn pull_requests(remotes: &[SourceState]) -> Value {
+    let mut list = Vec::new();
+    for state in remotes {
+        let pending = state.desired.known().and_then(|remote| remote.pending_pr.as_ref());
+        let Some(PendingPr { number, title, url, mergeable, head }) = pending else {
+            continue;
+        };
+        list.push(json!({
+            "source": *state.name, "number": number, "title": title, "url": url,
+            "mergeable": mergeable, "head": head,
+        }));
+    }
+    list.into()
 }
 
 /// Desired state, a list with one entry per source, the default first.

@@ -1,12 +1,16 @@
 //! Logging in and out, and the settings.
 
-use super::{CsrfForm, Page, User, acting, go, record, show, user};
+use super::{Page, go, show};
 use crate::dashboard::auth::{self, LoginError, NotChanged};
-use crate::dashboard::http::{App, cookies};
-use crate::dashboard::live::news::ReadFleet;
+use crate::dashboard::http::actions;
+use crate::dashboard::http::cookies;
+use crate::dashboard::http::error::HttpError;
+use crate::dashboard::http::extract::{
+    Acting, By, Credentials, NoFields, Reader, Submitted, User, Visitor,
+};
 use crate::dashboard::views::account::{self, Enrolment, News, Settings, Totp};
 use crate::dashboard::views::layout;
-use crate::domain::audit::{AuditCategory, Author};
+use crate::domain::audit::AuditCategory;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{LOCATION, RETRY_AFTER};
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -34,16 +38,17 @@ async fn no_such_settings() -> HttpResponse {
     go("/settings")
 }
 
-async fn login_page(app: web::Data<App>) -> HttpResponse {
-    login_form(&app, StatusCode::OK, None)
+async fn login_page(visitor: Visitor) -> HttpResponse {
+    login_form(&visitor, StatusCode::OK, None)
 }
 
-fn login_form(app: &App, status: StatusCode, error: Option<&str>) -> HttpResponse {
-    match app.auth.login_form() {
+fn login_form(visitor: &Visitor, status: StatusCode, error: Option<&str>) -> HttpResponse {
+    match visitor.login_form() {
         Ok((token, field)) => {
             let age = actix_web::cookie::time::Duration::hours(1);
-            let mut response = show(status, &layout::login(&field, app.auth.wants_totp(), error));
-            let cookie = cookies::cookie(app, auth::LOGIN_COOKIE, token, age);
+            let page = layout::login(&field, visitor.wants_totp(), error);
+            let mut response = show(status, &page);
+            let cookie = cookies::cookie(visitor.config(), auth::LOGIN_COOKIE, token, age);
             if let Err(error) = response.add_cookie(&cookie) {
                 log::error!("the login cookie was not set: {error}");
             }
@@ -65,218 +70,192 @@ struct LoginForm {
     csrf_token: String,
 }
 
-async fn login(
-    request: HttpRequest,
-    app: web::Data<App>,
-    form: web::Form<LoginForm>,
-) -> HttpResponse {
-    let peer = cookies::peer(&app, &request);
-    let form = form.into_inner();
-    let guard = request.cookie(auth::LOGIN_COOKIE);
-    let guard = guard.as_ref().map(|cookie| cookie.value());
-    let done = app.auth.login(peer, guard, &form.csrf_token, form.password, &form.totp).await;
-    let again = |status, text: &str| login_form(&app, status, Some(text));
-    let what = match &done {
-        Ok(_) => format!("Logged in from {peer}."),
-        Err(error) => format!("A login from {peer} failed: {error:?}."),
-    };
-    record(&app, AuditCategory::Login, what, None).await;
-    match done {
+async fn login(request: HttpRequest, visitor: Visitor, form: web::Form<LoginForm>) -> HttpResponse {
+    let LoginForm { password, totp, csrf_token } = form.into_inner();
+    let peer = cookies::peer(visitor.config(), &request);
+    let cookie = request.cookie(auth::LOGIN_COOKIE);
+    let guard = cookie.as_ref().map(|cookie| cookie.value());
+    let sent = Credentials { peer, guard, field: &csrf_token, password, code: &totp };
+    let again = |status, text: &str| login_form(&visitor, status, Some(text));
+    match visitor.login(sent).await {
         Ok(token) => HttpResponse::SeeOther()
             .insert_header((LOCATION, "/"))
-            .cookie(cookies::session_cookie(&app, token))
-            .cookie(cookies::no_cookie(&app, auth::LOGIN_COOKIE))
+            .cookie(cookies::session_cookie(visitor.config(), token))
+            .cookie(cookies::no_cookie(visitor.config(), auth::LOGIN_COOKIE))
             .finish(),
-        Err(LoginError::Wrong) => again(StatusCode::UNAUTHORIZED, "Wrong password or code."),
         Err(LoginError::Csrf) => {
             again(StatusCode::FORBIDDEN, "The form was too old. Please try again.")
         }
         Err(LoginError::TooMany(wait)) => {
-            let seconds = wait.as_secs().max(1);
-            let text = format!("Too many tries. Wait {seconds} seconds.");
-            let mut response = again(StatusCode::TOO_MANY_REQUESTS, &text);
-            response.headers_mut().insert(RETRY_AFTER, seconds.into());
+            let error = HttpError::too_many_tries(wait);
+            let mut response = again(error.status(), &error.to_string());
+            response.headers_mut().insert(RETRY_AFTER, (wait.as_secs() + 1).into());
             response
         }
-        Err(LoginError::Unavailable(why)) => again(StatusCode::SERVICE_UNAVAILABLE, &why),
+        Err(error @ (LoginError::Wrong | LoginError::Unavailable(_))) => {
+            let error = HttpError::from(error);
+            again(error.status(), &error.to_string())
+        }
     }
 }
 
-async fn logout(request: HttpRequest, app: web::Data<App>, form: web::Form<CsrfForm>) -> Page {
-    let user = acting(&app, &request, &form.csrf_token).await?;
-    app.auth.logout(user.token_hash).await?;
+async fn logout(Submitted(acting, _, ()): Submitted<NoFields>) -> Page {
+    acting.auth().logout(acting.token_hash).await?;
     Ok(HttpResponse::SeeOther()
         .insert_header((LOCATION, "/login"))
-        .cookie(cookies::no_cookie(&app, auth::SESSION_COOKIE))
+        .cookie(cookies::no_cookie(acting.config(), auth::SESSION_COOKIE))
         .finish())
 }
 
-async fn settings(request: HttpRequest, app: web::Data<App>) -> Page {
-    let user = user(&app, &request).await?;
-    page(&app, &user, None, None).await
+async fn settings(By(user, ()): By<User>) -> Page {
+    Ok(show(StatusCode::OK, &page(&user, &user.csrf, None, None).await?))
 }
 
-async fn page(app: &App, user: &User, news: Option<News>, offered: Option<Totp>) -> Page {
-    let view = app.broadcaster.send(ReadFleet).await?;
-    let tokens = app.auth.api_tokens().await?;
-    let enrolment = match (&app.config.agent_token, app.auth.has_enrolment_token().await?) {
+async fn page(
+    reader: &Reader,
+    csrf: &str,
+    news: Option<News>,
+    offered: Option<Totp>,
+) -> Result<maud::Markup, HttpError> {
+    let view = reader.fleet_view().await?;
+    let known = reader.account().await?;
+    let enrolment = match (&reader.config().agent_token, known.has_enrolment_token) {
         (Some(_), _) => Enrolment::Fixed,
         (None, true) => Enrolment::On,
         (None, false) => Enrolment::Off,
     };
-    let totp = match (app.auth.totp_is_fixed(), app.auth.wants_totp()) {
+    let totp = match (reader.totp_is_fixed(), reader.wants_totp()) {
         (true, _) => Totp::Fixed,
         (false, true) => Totp::On,
         (false, false) => Totp::Off,
     };
-    let failed = news.as_ref().is_some_and(|news| news.failed);
     let settings = Settings {
         view: &view,
-        tokens: &tokens,
-        fixed_password: app.auth.password_is_fixed(),
+        tokens: &known.tokens,
+        fixed_password: reader.password_is_fixed(),
         totp: offered.unwrap_or(totp),
         enrolment,
         news,
     };
-    let status = if failed { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
-    Ok(show(status, &account::page(&settings, &user.csrf)))
+    Ok(account::page(&settings, csrf))
 }
 
 /// What was done, for the page and the audit log, or why not.
-async fn told(app: &App, user: &User, done: Result<&str, NotChanged>) -> Page {
+async fn told(acting: &Acting, done: Result<&str, NotChanged>) -> Page {
     match done {
         Ok(text) => {
-            record(app, AuditCategory::Settings, text.to_owned(), Some(Author::Admin)).await;
+            acting.record(AuditCategory::Settings, text.to_owned()).await;
             let news = News { text: text.to_owned(), ..News::default() };
-            page(app, user, Some(news), None).await
+            Ok(show(StatusCode::OK, &page(acting, &acting.csrf, Some(news), None).await?))
         }
-        Err(error) => page(app, user, Some(failure(&error)), None).await,
+        Err(error) => not_changed(acting, error, None).await,
     }
 }
 
-fn failure(error: &NotChanged) -> News {
-    News { text: error.to_string(), failed: true, secret: None }
+/// Why it was not done, on the same page: the form is there to be filled in again.
+async fn not_changed(acting: &Acting, error: impl Into<HttpError>, offered: Option<Totp>) -> Page {
+    let error = error.into();
+    let status = match error.status() {
+        StatusCode::BAD_REQUEST => StatusCode::UNPROCESSABLE_ENTITY,
+        other => other,
+    };
+    let news = News { text: error.to_string(), failed: true, secret: None };
+    Ok(show(status, &page(acting, &acting.csrf, Some(news), offered).await?))
 }
 
 /// A secret that was made: shown now, and never again.
-async fn made(app: &App, user: &User, text: String, secret: String) -> Page {
-    record(app, AuditCategory::Settings, text.clone(), Some(Author::Admin)).await;
-    page(app, user, Some(News { text, failed: false, secret: Some(secret) }), None).await
+async fn made(acting: &Acting, text: String, secret: String) -> Page {
+    acting.record(AuditCategory::Settings, text.clone()).await;
+    let news = News { text, failed: false, secret: Some(secret) };
+    Ok(show(StatusCode::OK, &page(acting, &acting.csrf, Some(news), None).await?))
 }
 
 #[derive(Deserialize)]
 struct PasswordForm {
-    csrf_token: String,
     current: String,
     new: String,
     again: String,
 }
 
-async fn password(
-    request: HttpRequest,
-    app: web::Data<App>,
-    form: web::Form<PasswordForm>,
-) -> Page {
-    let form = form.into_inner();
-    let user = acting(&app, &request, &form.csrf_token).await?;
-    let changed =
-        app.auth.change_password(user.token_hash, form.current, form.new, &form.again).await;
-    told(&app, &user, changed.map(|()| "The password was changed; every other session has ended."))
-        .await
+async fn password(Submitted(acting, form, ()): Submitted<PasswordForm>) -> Page {
+    let PasswordForm { current, new, again } = form;
+    let keep = acting.token_hash;
+    let changed = acting.auth().change_password(keep, current, new, &again).await;
+    let text = "The password was changed; every other session has ended.";
+    told(&acting, changed.map(|()| text)).await
 }
 
-async fn offer_totp(request: HttpRequest, app: web::Data<App>, form: web::Form<CsrfForm>) -> Page {
-    let user = acting(&app, &request, &form.csrf_token).await?;
-    match app.auth.offer_totp() {
-        Ok((secret, url)) => page(&app, &user, None, Some(Totp::Offered { secret, url })).await,
-        Err(error) => told(&app, &user, Err(error)).await,
+async fn offer_totp(Submitted(acting, _, ()): Submitted<NoFields>) -> Page {
+    match acting.auth().offer_totp() {
+        Ok((secret, url)) => {
+            let offered = Some(Totp::Offered { secret, url });
+            Ok(show(StatusCode::OK, &page(&acting, &acting.csrf, None, offered).await?))
+        }
+        Err(error) => told(&acting, Err(error)).await,
     }
 }
 
 #[derive(Deserialize)]
 struct TotpForm {
-    csrf_token: String,
     #[serde(default)]
     secret: String,
     code: String,
 }
 
-async fn totp_on(request: HttpRequest, app: web::Data<App>, form: web::Form<TotpForm>) -> Page {
-    let TotpForm { csrf_token, secret, code } = form.into_inner();
-    let user = acting(&app, &request, &csrf_token).await?;
-    match app.auth.turn_totp_on(&secret, &code).await {
-        Ok(()) => told(&app, &user, Ok("One-time codes were turned on.")).await,
+async fn totp_on(Submitted(acting, form, ()): Submitted<TotpForm>) -> Page {
+    let TotpForm { secret, code } = form;
+    match acting.auth().turn_totp_on(&secret, &code).await {
+        Ok(()) => told(&acting, Ok("One-time codes were turned on.")).await,
+        Err(error) if acting.wants_totp() => not_changed(&acting, error, None).await,
         Err(error) => {
             // The phone has the secret already: only the code is asked for again.
             let url = auth::totp_url(&secret);
-            let offered = (!app.auth.wants_totp()).then_some(Totp::Offered { secret, url });
-            page(&app, &user, Some(failure(&error)), offered).await
+            not_changed(&acting, error, Some(Totp::Offered { secret, url })).await
         }
     }
 }
 
-async fn totp_off(request: HttpRequest, app: web::Data<App>, form: web::Form<TotpForm>) -> Page {
-    let user = acting(&app, &request, &form.csrf_token).await?;
-    let off = app.auth.turn_totp_off(&form.code).await;
-    told(&app, &user, off.map(|()| "One-time codes were turned off.")).await
+async fn totp_off(Submitted(acting, form, ()): Submitted<TotpForm>) -> Page {
+    let off = acting.auth().turn_totp_off(&form.code).await;
+    told(&acting, off.map(|()| "One-time codes were turned off.")).await
 }
 
 #[derive(Deserialize)]
 struct TokenForm {
-    csrf_token: String,
     name: String,
 }
 
-async fn new_token(request: HttpRequest, app: web::Data<App>, form: web::Form<TokenForm>) -> Page {
-    let user = acting(&app, &request, &form.csrf_token).await?;
-    match app.auth.new_api_token(&form.name).await {
-        Ok((name, token)) => {
-            made(&app, &user, format!("API token {name:?} was made."), token).await
-        }
-        Err(error) => told(&app, &user, Err(error)).await,
+async fn new_token(Submitted(acting, form, ()): Submitted<TokenForm>) -> Page {
+    match actions::new_api_token(&acting, &form.name).await {
+        Ok((name, token)) => made(&acting, format!("API token {name:?} was made."), token).await,
+        Err(error) => not_changed(&acting, error, None).await,
     }
 }
 
 #[derive(Deserialize)]
 struct HashForm {
-    csrf_token: String,
     hash: String,
 }
 
-async fn remove_token(
-    request: HttpRequest,
-    app: web::Data<App>,
-    form: web::Form<HashForm>,
-) -> Page {
-    let user = acting(&app, &request, &form.csrf_token).await?;
-    let tokens = app.auth.api_tokens().await?;
-    let Some(token) =
-        tokens.into_iter().find(|token| crate::base::hex::encode(&token.token_hash) == form.hash)
-    else {
+async fn remove_token(Submitted(acting, form, ()): Submitted<HashForm>) -> Page {
+    let tokens = acting.account().await?.tokens;
+    let known =
+        tokens.into_iter().find(|token| crate::base::hex::encode(&token.token_hash) == form.hash);
+    let Some(token) = known else {
         return Ok(go("/settings"));
     };
-    app.auth.remove_api_token(token.token_hash).await?;
-    told(&app, &user, Ok(&format!("API token {:?} was removed.", token.name))).await
+    acting.auth().remove_api_token(token.token_hash).await?;
+    told(&acting, Ok(&format!("API token {:?} was removed.", token.name))).await
 }
 
-async fn new_enrolment(
-    request: HttpRequest,
-    app: web::Data<App>,
-    form: web::Form<CsrfForm>,
-) -> Page {
-    let user = acting(&app, &request, &form.csrf_token).await?;
-    match app.auth.new_enrolment_token().await {
-        Ok(token) => made(&app, &user, "A shared token was made.".to_owned(), token).await,
-        Err(error) => told(&app, &user, Err(error)).await,
+async fn new_enrolment(Submitted(acting, _, ()): Submitted<NoFields>) -> Page {
+    match acting.auth().new_enrolment_token().await {
+        Ok(token) => made(&acting, "A shared token was made.".to_owned(), token).await,
+        Err(error) => told(&acting, Err(error)).await,
     }
 }
 
-async fn no_enrolment(
-    request: HttpRequest,
-    app: web::Data<App>,
-    form: web::Form<CsrfForm>,
-) -> Page {
-    let user = acting(&app, &request, &form.csrf_token).await?;
-    app.auth.no_enrolment_token().await?;
-    told(&app, &user, Ok("The shared token was taken back.")).await
+async fn no_enrolment(Submitted(acting, _, ()): Submitted<NoFields>) -> Page {
+    acting.auth().no_enrolment_token().await?;
+    told(&acting, Ok("The shared token was taken back.")).await
 }

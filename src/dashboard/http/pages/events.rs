@@ -1,13 +1,13 @@
 //! The audit log.
 
-use super::{Page, host_id, show, user};
-use crate::dashboard::http::App;
-use crate::dashboard::request_error::RequestError;
+use super::{Page, show};
+use crate::dashboard::http::error::HttpError;
+use crate::dashboard::http::extract::{By, Query, User, host_id};
 use crate::dashboard::store;
 use crate::dashboard::views::events::{self, Filter};
 use crate::domain::timestamp::Timestamp;
 use actix_web::http::StatusCode;
-use actix_web::{HttpRequest, web};
+use actix_web::web;
 use serde::Deserialize;
 use std::time::Duration;
 
@@ -32,17 +32,17 @@ struct EventsQuery {
 }
 
 /// Midnight UTC of a day; `None` for an empty field.
-fn day(field: &'static str, text: &str) -> Result<Option<Timestamp>, RequestError> {
+fn day(field: &str, text: &str) -> Result<Option<Timestamp>, HttpError> {
     if text.is_empty() {
         return Ok(None);
     }
-    let expected = || RequestError::Invalid { field, expected: "a day such as 2026-01-18".into() };
-    Timestamp::parse(&format!("{text}T00:00:00Z")).map(Some).ok_or_else(expected)
+    let midnight = Timestamp::parse(&format!("{text}T00:00:00Z"));
+    let midnight = midnight.ok_or_else(|| HttpError::bad(field, "a day such as 2026-01-18"))?;
+    Ok(Some(midnight))
 }
 
-async fn page(request: HttpRequest, app: web::Data<App>, query: web::Query<EventsQuery>) -> Page {
-    let user = user(&app, &request).await?;
-    let EventsQuery { host, category, from, to, before } = query.into_inner();
+async fn page(By(user, Query(query)): By<User, Query<EventsQuery>>) -> Page {
+    let EventsQuery { host, category, from, to, before } = query;
     let (host, category) = (host.trim().to_owned(), category.trim().to_owned());
     let filter = store::events::EventFilter {
         host: if host.is_empty() { None } else { Some(host_id(&host)?) },
@@ -52,7 +52,7 @@ async fn page(request: HttpRequest, app: web::Data<App>, query: web::Query<Event
         before,
         limit: ENTRIES,
     };
-    let read = app.store.read(move |conn| {
+    let read = user.stored(move |conn| {
         Ok((store::events::list(conn, &filter)?, store::events::categories(conn)?))
     });
     let (entries, categories) = read.await?;

@@ -1,8 +1,8 @@
 //! The fleet, and one host.
 
-use super::{Page, host_id, show, user};
-use crate::dashboard::http::App;
-use crate::dashboard::live::news::ReadFleet;
+use super::{Page, show};
+use crate::dashboard::http::error::HttpError;
+use crate::dashboard::http::extract::{By, HostPath, Query, User};
 use crate::dashboard::request_error::RequestError;
 use crate::dashboard::store::{self, StoreError};
 use crate::dashboard::views::story::{Story, Told};
@@ -27,9 +27,8 @@ struct FleetQuery {
     log: Option<String>,
 }
 
-async fn page(request: HttpRequest, app: web::Data<App>, query: web::Query<FleetQuery>) -> Page {
-    let user = user(&app, &request).await?;
-    let view = app.broadcaster.send(ReadFleet).await?;
+async fn page(By(user, Query(query)): By<User, Query<FleetQuery>>) -> Page {
+    let view = user.fleet_view().await?;
     // The log of the host that was asked for, else of the one that was asked last.
     let asked = query.log.as_deref().and_then(|name| HostId::parse(name).ok());
     let busy = view.hosts.values().filter(|e| e.snapshot.command.is_some());
@@ -39,7 +38,7 @@ async fn page(request: HttpRequest, app: web::Data<App>, query: web::Query<Fleet
         None => busy,
     };
     let tail = match entry.and_then(super::output::command_of) {
-        Some(id) => super::output::tail(&app, id, None).await?,
+        Some(id) => super::output::tail(&user, id, None).await?,
         None => None,
     };
     let shown = tail.as_ref().map(super::output::Tail::shown);
@@ -54,22 +53,19 @@ struct HostQuery {
 
 async fn host(
     request: HttpRequest,
-    app: web::Data<App>,
-    id: web::Path<String>,
-    query: web::Query<HostQuery>,
+    By(user, (HostPath(id), Query(query))): By<User, (HostPath, Query<HostQuery>)>,
 ) -> Page {
-    let user = user(&app, &request).await?;
-    let id = host_id(&id)?;
     // The version comes before what is read: what changes in between is read once more.
-    let view = app.broadcaster.send(ReadFleet).await?;
+    let view = user.fleet_view().await?;
     let entry = view.hosts.get(&id).cloned();
-    let entry = entry.ok_or_else(|| RequestError::NoSuchHost(id.to_string()))?;
+    let no_such_host = || HttpError::from(RequestError::NoSuchHost(id.to_string()));
+    let entry = entry.ok_or_else(no_such_host)?;
     let before = query.before.as_deref().and_then(CommandId::parse);
     let known = entry.snapshot.generations.clone();
-    let story = app.store.read(move |conn| story(conn, &id, &known, before)).await?;
+    let story = user.stored(move |conn| story(conn, &id, &known, before)).await?;
     let asked = query.command.as_deref().and_then(CommandId::parse);
     let tail = match asked.or_else(|| super::output::command_of(&entry)) {
-        Some(command) => super::output::tail(&app, command, None).await?,
+        Some(command) => super::output::tail(&user, command, None).await?,
         None => None,
     };
     let tail = tail.filter(|tail| tail.command.host == entry.snapshot.id);

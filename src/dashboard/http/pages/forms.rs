@@ -1,20 +1,15 @@
 //! What the buttons do where the script does not run: the same as the API, and back.
 
-use super::{CsrfForm, Page, PageError, acting, done, go, host_entry, host_id, wants_fragment};
-use crate::dashboard::fleet::requests::{
-    AskHost, ConfigureHost, ExtendCommand, MergePullRequest, RefreshDesired, RemoveHost,
-    RequestCommand, RevertPullRequest, StopCommand,
+use super::{Page, done, go, wants_fragment};
+use crate::dashboard::http::actions::{
+    self, AFTER_MERGE, AFTER_REVERT, Asked, CommandChange, Merge, Order, SettingsForm,
 };
-use crate::dashboard::http::App;
-use crate::dashboard::http::api;
-use crate::dashboard::request_error::RequestError;
-use crate::domain::audit::Author;
-use crate::domain::ids::CommandId;
-use crate::domain::operation::{Args, Operation};
-use crate::domain::refusal::{Refusal, RefusalCode};
+use crate::dashboard::http::extract::{
+    CommandPath, HostPath, NoFields, PullRequestPath, Query, Submitted, WhatPath,
+};
+use crate::domain::operation::Args;
 use actix_web::{HttpRequest, web};
 use serde::Deserialize;
-use std::collections::BTreeMap;
 
 pub(super) fn configure(service: &mut web::ServiceConfig) {
     service
@@ -30,7 +25,6 @@ pub(super) fn configure(service: &mut web::ServiceConfig) {
 
 #[derive(Deserialize)]
 struct CommandForm {
-    csrf_token: String,
     op: String,
     #[serde(rename = "args.generation")]
     generation: Option<u64>,
@@ -49,57 +43,32 @@ struct QueueQuery {
 
 async fn command(
     request: HttpRequest,
-    app: web::Data<App>,
-    id: web::Path<String>,
-    query: web::Query<QueueQuery>,
-    form: web::Form<CommandForm>,
+    Submitted(acting, form, (HostPath(host), Query(query))): Submitted<
+        CommandForm,
+        (HostPath, Query<QueueQuery>),
+    >,
 ) -> Page {
-    let form = form.into_inner();
-    acting(&app, &request, &form.csrf_token).await?;
-    let op = Operation::parse(&form.op).ok_or_else(|| api::unknown_operation(&form.op))?;
-    if op.rules().needs_confirmation {
-        let right = app.auth.confirms(form.totp.as_deref()).await;
-        if right != Ok(true) {
-            let message = format!("{} needs the one-time code.", op.label());
-            let refusal = Refusal::new(RefusalCode::ConfirmationRequired, message);
-            return Err(RequestError::Refused(refusal).into());
-        }
-    }
     let reason = form.reason.filter(|reason| !reason.trim().is_empty());
     let args = Args { generation: form.generation, reason, confirmed: form.confirmed };
-    let (host, by) = (host_id(&id)?, Author::Admin);
-    app.fleet.send(RequestCommand { id: None, host, op, args, queue: query.queue, by }).await??;
+    let asked = Asked { op: &form.op, args, queue: query.queue, totp: form.totp.as_deref() };
+    let order = Order::check(&acting, asked).await?;
+    actions::run(&acting, host, &order).await?;
     Ok(done(&request, ""))
 }
 
 async fn refresh_host(
     request: HttpRequest,
-    app: web::Data<App>,
-    id: web::Path<String>,
-    form: web::Form<CsrfForm>,
+    Submitted(acting, _, HostPath(host)): Submitted<NoFields, HostPath>,
 ) -> Page {
-    acting(&app, &request, &form.csrf_token).await?;
-    let id = host_id(&id)?;
-    app.fleet.send(RefreshDesired(Some(id.clone()))).await??;
-    app.fleet.send(AskHost(id)).await??;
+    actions::refresh_host(&acting, host).await?;
     Ok(done(&request, ""))
 }
 
 async fn settings(
     request: HttpRequest,
-    app: web::Data<App>,
-    id: web::Path<String>,
-    form: web::Form<BTreeMap<String, String>>,
+    Submitted(acting, form, HostPath(host)): Submitted<SettingsForm, HostPath>,
 ) -> Page {
-    let mut fields = form.into_inner();
-    let csrf = fields.remove("csrf_token").unwrap_or_default();
-    acting(&app, &request, &csrf).await?;
-    let host = host_id(&id)?;
-    let change = api::change_of_form(&fields).map_err(|error| RequestError::Invalid {
-        field: "settings",
-        expected: error.to_string(),
-    })?;
-    app.fleet.send(ConfigureHost { host: host.clone(), change, by: Author::Admin }).await??;
+    actions::configure_host(&acting, host.clone(), form.read()?).await?;
     if wants_fragment(&request) {
         return Ok(done(&request, ""));
     }
@@ -108,32 +77,20 @@ async fn settings(
 
 async fn remove(
     request: HttpRequest,
-    app: web::Data<App>,
-    id: web::Path<String>,
-    form: web::Form<CsrfForm>,
+    Submitted(acting, _, HostPath(host)): Submitted<NoFields, HostPath>,
 ) -> Page {
-    acting(&app, &request, &form.csrf_token).await?;
-    let host = host_id(&id)?;
-    api::check_idle(&host_entry(&app, &host).await?)?;
-    app.fleet.send(RemoveHost { host, by: Author::Admin }).await??;
+    actions::remove_host(&acting, host).await?;
     Ok(done(&request, ""))
 }
 
 async fn change_command(
     request: HttpRequest,
-    app: web::Data<App>,
-    path: web::Path<(String, String)>,
-    form: web::Form<CsrfForm>,
+    Submitted(acting, _, (CommandPath(id), WhatPath(what))): Submitted<
+        NoFields,
+        (CommandPath, WhatPath),
+    >,
 ) -> Page {
-    acting(&app, &request, &form.csrf_token).await?;
-    let (id, what) = path.into_inner();
-    let id = CommandId::parse(&id).ok_or(RequestError::NoSuchCommand(id))?;
-    let by = Author::Admin;
-    match what.as_str() {
-        "stop" => app.fleet.send(StopCommand { id, by }).await??,
-        "extend" => app.fleet.send(ExtendCommand { id, by }).await??,
-        _ => return Err(PageError::NotFound),
-    };
+    actions::change_command(&acting, id, CommandChange::parse(&what)?).await?;
     Ok(done(&request, ""))
 }
 
@@ -144,57 +101,50 @@ struct BackQuery {
 
 async fn refresh(
     request: HttpRequest,
-    app: web::Data<App>,
-    query: web::Query<BackQuery>,
-    form: web::Form<CsrfForm>,
+    Submitted(acting, _, Query(query)): Submitted<NoFields, Query<BackQuery>>,
 ) -> Page {
-    acting(&app, &request, &form.csrf_token).await?;
-    api::refresh_all(&app).await?;
+    actions::refresh_all(&acting).await?;
     if wants_fragment(&request) {
         return Ok(done(&request, ""));
     }
     // Only to a page of ours.
-    let to = query.into_inner().back.filter(|to| to == "/settings");
-    Ok(go(to.as_deref().unwrap_or("/")))
+    match query.back.as_deref() {
+        Some("/settings") => Ok(go("/settings")),
+        Some(_) | None => Ok(go("/")),
+    }
 }
 
 #[derive(Deserialize)]
 struct MergeQuery {
-    source: String,
-    head: String,
+    source: Option<String>,
+    head: Option<String>,
 }
 
 async fn merge(
     request: HttpRequest,
-    app: web::Data<App>,
-    number: web::Path<u64>,
-    query: web::Query<MergeQuery>,
-    form: web::Form<CsrfForm>,
+    Submitted(acting, _, (PullRequestPath(number), Query(query))): Submitted<
+        NoFields,
+        (PullRequestPath, Query<MergeQuery>),
+    >,
 ) -> Page {
-    acting(&app, &request, &form.csrf_token).await?;
-    let MergeQuery { source, head } = query.into_inner();
-    let number = number.into_inner();
-    let merge = MergePullRequest { source: Some(source), number, head, by: Author::Admin };
-    app.fleet.send(merge).await??;
-    Ok(done(&request, api::AFTER_MERGE))
+    let MergeQuery { source, head } = query;
+    actions::merge(&acting, Merge { source, number, head }).await?;
+    Ok(done(&request, AFTER_MERGE))
 }
 
 #[derive(Deserialize)]
 struct RevertQuery {
-    source: String,
+    source: Option<String>,
 }
 
 async fn revert(
     request: HttpRequest,
-    app: web::Data<App>,
-    number: web::Path<u64>,
-    query: web::Query<RevertQuery>,
-    form: web::Form<CsrfForm>,
+    Submitted(acting, _, (PullRequestPath(number), Query(query))): Submitted<
+        NoFields,
+        (PullRequestPath, Query<RevertQuery>),
+    >,
 ) -> Page {
-    acting(&app, &request, &form.csrf_token).await?;
-    let (number, source) = (number.into_inner(), Some(query.into_inner().source));
-    let revert = RevertPullRequest { source, number, by: Author::Admin };
-    let made = app.fleet.send(revert).await??;
-    let text = format!("Pull request #{} takes it back. {}", made.number, api::AFTER_REVERT);
+    let made = actions::revert(&acting, query.source, number).await?;
+    let text = format!("Pull request #{} takes it back. {AFTER_REVERT}", made.number);
     Ok(done(&request, &text))
 }

@@ -1,7 +1,8 @@
 //! Pieces of the log panel.
 
-use super::{Page, PageError, host_entry, host_id, show, user};
-use crate::dashboard::http::App;
+use super::{Page, show};
+use crate::dashboard::http::error::HttpError;
+use crate::dashboard::http::extract::{By, CommandPath, HostPath, Query, Reader, User};
 use crate::dashboard::live::model::HostEntry;
 use crate::dashboard::request_error::RequestError;
 use crate::dashboard::store::{self, StoreError};
@@ -10,7 +11,8 @@ use crate::domain::command::Command;
 use crate::domain::ids::CommandId;
 use crate::protocol::Line;
 use actix_web::http::StatusCode;
-use actix_web::{HttpRequest, web};
+use actix_web::web;
+use rusqlite::Connection;
 use serde::Deserialize;
 
 pub(super) fn configure(service: &mut web::ServiceConfig) {
@@ -47,11 +49,11 @@ pub(super) fn command_of(entry: &HostEntry) -> Option<CommandId> {
 
 /// The last lines of a command, of those below `before`; `None` if there is no such command.
 pub(super) async fn tail(
-    app: &App,
+    reader: &Reader,
     id: CommandId,
     before: Option<u64>,
-) -> Result<Option<Tail>, PageError> {
-    let read = app.store.read(move |conn| {
+) -> Result<Option<Tail>, HttpError> {
+    let read = reader.stored(move |conn| {
         let command = store::commands::get(conn, id)?;
         let mut lines = store::output::tail(conn, id, CHUNK + 1, before)?;
         let earlier = lines.len() > CHUNK as usize;
@@ -61,19 +63,17 @@ pub(super) async fn tail(
     Ok(read.await?)
 }
 
-async fn of_host(request: HttpRequest, app: web::Data<App>, id: web::Path<String>) -> Page {
-    user(&app, &request).await?;
-    let entry = host_entry(&app, &host_id(&id)?).await?;
+async fn of_host(By(user, HostPath(host)): By<User, HostPath>) -> Page {
+    let entry = user.host(&host).await?;
     let tail = match command_of(&entry) {
-        Some(id) => tail(&app, id, None).await?,
+        Some(id) => tail(&user, id, None).await?,
         None => None,
     };
     Ok(show(StatusCode::OK, &log::one(tail.as_ref().map(Tail::shown).as_ref())))
 }
 
-fn command_id(text: &str) -> Result<CommandId, PageError> {
-    let unknown = || RequestError::NoSuchCommand(text.to_owned());
-    Ok(CommandId::parse(text).ok_or_else(unknown)?)
+fn no_such_command(id: CommandId) -> HttpError {
+    RequestError::NoSuchCommand(id.to_string()).into()
 }
 
 #[derive(Deserialize)]
@@ -83,21 +83,16 @@ struct LogQuery {
 }
 
 async fn of_command(
-    request: HttpRequest,
-    app: web::Data<App>,
-    id: web::Path<String>,
-    query: web::Query<LogQuery>,
+    By(user, (CommandPath(command), Query(query))): By<User, (CommandPath, Query<LogQuery>)>,
 ) -> Page {
-    user(&app, &request).await?;
-    let command = command_id(&id)?;
-    let found = tail(&app, command, None).await?;
-    let mut found = found.ok_or_else(|| RequestError::NoSuchCommand(id.into_inner()))?;
-    let wanted = query.into_inner().q;
+    let found = tail(&user, command, None).await?;
+    let mut found = found.ok_or_else(|| no_such_command(command))?;
+    let wanted = query.q;
     if !wanted.is_empty() {
         let text = wanted.clone();
-        let read =
-            app.store.read(move |conn| store::output::search(conn, command, &text, CHUNK as usize));
-        found.lines = read.await?;
+        let search =
+            move |conn: &Connection| store::output::search(conn, command, &text, CHUNK as usize);
+        found.lines = user.stored(search).await?;
         found.earlier = found.lines.len() >= CHUNK as usize;
         found.search = Some(wanted);
     }
@@ -110,13 +105,9 @@ struct LinesQuery {
 }
 
 async fn earlier(
-    request: HttpRequest,
-    app: web::Data<App>,
-    id: web::Path<String>,
-    query: web::Query<LinesQuery>,
+    By(user, (CommandPath(command), Query(query))): By<User, (CommandPath, Query<LinesQuery>)>,
 ) -> Page {
-    user(&app, &request).await?;
-    let tail = tail(&app, command_id(&id)?, Some(query.before)).await?;
-    let tail = tail.ok_or_else(|| RequestError::NoSuchCommand(id.into_inner()))?;
+    let tail = tail(&user, command, Some(query.before)).await?;
+    let tail = tail.ok_or_else(|| no_such_command(command))?;
     Ok(show(StatusCode::OK, &log::chunk(&tail.shown())))
 }

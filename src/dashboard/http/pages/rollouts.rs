@@ -1,65 +1,76 @@
 //! Rollouts: the bar of a selection, what is about to happen, and the forms.
 
-use super::{Page, PageError, acting, dialog, done, host_id, show, user};
-use crate::dashboard::http::App;
-use crate::dashboard::http::api::steps_of;
+use super::{Page, dialog, done, show};
+use crate::dashboard::http::actions::{self, NewRollout, steps_of};
+use crate::dashboard::http::error::{HttpError, said_back};
+use crate::dashboard::http::extract::{
+    By, NoFields, Query, RolloutPath, Submitted, User, WhatPath, host_id,
+};
 use crate::dashboard::live::model::FleetView;
-use crate::dashboard::live::news::ReadFleet;
-use crate::dashboard::request_error::RequestError;
-use crate::dashboard::rollouts::requests::{ChangeRollout, RolloutChange, StartRollout};
 use crate::dashboard::views::rollouts::{self, Choice};
-use crate::domain::audit::Author;
 use crate::domain::ids::HostId;
-use crate::domain::rollout::{RolloutId, SWITCH_AT_ONCE, plan};
+use crate::domain::rollout::plan;
 use actix_web::http::StatusCode;
+use actix_web::web::Bytes;
 use actix_web::{HttpRequest, web};
 use serde::Deserialize;
 
+/// All that an update needs: pull, switch, test.
+const UPDATE: &str = "update";
 /// What the bar of a selection offers.
-const OFFERED: [&str; 5] = ["update", "pull", "switch", "test", "dry-run"];
+const OFFERED: [&str; 5] = [UPDATE, "pull", "switch", "test", "dry-run"];
 
 pub(super) fn configure(service: &mut web::ServiceConfig) {
     service
         .route("/selection", web::post().to(bar))
         .route("/rollouts/new", web::get().to(confirm))
         .route("/rollouts", web::post().to(start))
-        .route("/rollouts/{id}/{change}", web::post().to(change));
+        .route("/rollouts/{id}/{what}", web::post().to(change));
 }
 
-/// A form whose fields may come more than once.
+/// A form or query whose fields may come more than once.
+#[derive(Deserialize)]
+#[serde(transparent)]
 struct Fields(Vec<(String, String)>);
 
 impl Fields {
-    fn parse(text: &[u8]) -> Result<Self, PageError> {
-        let fields = serde_urlencoded::from_bytes(text);
-        let expected = |error: serde_urlencoded::de::Error| {
-            PageError::from(RequestError::Invalid { field: "form", expected: error.to_string() })
-        };
-        fields.map(Self).map_err(expected)
-    }
-
     fn get(&self, name: &str) -> &str {
         let found = self.0.iter().find(|(known, _)| known == name);
         found.map_or("", |(_, value)| value.as_str())
     }
 
-    /// The hosts that it names. Each is checked.
-    fn hosts(&self) -> Result<Vec<HostId>, PageError> {
+    /// The names of hosts.
+    fn hosts(&self) -> impl Iterator<Item = &str> {
         let named = self.0.iter().filter(|(name, _)| name == "hosts" || name == "hosts[]");
-        named.map(|(_, value)| host_id(value)).collect()
+        named.map(|(_, value)| value.as_str())
     }
 
-    fn number(&self, field: &'static str) -> Result<Option<u32>, PageError> {
+    /// The hosts. Each name is checked.
+    fn host_ids(&self) -> Result<Vec<HostId>, HttpError> {
+        self.hosts().map(host_id).collect()
+    }
+
+    fn number(&self, field: &str) -> Result<Option<u32>, HttpError> {
         let text = self.get(field);
         if text.is_empty() {
             return Ok(None);
         }
-        let expected = || RequestError::Invalid { field, expected: "expected a number".into() };
-        Ok(Some(text.parse().map_err(|_| expected())?))
+        let number = text.parse().map_err(|_| HttpError::bad(field, "expected a number"))?;
+        Ok(Some(number))
+    }
+
+    fn rollout(&self) -> Result<NewRollout, HttpError> {
+        Ok(NewRollout {
+            op: self.get("op").to_owned(),
+            hosts: self.hosts().map(str::to_owned).collect(),
+            all: self.get("all") == "true",
+            at_once: self.number("at_once")?,
+            stop_after: self.number("stop_after")?,
+        })
     }
 }
 
-fn choice(name: &'static str, hosts: &[HostId], view: &FleetView) -> Result<Choice, PageError> {
+fn choice(name: &'static str, hosts: &[HostId], view: &FleetView) -> Result<Choice, HttpError> {
     let steps = steps_of(name)?;
     let all = view.hosts.values().filter(|_| hosts.is_empty());
     let some = hosts.iter().filter_map(|id| view.hosts.get(id));
@@ -67,11 +78,13 @@ fn choice(name: &'static str, hosts: &[HostId], view: &FleetView) -> Result<Choi
     Ok(Choice { name, steps, plan })
 }
 
-async fn bar(request: HttpRequest, app: web::Data<App>, body: web::Bytes) -> Page {
-    let user = user(&app, &request).await?;
-    let view = app.broadcaster.send(ReadFleet).await?;
+/// Shows what a selection can do. It changes nothing, so any page of the user may ask.
+async fn bar(By(user, body): By<User, Bytes>) -> Page {
+    let fields = serde_urlencoded::from_bytes::<Fields>(&body);
+    let fields = fields.map_err(|error| HttpError::complaint("form", &error))?;
+    let view = user.fleet_view().await?;
     // A host that was removed meanwhile is simply not selected any more.
-    let mut hosts = Fields::parse(&body)?.hosts()?;
+    let mut hosts = fields.host_ids()?;
     hosts.retain(|id| view.hosts.contains_key(id));
     let choices = if hosts.is_empty() {
         Vec::new()
@@ -82,49 +95,37 @@ async fn bar(request: HttpRequest, app: web::Data<App>, body: web::Bytes) -> Pag
     Ok(show(StatusCode::OK, &rollouts::bar(&hosts, &choices, &user.csrf)))
 }
 
-async fn confirm(request: HttpRequest, app: web::Data<App>) -> Page {
-    let user = user(&app, &request).await?;
-    let fields = Fields::parse(request.query_string().as_bytes())?;
-    let view = app.broadcaster.send(ReadFleet).await?;
-    let asked = fields.get("op");
-    let name = OFFERED.into_iter().find(|name| *name == asked).unwrap_or(OFFERED[0]);
-    let hosts = fields.hosts()?;
+/// What the page offers under this name. An update where none is given: the selection's form
+/// without the script has no buttons.
+fn offered(asked: &str) -> Result<&'static str, HttpError> {
+    let asked = if asked.is_empty() { UPDATE } else { asked };
+    OFFERED.into_iter().find(|name| *name == asked).ok_or_else(|| {
+        let (asked, offered) = (said_back(asked), OFFERED.join(", "));
+        HttpError::bad("op", format!("got {asked:?}; expected {offered}"))
+    })
+}
+
+async fn confirm(request: HttpRequest, By(user, Query(fields)): By<User, Query<Fields>>) -> Page {
+    let name = offered(fields.get("op"))?;
+    let hosts = fields.host_ids()?;
+    let view = user.fleet_view().await?;
     let choice = choice(name, &hosts, &view)?;
     let shown = rollouts::confirm(&choice, &hosts, &user.csrf);
     Ok(dialog(&request, StatusCode::OK, &shown, &user.csrf))
 }
 
-async fn start(request: HttpRequest, app: web::Data<App>, body: web::Bytes) -> Page {
-    let fields = Fields::parse(&body)?;
-    acting(&app, &request, fields.get("csrf_token")).await?;
-    let hosts = fields.hosts()?;
-    let asked = StartRollout {
-        steps: steps_of(fields.get("op"))?,
-        hosts: (fields.get("all") != "true").then_some(hosts),
-        at_once: fields.number("at_once")?.unwrap_or(SWITCH_AT_ONCE),
-        stop_after: fields.number("stop_after")?,
-        by: Author::Admin,
-    };
-    app.rollouts.send(asked).await??;
+async fn start(request: HttpRequest, Submitted(acting, fields, ()): Submitted<Fields>) -> Page {
+    actions::start_rollout(&acting, fields.rollout()?).await?;
     Ok(done(&request, ""))
-}
-
-#[derive(Deserialize)]
-struct ChangeForm {
-    csrf_token: String,
 }
 
 async fn change(
     request: HttpRequest,
-    app: web::Data<App>,
-    path: web::Path<(String, String)>,
-    form: web::Form<ChangeForm>,
+    Submitted(acting, _, (RolloutPath(id), WhatPath(what))): Submitted<
+        NoFields,
+        (RolloutPath, WhatPath),
+    >,
 ) -> Page {
-    acting(&app, &request, &form.csrf_token).await?;
-    let (id, what) = path.into_inner();
-    let (Some(id), Some(change)) = (RolloutId::parse(&id), RolloutChange::parse(&what)) else {
-        return Err(PageError::NotFound);
-    };
-    app.rollouts.send(ChangeRollout { id, change, by: Author::Admin }).await??;
+    actions::change_rollout(&acting, id, &what).await?;
     Ok(done(&request, ""))
 }

@@ -1,0 +1,260 @@
+//! What a user can do, each written once.
+//!
+//! Invariant: a rule has one home. The API and the pages are two skins of these functions: what
+//! they check, refuse and say is the same for both. Who calls was proved before (`extract`).
+
+mod rollouts;
+mod settings;
+
+pub(super) use rollouts::{NewRollout, change_rollout, start_rollout, steps_of};
+pub(super) use settings::{NewHost, Settings, SettingsForm};
+
+use super::error::{HttpError, said_back};
+use super::extract::Changer;
+use crate::dashboard::auth::LoginError;
+use crate::dashboard::fleet::requests::{
+    self, AddHost, AskHost, ConfigureHost, ExtendCommand, MergePullRequest, RefreshDesired,
+    RemoveHost, RequestCommand, RevertPullRequest, StopCommand,
+};
+use crate::dashboard::live::model::Remotes;
+use crate::dashboard::remotes::source::Reverted;
+use crate::dashboard::request_error::RequestError;
+use crate::domain::audit::Author;
+use crate::domain::command::Command;
+use crate::domain::host::Change;
+use crate::domain::ids::{CommandId, HostId};
+use crate::domain::operation::{Args, Operation};
+use crate::domain::refusal::RefusalCode;
+
+/// What to do after a merge.
+pub(super) const AFTER_MERGE: &str =
+    "Nothing was deployed. Every host's Lock is behind now: pull, then switch.";
+/// What to do after a revert.
+pub(super) const AFTER_REVERT: &str =
+    "Merge that pull request, then pull and switch the hosts. Until then nothing changes.";
+
+// ---- hosts ----
+
+/// Adds a host before it ever connects. Answers its token, which is shown this once.
+pub(super) async fn add_host(
+    changer: &Changer,
+    asked: NewHost,
+) -> Result<requests::NewHost, HttpError> {
+    let (hostname, overrides) = asked.read()?;
+    let add = AddHost { hostname, overrides, by: changer.author() };
+    Ok(changer.fleet().send(add).await??)
+}
+
+/// Removes a host that runs nothing, its token and its connection.
+pub(super) async fn remove_host(changer: &Changer, host: HostId) -> Result<(), HttpError> {
+    // The host's own actor decides when RemoveHost asks it (finding B9); until then its last
+    // snapshot does.
+    if let Some(command) = &changer.host(&host).await?.snapshot.command {
+        let text = format!("{} is busy with {}: stop it first.", command.host, command.op);
+        return Err(HttpError::new(RefusalCode::HostBusy, text));
+    }
+    Ok(changer.fleet().send(RemoveHost { host, by: changer.author() }).await??)
+}
+
+/// Changes settings of a host; what the change does not name stays.
+pub(super) async fn configure_host(
+    changer: &Changer,
+    host: HostId,
+    change: Change,
+) -> Result<(), HttpError> {
+    Ok(changer.fleet().send(ConfigureHost { host, change, by: changer.author() }).await??)
+}
+
+/// Reads the host's remote anew, and asks its agent how it is.
+pub(super) async fn refresh_host(changer: &Changer, host: HostId) -> Result<(), HttpError> {
+    changer.host(&host).await?;
+    changer.fleet().send(RefreshDesired(Some(host.clone()))).await??;
+    Ok(changer.fleet().send(AskHost(host)).await??)
+}
+
+/// Reads all remotes anew, and asks every host that is there how it is.
+pub(super) async fn refresh_all(changer: &Changer) -> Result<Remotes, HttpError> {
+    let remotes = changer.fleet().send(RefreshDesired(None)).await??;
+    let view = changer.fleet_view().await?;
+    for host in view.hosts.keys() {
+        changer.fleet().do_send(AskHost(host.clone()));
+    }
+    Ok(remotes)
+}
+
+// ---- commands ----
+
+/// What was asked for, by the names that were sent.
+pub(super) struct Asked<'a> {
+    /// The operation.
+    pub(super) op: &'a str,
+    /// With what.
+    pub(super) args: Args,
+    /// Wait for an offline host instead of refusing.
+    pub(super) queue: bool,
+    /// The one-time code, for what needs to be confirmed.
+    pub(super) totp: Option<&'a str>,
+}
+
+/// An operation that may be asked of hosts: it is in the table, and confirmed if need be.
+pub(super) struct Order {
+    op: Operation,
+    args: Args,
+    queue: bool,
+    by: Author,
+}
+
+impl Order {
+    /// Checks what was asked for.
+    pub(super) async fn check(changer: &Changer, asked: Asked<'_>) -> Result<Self, HttpError> {
+        let Asked { op, args, queue, totp } = asked;
+        let op = Operation::parse(op).ok_or_else(|| unknown_operation(op))?;
+        if op.rules().needs_confirmation {
+            confirm(changer, op, totp).await?;
+        }
+        Ok(Self { op, args, queue, by: changer.author() })
+    }
+}
+
+/// What needs a confirmation needs the one-time code too, where that is set up.
+async fn confirm(changer: &Changer, op: Operation, code: Option<&str>) -> Result<(), HttpError> {
+    match changer.auth().confirms(code).await {
+        Ok(true) => Ok(()),
+        Ok(false) | Err(LoginError::Wrong | LoginError::Csrf) => {
+            let text = format!("`totp`: {} needs the one-time code.", op.label());
+            Err(HttpError::code_needed(text))
+        }
+        Err(error @ (LoginError::TooMany(_) | LoginError::Unavailable(_))) => Err(error.into()),
+    }
+}
+
+/// An operation that is not in the table.
+fn unknown_operation(name: &str) -> HttpError {
+    let known = Operation::ALL.map(Operation::name).join(", ");
+    let name = said_back(name);
+    HttpError::bad("op", format!("there is no operation {name:?}; expected one of {known}"))
+}
+
+/// Asks a host for an operation.
+pub(super) async fn run(
+    changer: &Changer,
+    host: HostId,
+    order: &Order,
+) -> Result<Command, HttpError> {
+    let Order { op, args, queue, by } = order;
+    let (op, args, queue, by) = (*op, args.clone(), *queue, by.clone());
+    let request = RequestCommand { id: None, host, op, args, queue, by };
+    Ok(changer.fleet().send(request).await??)
+}
+
+/// What a user can do about a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum CommandChange {
+    /// End it, or take it back.
+    Stop,
+    /// Give it its operation's time once more.
+    Extend,
+}
+
+impl CommandChange {
+    /// Reads the last word of the address.
+    pub(super) fn parse(word: &str) -> Result<Self, HttpError> {
+        match word {
+            "stop" => Ok(Self::Stop),
+            "extend" => Ok(Self::Extend),
+            _ => Err(HttpError::not_found()),
+        }
+    }
+}
+
+/// Stops or extends a command.
+pub(super) async fn change_command(
+    changer: &Changer,
+    id: CommandId,
+    change: CommandChange,
+) -> Result<Command, HttpError> {
+    let by = changer.author();
+    match change {
+        CommandChange::Stop => Ok(changer.fleet().send(StopCommand { id, by }).await??),
+        CommandChange::Extend => Ok(changer.fleet().send(ExtendCommand { id, by }).await??),
+    }
+}
+
+// ---- pull requests ----
+
+/// Which pull request shall be merged.
+pub(super) struct Merge {
+    /// The source it belongs to; the default if missing.
+    pub(super) source: Option<String>,
+    /// Its number.
+    pub(super) number: u64,
+    /// The head that was looked at; if missing, the one that the dashboard saw last.
+    pub(super) head: Option<String>,
+}
+
+/// Merges a pull request that updates flake.lock. Deploys nothing. Only what somebody looked at
+/// is merged: the user, or the dashboard.
+pub(super) async fn merge(changer: &Changer, merge: Merge) -> Result<(), HttpError> {
+    let Merge { source, number, head } = merge;
+    let seen = match head {
+        Some(head) => Some(head),
+        None => last_seen_head(changer, source.as_deref(), number).await?,
+    };
+    let unseen = seen.is_none();
+    // No head is this one, so what nobody looked at is refused, with the reason if there is one.
+    let head = seen.unwrap_or_default();
+    let by = changer.author();
+    let merged = changer.fleet().send(MergePullRequest { source, number, head, by }).await?;
+    match merged {
+        Err(RequestError::Refused(refusal)) if unseen && refusal.code == RefusalCode::Changed => {
+            let text = format!("#{number} does not wait here: say which head shall be merged");
+            Err(HttpError::bad("head", text))
+        }
+        other => Ok(other?),
+    }
+}
+
+/// The head of a pull request that waits on the page.
+async fn last_seen_head(
+    changer: &Changer,
+    source: Option<&str>,
+    number: u64,
+) -> Result<Option<String>, HttpError> {
+    let view = changer.fleet_view().await?;
+    let state = match source {
+        Some(name) => view.remotes.iter().find(|state| *state.name == *name),
+        None => view.remotes.first(),
+    };
+    let pending = state.and_then(|state| state.desired.known()?.pending_pr.as_ref());
+    match pending {
+        Some(pr) if pr.number == number => Ok(Some(pr.head.clone())),
+        Some(_) | None => Ok(None),
+    }
+}
+
+/// Opens a pull request that takes back one that was merged from here.
+pub(super) async fn revert(
+    changer: &Changer,
+    source: Option<String>,
+    number: u64,
+) -> Result<Reverted, HttpError> {
+    let by = changer.author();
+    Ok(changer.fleet().send(RevertPullRequest { source, number, by }).await??)
+}
+
+// ---- the account ----
+
+/// Makes an API token, which is shown this once. Answers its name too. A program cannot make
+/// itself another one.
+pub(super) async fn new_api_token(
+    changer: &Changer,
+    name: &str,
+) -> Result<(String, String), HttpError> {
+    match changer.author() {
+        Author::Admin => Ok(changer.auth().new_api_token(name).await?),
+        Author::Token(_) | Author::Agent | Author::Auto | Author::Other(_) => {
+            let text = "A token cannot make tokens: log in.";
+            Err(HttpError::new(RefusalCode::Forbidden, text))
+        }
+    }
+}

@@ -1,0 +1,307 @@
+//! Who calls: the only way from a request into the house.
+//!
+//! Invariant: who may call is a type. [`App`] keeps to itself what it reaches. A handler gets at
+//! hosts, rollouts, the account and the database only through a [`Reader`], a [`Changer`], a
+//! [`User`] or an [`Acting`] in its signature, and these are made nowhere but here, after what
+//! their names say was checked. A handler that forgets to ask who calls does not compile:
+//!
+//! ```text
+//! async fn remove(app: web::Data<App>, HostPath(host): HostPath) -> Answer {
+//!     app.fleet.send(RemoveHost { host, by }).await??;
+//!         ^^^^^ error[E0616]: field `fleet` of struct `App` is private
+//! ```
+//!
+//! Order matters too: whoever may not call is told so before anything that was sent is looked
+//! at. [`By`] and [`Submitted`] prove the caller first and read ids, queries and bodies then;
+//! a [`Reader`] or [`Changer`] alone cannot be an argument.
+
+mod body;
+mod form;
+mod ids;
+mod visitor;
+
+pub(super) use body::{Body, Query};
+pub(super) use form::{NoFields, Submitted};
+pub(super) use ids::{CommandPath, HostPath, PullRequestPath, RolloutPath, WhatPath, host_id};
+pub(super) use visitor::{Credentials, Pushed, Visitor, Watcher};
+
+use super::cookies;
+use super::error::HttpError;
+use crate::dashboard::auth::{Auth, Caller};
+use crate::dashboard::clock::Clock;
+use crate::dashboard::config::DashboardConfig;
+use crate::dashboard::fleet::FleetActor;
+use crate::dashboard::live::Broadcast;
+use crate::dashboard::live::model::{FleetView, HostEntry};
+use crate::dashboard::live::news::{ReadFleet, ReadHost};
+use crate::dashboard::request_error::RequestError;
+use crate::dashboard::rollouts::Rollouts;
+use crate::dashboard::store::api_tokens::ApiTokenRecord;
+use crate::dashboard::store::{self, Store, StoreError};
+use crate::domain::audit::{AuditCategory, Author};
+use crate::domain::ids::HostId;
+use crate::domain::refusal::RefusalCode;
+use actix::Addr;
+use actix_web::dev::Payload;
+use actix_web::{FromRequest, HttpRequest, web};
+use rusqlite::Connection;
+use std::ops::Deref;
+use std::pin::Pin;
+use std::sync::Arc;
+
+/// What the rooms behind the doors are.
+pub(crate) struct Rooms {
+    /// The settings.
+    pub(crate) config: Arc<DashboardConfig>,
+    /// SQLite.
+    pub(crate) store: Store,
+    /// The time.
+    pub(crate) clock: Clock,
+    /// Who may do what.
+    pub(crate) auth: Auth,
+    /// Asks and tells about hosts.
+    pub(crate) fleet: Addr<FleetActor>,
+    /// Starts rollouts and goes on with them.
+    pub(crate) rollouts: Addr<Rollouts>,
+    /// Reads the fleet and joins its live updates.
+    pub(crate) broadcaster: Broadcast,
+}
+
+/// What HTTP handlers reach, once it is proved who calls.
+pub(crate) struct App {
+    rooms: Rooms,
+}
+
+impl App {
+    /// Closes the doors.
+    pub(crate) fn new(rooms: Rooms) -> Self {
+        Self { rooms }
+    }
+}
+
+type Extracted<T> = Pin<Box<dyn Future<Output = Result<T, actix_web::Error>>>>;
+
+fn app_of(request: &HttpRequest) -> Result<web::Data<App>, HttpError> {
+    let app = request.app_data::<web::Data<App>>().cloned();
+    app.ok_or_else(|| HttpError::new(RefusalCode::Unavailable, "The dashboard is starting."))
+}
+
+async fn caller(app: &App, request: &HttpRequest) -> Result<Caller, HttpError> {
+    let auth = &app.rooms.auth;
+    let caller = match (cookies::bearer(request), cookies::session(request)) {
+        (Some(token), _) => auth.token_caller(&token).await?,
+        (None, Some(cookie)) => auth.session_caller(&cookie).await?,
+        (None, None) => None,
+    };
+    caller.ok_or_else(HttpError::log_in)
+}
+
+/// Somebody who is made only by a check of the request.
+pub(super) trait Prove: Sized + 'static {
+    /// Checks the request. The error says what is missing.
+    fn prove(request: &HttpRequest) -> impl Future<Output = Result<Self, HttpError>>;
+}
+
+/// A caller who was proved, and then what was sent along.
+pub(super) struct By<Who, Sent = ()>(pub(super) Who, pub(super) Sent);
+
+impl<Who: Prove, Sent: FromRequest + 'static> FromRequest for By<Who, Sent> {
+    type Error = actix_web::Error;
+    type Future = Extracted<Self>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let (request, mut payload) = (request.clone(), payload.take());
+        Box::pin(async move {
+            let proved = Who::prove(&request).await;
+            let who = proved.map_err(|error| error.for_request(&request))?;
+            let sent = Sent::from_request(&request, &mut payload).await.map_err(Into::into)?;
+            Ok(Self(who, sent))
+        })
+    }
+}
+
+/// Somebody who may read: a session, or a program with an API token.
+#[derive(Clone)]
+pub(super) struct Reader {
+    app: web::Data<App>,
+}
+
+impl Prove for Reader {
+    async fn prove(request: &HttpRequest) -> Result<Self, HttpError> {
+        let app = app_of(request)?;
+        caller(&app, request).await?;
+        Ok(Self { app })
+    }
+}
+
+/// How people and hosts get in.
+pub(super) struct Account {
+    /// API tokens, oldest first.
+    pub(super) tokens: Vec<ApiTokenRecord>,
+    /// Whether a shared token was made on the page.
+    pub(super) has_enrolment_token: bool,
+}
+
+impl Reader {
+    /// The settings.
+    pub(super) fn config(&self) -> &DashboardConfig {
+        &self.app.rooms.config
+    }
+
+    /// The whole fleet as it is now.
+    pub(super) async fn fleet_view(&self) -> Result<Arc<FleetView>, HttpError> {
+        Ok(self.app.rooms.broadcaster.send(ReadFleet).await?)
+    }
+
+    /// One host as it is now.
+    pub(super) async fn host(&self, id: &HostId) -> Result<HostEntry, HttpError> {
+        let entry = self.app.rooms.broadcaster.send(ReadHost(id.clone())).await?;
+        Ok(entry.ok_or_else(|| RequestError::NoSuchHost(id.to_string()))?)
+    }
+
+    /// What is stored.
+    pub(super) fn stored<T, F>(
+        &self,
+        read: F,
+    ) -> impl Future<Output = Result<T, StoreError>> + use<T, F>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    {
+        self.app.rooms.store.read(read)
+    }
+
+    /// How people and hosts get in.
+    pub(super) async fn account(&self) -> Result<Account, HttpError> {
+        let auth = &self.app.rooms.auth;
+        let tokens = auth.api_tokens().await?;
+        Ok(Account { tokens, has_enrolment_token: auth.has_enrolment_token().await? })
+    }
+
+    /// Whether a one-time code is asked for.
+    pub(super) fn wants_totp(&self) -> bool {
+        self.app.rooms.auth.wants_totp()
+    }
+
+    /// Whether one-time codes are set up by a variable.
+    pub(super) fn totp_is_fixed(&self) -> bool {
+        self.app.rooms.auth.totp_is_fixed()
+    }
+
+    /// Whether the password is set by a variable.
+    pub(super) fn password_is_fixed(&self) -> bool {
+        self.app.rooms.auth.password_is_fixed()
+    }
+}
+
+/// Somebody who may change things: a program with an API token, or a session whose request
+/// carries the page's token, which no other site knows.
+pub(super) struct Changer {
+    reader: Reader,
+    author: Author,
+}
+
+impl Prove for Changer {
+    async fn prove(request: &HttpRequest) -> Result<Self, HttpError> {
+        let app = app_of(request)?;
+        let caller = caller(&app, request).await?;
+        let sent = request.headers().get("x-csrf-token").and_then(|value| value.to_str().ok());
+        if !Auth::may_change(&caller, sent) {
+            return Err(HttpError::csrf());
+        }
+        Ok(Self { reader: Reader { app }, author: caller.author() })
+    }
+}
+
+impl Changer {
+    /// Who that is, for the audit log.
+    pub(super) fn author(&self) -> Author {
+        self.author.clone()
+    }
+
+    /// Asks and tells about hosts.
+    pub(super) fn fleet(&self) -> &Addr<FleetActor> {
+        &self.app.rooms.fleet
+    }
+
+    /// Starts rollouts and goes on with them.
+    pub(super) fn rollouts(&self) -> &Addr<Rollouts> {
+        &self.app.rooms.rollouts
+    }
+
+    /// Password, one-time codes, tokens.
+    pub(super) fn auth(&self) -> &Auth {
+        &self.app.rooms.auth
+    }
+
+    /// Writes to the audit log. A failure is only logged: what it is about has happened.
+    pub(super) async fn record(&self, category: AuditCategory, message: String) {
+        record(&self.app, category, message, Some(self.author())).await;
+    }
+}
+
+impl Deref for Changer {
+    type Target = Reader;
+
+    fn deref(&self) -> &Reader {
+        &self.reader
+    }
+}
+
+/// The user of a browser, who looks at pages. Everybody else is led to the login form.
+pub(super) struct User {
+    reader: Reader,
+    token_hash: [u8; 32],
+    /// What every form of the page sends along.
+    pub(super) csrf: String,
+}
+
+impl Prove for User {
+    async fn prove(request: &HttpRequest) -> Result<Self, HttpError> {
+        let app = app_of(request)?;
+        match caller(&app, request).await? {
+            Caller::Session { token_hash, csrf } => {
+                Ok(Self { reader: Reader { app }, token_hash, csrf })
+            }
+            Caller::ApiToken { .. } => Err(HttpError::log_in()),
+        }
+    }
+}
+
+impl Deref for User {
+    type Target = Reader;
+
+    fn deref(&self) -> &Reader {
+        &self.reader
+    }
+}
+
+/// A user of a browser whose form was made by us. Only a [`Submitted`] form proves that.
+pub(super) struct Acting {
+    changer: Changer,
+    /// SHA-256 of the session's cookie.
+    pub(super) token_hash: [u8; 32],
+    /// What every form of the page sends along.
+    pub(super) csrf: String,
+}
+
+impl Deref for Acting {
+    type Target = Changer;
+
+    fn deref(&self) -> &Changer {
+        &self.changer
+    }
+}
+
+async fn record(app: &App, category: AuditCategory, message: String, by: Option<Author>) {
+    let rooms = &app.rooms;
+    let at = rooms.clock.now();
+    let event = store::events::NewEvent { at, host: None, category, message, by };
+    let written = rooms.store.write(move |conn| store::events::append(conn, &event)).await;
+    if let Err(error) = written {
+        log::error!("an event was not stored: {error}");
+    }
+}
+
+#[cfg(test)]
+mod tests;

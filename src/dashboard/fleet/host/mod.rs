@@ -15,7 +15,9 @@ pub use fleet_face::{FetchSoon, FleetFace, HostIsAt, WorkOutLineage};
 use crate::dashboard::clock::Clock;
 use crate::dashboard::link::{CloseLink, Link, SendFrame};
 use crate::dashboard::live::Broadcast;
-use crate::dashboard::live::news::{CommandComplete, CommandQueued, HostChanged, HostPulse};
+use crate::dashboard::live::news::{
+    CommandComplete, CommandOutput, CommandQueued, HostChanged, HostPulse,
+};
 use crate::dashboard::request_error::RequestError;
 use crate::dashboard::store::{Store, StoreError};
 use crate::domain::audit::Author;
@@ -28,7 +30,9 @@ use crate::domain::operation::Args;
 use crate::domain::refusal::Refusal;
 use crate::domain::snapshot::HostSnapshot;
 use crate::domain::timestamp::Timestamp;
-use crate::protocol::{Ack, AgentMessage, CommandMessage, DashboardMessage, Line, Register};
+use crate::protocol::{
+    Ack, AgentMessage, CommandMessage, DashboardMessage, Line, Register, Stream,
+};
 use actix::prelude::*;
 use journal::Journal;
 use std::sync::Arc;
@@ -176,8 +180,10 @@ impl HostActor {
                 | HostEvent::ExtendRequested { .. }
         );
         let before = asked.then(|| self.state.clone());
+        let busy_with = self.state.busy_with().map(str::to_owned);
         let effects = self.state.apply(event, now, &mut new_command_id);
-        let changed = !quiet || !effects.is_empty() || self.state.command().is_some();
+        let busy = self.state.command().is_some() || self.state.busy_with() != busy_with.as_deref();
+        let changed = !quiet || !effects.is_empty() || busy;
         self.follow(effects, ack, changed, before)
     }
 
@@ -243,6 +249,21 @@ impl HostActor {
                         command_id: by_id.then_some(id),
                         args: None,
                     }));
+                }
+                HostEffect::AskToReport => {
+                    self.send(&DashboardMessage::Command(CommandMessage {
+                        command: "refresh-all".to_owned(),
+                        command_id: None,
+                        args: None,
+                    }));
+                }
+                HostEffect::SayInLog { id, first_seq, text } => {
+                    around.broadcaster.do_send(CommandOutput {
+                        host: self.state.id().clone(),
+                        command_id: id,
+                        first_seq,
+                        lines: Arc::new([own_line(text)]),
+                    });
                 }
                 HostEffect::Announce(command) => {
                     around.broadcaster.do_send(CommandQueued(Arc::new(*command)));
@@ -344,6 +365,11 @@ impl HostActor {
     }
 }
 
+/// A line that the dashboard itself says in a command's log.
+fn own_line(text: String) -> Line {
+    Line { stream: Stream::Stderr, text }
+}
+
 fn new_command_id() -> CommandId {
     CommandId(uuid::Uuid::now_v7())
 }
@@ -384,20 +410,7 @@ impl Handler<News> for HostActor {
             News::Drift(drift) => HostEvent::Drift(drift),
             News::Configured { change, by } => HostEvent::Configured { change, by },
             News::ClockJumped(millis) => HostEvent::ClockJumped(millis),
-            News::Report => {
-                // The answer is a heartbeat. A 3.x agent that is busy would refuse it, and
-                // its refusal does not say what it is about.
-                let by_id = self.state.protocol().names_commands_by_id();
-                if !by_id && self.state.live().next().is_some() {
-                    return AtomicResponse::new(nothing());
-                }
-                self.send(&DashboardMessage::Command(CommandMessage {
-                    command: "refresh-all".to_owned(),
-                    command_id: None,
-                    args: None,
-                }));
-                return AtomicResponse::new(nothing());
-            }
+            News::Report => HostEvent::ReportWanted,
             News::Restarting => {
                 if let Some(link) = self.link.take() {
                     link.close(CloseLink::Restarting);

@@ -211,6 +211,8 @@ impl Connection {
             generations: self.facts.generations(),
             jobs: Some(self.jobs.report()?),
             lock_hash: self.facts.lock_hash(),
+            boot_id: None,
+            agent_started: None,
         })
     }
 

@@ -52,8 +52,37 @@ pub struct AgentFacts {
     pub protocol: Option<u32>,
     /// Which binary it is.
     pub binary: AgentBinary,
+    /// Which process it is.
+    pub process: Process,
     /// It came back from a successful switch that should have replaced it, unchanged.
     pub stale: bool,
+}
+
+/// What identifies a process of an agent, across its links; each may be missing.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Process {
+    /// The boot in which it runs.
+    pub boot_id: Option<String>,
+    /// When it began.
+    pub started: Option<Timestamp>,
+}
+
+impl Process {
+    /// Whether it runs in another boot than `then`; `None` where that cannot be told.
+    pub fn is_of_another_boot(&self, then: &Self) -> Option<bool> {
+        let (now, then) = (self.boot_id.as_ref()?, then.boot_id.as_ref()?);
+        Some(now != then)
+    }
+
+    /// Whether it is another one than `then`; `None` where that cannot be told.
+    pub fn is_another(&self, then: &Self) -> Option<bool> {
+        if self.is_of_another_boot(then) == Some(true) {
+            return Some(true);
+        }
+        let (now, then) = (self.started?, then.started?);
+        Some(now != then)
+    }
 }
 
 /// What identifies the agent's binary; each may be missing.

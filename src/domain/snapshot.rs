@@ -31,6 +31,8 @@ pub struct HostSnapshot {
     pub command: Option<Command>,
     /// Other live commands: queued ones, restart-agent, reboot.
     pub waiting: Vec<Command>,
+    /// What its agent works on, if that has no name here. Hostile text.
+    pub busy_with: Option<String>,
     /// The command that ended last, for its log.
     pub last_command: Option<LastCommand>,
     /// The last ten generations.

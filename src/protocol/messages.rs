@@ -52,6 +52,12 @@ pub struct Register {
     pub jobs: Option<Vec<JobReport>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lock_hash: Option<String>,
+    /// The boot of the machine, as its kernel names it. Another boot has another id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub boot_id: Option<String>,
+    /// When this process of the agent began. Together with `boot_id`: which process it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agent_started: Option<Timestamp>,
 }
 
 /// How tests are set up on a host.

@@ -9,8 +9,10 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+mod fragments;
 mod messages;
 
+pub use fragments::{FragmentError, Fragments};
 pub use messages::*;
 
 /// The protocol that this program speaks.

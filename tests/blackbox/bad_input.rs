@@ -69,7 +69,14 @@ fn a_frame_that_is_no_json_object_closes_with_1008_and_the_host_is_not_lost() {
 #[test]
 fn a_frame_larger_than_1_mib_closes_with_1009() {
     let (_dashboard, _user, mut agent) = with_old_agent("web");
-    agent.send("output", &json!({ "line": "x".repeat(1024 * 1024 + 1) }));
+    agent.send_whole(&"x".repeat(1024 * 1024 + 1));
+    assert_eq!(agent.expect_close().0, 1009);
+}
+
+#[test]
+fn fragments_of_more_than_1_mib_together_close_with_1009() {
+    let (_dashboard, _user, mut agent) = with_old_agent("web");
+    agent.send_text(&"x".repeat(1024 * 1024 + 1));
     assert_eq!(agent.expect_close().0, 1009);
 }
 
@@ -247,7 +254,7 @@ fn contradictions_of_an_agent_are_recorded_and_change_nothing() {
         "status",
         &json!({ "status": "ok", "command": "pull", "exit_code": 0, "command_id": nobodys }),
     );
-    agent.send("status", &json!({ "status": "ok", "command": "pull", "exit_code": 70000 }));
+    agent.status("ok", "pull", 70000, "");
     agent.send(
         "output_batch",
         &json!({ "command_id": nobodys, "first_seq": 1, "lines": [{ "stream": "stdout", "text": "x" }] }),

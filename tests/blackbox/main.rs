@@ -10,6 +10,7 @@ mod day;
 mod demo;
 mod faults;
 mod old_agent;
+mod old_day;
 mod operate;
 mod packaging;
 mod pages;

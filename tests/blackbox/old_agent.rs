@@ -29,10 +29,10 @@ impl Old {
     fn switch(&mut self, binary: (&str, &str)) -> String {
         let id = self.user.start("old", "switch");
         self.agent.expect_command("switch");
-        self.agent.pending = Some("switch".to_owned());
+        self.agent.begin("switch");
         self.agent.heartbeat();
         self.agent.output("building the system configuration...");
-        self.agent.status("ok", "switch", 0);
+        self.agent.end("switch", 0);
         self.come_back(binary);
         id
     }
@@ -64,12 +64,11 @@ fn an_old_agent_pulls_switches_and_tests_and_its_row_is_current() {
 
     let pull = old.user.start("old", "pull");
     old.agent.expect_command("pull");
-    old.agent.pending = Some("pull".to_owned());
+    old.agent.begin("pull");
     old.agent.heartbeat();
     old.user.wait_for_state(&pull, "running");
     old.agent.generation = pushed[..7].to_owned();
-    old.agent.status("ok", "pull", 0);
-    old.agent.pending = None;
+    old.agent.end("pull", 0);
     old.agent.heartbeat();
     old.user.wait_for_state(&pull, "succeeded");
     old.user.wait_for_row("old", "out ok ok out unk");
@@ -78,19 +77,20 @@ fn an_old_agent_pulls_switches_and_tests_and_its_row_is_current() {
     old.user.wait_for_state(&switch, "succeeded");
     assert_eq!(old.user.output(&switch), ["building the system configuration..."]);
 
-    // Tests run by themselves after it.
+    // Whether it has tests is not known before one was seen: the first run is asked for.
+    old.user.wait_for_row("old", "out ok ok ok out");
+    old.user.start("old", "test");
     old.agent.expect_command("test");
-    old.agent.pending = Some("test".to_owned());
+    old.agent.begin("test");
     old.agent.heartbeat();
     old.user.wait_for_row("old", "out ok ok ok wrk");
-    old.agent.send(
-        "test_progress",
-        &json!({ "current": 1, "total": 1, "passed": 1, "running": false, "result": "passed" }),
-    );
-    old.agent.status("ok", "test", 0);
-    old.agent.pending = None;
+    old.agent.output("fine");
+    old.agent.end("test", 0);
     old.agent.heartbeat();
     old.user.wait_for_row("old", "out ok ok ok ok");
+    // From now on they run by themselves.
+    old.switch(("source-3", "binary-3"));
+    old.agent.expect_command("test");
     assert!(old.user.says("old", "agent").contains("3.1.5"));
 }
 
@@ -108,7 +108,7 @@ fn a_switch_of_an_old_agent_that_dies_without_a_word_is_verified_by_its_return()
     let mut old = Old::joins();
     let switch = old.user.start("old", "switch");
     old.agent.expect_command("switch");
-    old.agent.pending = Some("switch".to_owned());
+    old.agent.begin("switch");
     old.agent.heartbeat();
     old.user.wait_for_state(&switch, "running");
     old.come_back(("source-2", "binary-2"));
@@ -120,12 +120,10 @@ fn a_refusal_of_an_old_agent_is_shown_and_what_it_runs_is_adopted() {
     let mut old = Old::joins();
     let pull = old.user.start("old", "pull");
     old.agent.expect_command("pull");
-    old.agent.send(
-        "command_rejected",
-        &json!({ "reason": "busy", "current_command": "test", "current_pid": 99 }),
-    );
+    old.agent.begin("test");
+    old.agent.reject();
     let refused = old.user.wait_for_state(&pull, "rejected");
-    assert_eq!(refused["reason"], "busy");
+    assert_eq!(refused["reason"], "command already running");
     old.user.wait_for_row("old", "out ok ok unk wrk");
     assert_eq!(old.user.host("old")["pending_command"]["op"], "test");
 }
@@ -133,18 +131,17 @@ fn a_refusal_of_an_old_agent_is_shown_and_what_it_runs_is_adopted() {
 #[test]
 fn an_old_agent_that_reports_its_stop_twice_is_stopped_once() {
     let mut old = Old::joins();
-    let pull = old.user.start("old", "pull");
-    old.agent.expect_command("pull");
-    old.agent.pending = Some("pull".to_owned());
+    let switch = old.user.start("old", "switch");
+    old.agent.expect_command("switch");
+    old.agent.begin("switch");
     old.agent.heartbeat();
-    old.user.wait_for_state(&pull, "running");
-    old.user.post(&format!("/api/commands/{pull}/stop"), &json!({}));
+    old.user.wait_for_state(&switch, "running");
+    old.user.post(&format!("/api/commands/{switch}/stop"), &json!({}));
     old.agent.expect_command("stop");
-    old.agent.status("stopped", "pull", 130);
-    old.agent.status("stopped", "pull", 130);
-    old.agent.pending = None;
+    old.agent.status("stopped", "switch", 130, "terminated by user");
+    old.agent.end("switch", -1);
     old.agent.heartbeat();
-    let stopped = old.user.wait_for_state(&pull, "stopped");
+    let stopped = old.user.wait_for_state(&switch, "stopped");
     assert_eq!(stopped["exit_code"], 130);
     assert_eq!(stopped["reason"], "Stopped by admin.");
     old.user.wait_for_idle("old");

@@ -208,12 +208,12 @@ fn a_dashboard_of_nixfleet_3_is_replaced_with_its_variables_and_its_agents_go_on
     agent.expect_command("pull");
     agent.output("HEAD is now at the head");
     agent.generation = new;
-    agent.status("ok", "pull", 0);
+    agent.end("pull", 0);
     user.wait_for_state(&pull, "succeeded");
     user.wait_for_line(&pull, "HEAD is now at the head");
     let switch = user.start("web", "switch");
     agent.expect_command("switch");
-    agent.status("ok", "switch", 0);
+    agent.end("switch", 0);
     // It exits, and its new version comes back.
     agent.hang_up();
     let mut agent = OldAgent::connect(&url, "the shared token of version 3", "web").unwrap();
@@ -223,9 +223,11 @@ fn a_dashboard_of_nixfleet_3_is_replaced_with_its_variables_and_its_agents_go_on
     agent.register();
     agent.heartbeat();
     user.wait_for_state(&switch, "succeeded");
-    // Its tests follow by themselves. Then all is current but the agent, which is still old.
+    // After its tests all is current but the agent, which is still old.
+    user.start("web", "test");
     agent.expect_command("test");
-    agent.status("ok", "test", 0);
+    agent.output("fine");
+    agent.end("test", 0);
     agent.heartbeat();
     user.wait_for_row("web", "out ok ok ok ok");
 }

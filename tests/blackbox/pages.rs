@@ -506,7 +506,7 @@ fn an_update_of_a_fleet_of_3x_agents_is_possible_too() {
     page.browser.click("#host-old .pick");
     page.browser.click("#bar [data-op=pull-selected]");
     old.expect_command("pull");
-    old.status("ok", "pull", 0);
+    old.end("pull", 0);
     page.browser.wait_for_text("#rollouts", "1 done");
     page.browser.assert_true();
 }
@@ -540,7 +540,7 @@ fn a_click_is_answered_before_the_host_does_anything_and_a_second_one_does_nothi
     // The other administrator's page is as true: the buttons say why they do nothing.
     other.wait_for("#host-slow [data-op=pull]:disabled[title*='slow is busy']");
     old.expect_command("pull");
-    old.status("ok", "pull", 0);
+    old.end("pull", 0);
     browser.wait_for("#host-slow[data-busy='']");
     let commands = page.user.get("/api/hosts/slow/commands").json();
     assert_eq!(commands.as_array().unwrap().len(), 1, "{commands}");

@@ -114,7 +114,7 @@ fn the_outcome_of_a_3x_agent_outlives_a_database_that_cannot_be_written() {
     user.wait_for_state(&id, "running");
     let lock = Lock::on(&dashboard);
     agent.output("the only line");
-    agent.status("error", "test", 3);
+    agent.status("error", "test", 3, "command failed");
     agent.pending = None;
     agent.heartbeat();
     // Asked while it waits: nothing is pretended.

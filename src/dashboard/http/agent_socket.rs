@@ -11,8 +11,11 @@ use crate::dashboard::fleet::{AgentJoins, BadHostname, FleetActor};
 use crate::dashboard::link::translate;
 use crate::dashboard::link::{CloseLink, Link, SendFrame, TokenFor};
 use crate::dashboard::{metrics, store};
-use crate::protocol::{AgentMessage, FrameError, MAX_FRAME_BYTES, Register};
+use crate::protocol::{
+    AgentMessage, FragmentError, Fragments, FrameError, MAX_FRAME_BYTES, Register,
+};
 use actix::prelude::*;
+use actix_http::ws::Item;
 use actix_web::http::header::AUTHORIZATION;
 use actix_web::{HttpRequest, HttpResponse, web};
 use actix_web_actors::ws::{self, CloseCode, CloseReason, ProtocolError, WebsocketContext};
@@ -116,6 +119,7 @@ pub struct AgentSocket {
     pinged: Instant,
     frames: u64,
     ignored: u64,
+    fragments: Fragments,
 }
 
 impl AgentSocket {
@@ -131,6 +135,7 @@ impl AgentSocket {
             pinged: now,
             frames: 0,
             ignored: 0,
+            fragments: Fragments::default(),
         }
     }
 
@@ -198,6 +203,30 @@ impl AgentSocket {
         self.host = None;
         let why = "the host's part of the dashboard is gone or starts again".to_owned();
         self.close(&CloseLink::TryAgain(why), ctx);
+    }
+
+    /// A part of a message.
+    fn fragment(&mut self, fragment: &Item, ctx: &mut WebsocketContext<Self>) {
+        let whole = match fragment {
+            Item::FirstText(bytes) => self.fragments.begin(bytes).map(|()| None),
+            Item::FirstBinary(_) => Err(FragmentError::NotText),
+            Item::Continue(bytes) => self.fragments.add(bytes).map(|()| None),
+            Item::Last(bytes) => self.fragments.end(bytes).map(Some),
+        };
+        match whole {
+            Ok(Some(text)) => self.text(&text, ctx),
+            Ok(None) => {}
+            Err(error) => {
+                log::warn!("{}: {error}", self.name());
+                let why = match error {
+                    FragmentError::TooBig => CloseLink::TooBig,
+                    FragmentError::NotText | FragmentError::OutOfOrder => {
+                        CloseLink::Policy(error.to_string())
+                    }
+                };
+                self.close(&why, ctx);
+            }
+        }
     }
 
     /// Stops once nothing more comes. The end of a link overtakes the frames that were read
@@ -294,8 +323,9 @@ impl StreamHandler<Result<ws::Message, ProtocolError>> for AgentSocket {
                 ctx.close(reason);
                 ctx.stop();
             }
-            Ok(ws::Message::Binary(_) | ws::Message::Continuation(_)) => {
-                let why = "a frame must be one text message".to_owned();
+            Ok(ws::Message::Continuation(fragment)) => self.fragment(&fragment, ctx),
+            Ok(ws::Message::Binary(_)) => {
+                let why = "a message must be a text".to_owned();
                 log::warn!("{}: {why}", self.name());
                 self.close(&CloseLink::Policy(why), ctx);
             }

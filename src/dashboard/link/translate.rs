@@ -4,7 +4,7 @@
 //! not what they should be count as missing, and are named in the list of complaints.
 
 use crate::domain::command::{Outcome, OutcomeKind};
-use crate::domain::facts::{AgentBinary, LockState, SystemFacts};
+use crate::domain::facts::{AgentBinary, LockState, Process, SystemFacts};
 use crate::domain::host::{About, HostEvent, Job, Registration, Report, TestSetup, Work};
 use crate::domain::ids::{CommandId, Commit, HostId, LockHash};
 use crate::domain::looks::{Colour, DeviceType, Place};
@@ -14,8 +14,8 @@ use crate::domain::protocol::Protocol;
 use crate::domain::snapshot::Metrics;
 use crate::protocol;
 use crate::protocol::{
-    CommandComplete, CommandRejected, Heartbeat, OperationProgress, OutcomeStatus, Register,
-    Status, SystemReport, TestProgress, TestSettings,
+    CommandComplete, CommandRejected, Heartbeat, OutcomeStatus, Register, Status, SystemReport,
+    TestProgress, TestSettings,
 };
 
 /// The longest text of a host that is kept, in characters.
@@ -110,6 +110,10 @@ pub fn registration(register: &Register) -> Registration {
         profile,
         version: some_text(Some(&register.agent_version)),
         protocol: register.protocol,
+        process: Process {
+            boot_id: some_text(register.boot_id.as_ref()),
+            started: register.agent_started,
+        },
         report: Report {
             checkout: Commit::parse(&register.generation),
             lock: lock(register.lock_hash.as_ref(), protocol),
@@ -239,26 +243,6 @@ pub fn test_progress(progress: &TestProgress) -> Option<HostEvent> {
     Some(HostEvent::Progress {
         about: about(progress.command_id, "test"),
         text: format!("Test {} of {}{name}", progress.current, progress.total),
-    })
-}
-
-/// What an `operation_progress` says; `None` if nothing.
-pub fn operation_progress(progress: &OperationProgress) -> Option<HostEvent> {
-    let parts = progress.progress.as_ref()?;
-    let named = [
-        ("Pull", &parts.pull),
-        ("Lock", &parts.lock),
-        ("System", &parts.system),
-        ("Test", &parts.tests),
-    ];
-    // The last part that has begun is the one that goes on.
-    let (name, phase) = named
-        .into_iter()
-        .rev()
-        .find_map(|(name, phase)| phase.as_ref().filter(|p| p.current > 0).map(|p| (name, p)))?;
-    Some(HostEvent::Progress {
-        about: About::Name(String::new()),
-        text: format!("{name} {} of {}", phase.current, phase.total),
     })
 }
 

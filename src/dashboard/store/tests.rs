@@ -40,6 +40,7 @@ fn command(host: &str, state: State) -> Command {
         finished_at: state.is_terminal().then(|| Timestamp::from_secs(2)),
         deadline: None,
         offline_since: None,
+        verified_by: None,
         missed: 0,
         exit_code: None,
         reason: None,

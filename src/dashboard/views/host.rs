@@ -225,6 +225,9 @@ fn activity(host: &HostSnapshot) -> Markup {
                     (command_buttons(command))
                 }
             }
+            @if let Some(what) = &host.busy_with {
+                p { "busy with " bdi { (what) } }
+            }
             // Red tests are not only a colour: the way back is next to them.
             @if host.row[Compartment::Tests].status == Status::Error && host.command.is_none() {
                 p.notice {

@@ -33,6 +33,7 @@ impl Machine {
             Event::ClockJumped(millis) => self.shift(*millis),
             Event::Ended(outcome) => self.ended(outcome),
             Event::Runs if state == Lost => self.found_again(),
+            Event::CameBackAnother => self.came_back_another(),
             _ if state.is_terminal() => {}
             Event::HostOnline => self.host_online(),
             Event::HostOffline => {
@@ -55,6 +56,8 @@ impl Machine {
                 }
             }
             Event::CameBackWithout => self.came_back_without(),
+            Event::SendAgain => self.send_again(),
+            Event::CannotStop => self.cannot_stop(),
             Event::Replaced(what) => {
                 if matches!(state, Running | Overdue | Stopping | Verifying) {
                     self.enter(Lost, Some(format!("The agent runs {what} instead.")), None);
@@ -82,6 +85,7 @@ impl Machine {
         self.command.state = state;
         self.command.reason = reason;
         self.command.miss = None;
+        self.command.verified_by = None;
         self.command.deadline = deadline;
         self.command.missed = 0;
         if state.is_terminal() {
@@ -90,6 +94,13 @@ impl Machine {
             self.command.progress = None;
         }
         self.effects.push(Effect::Journal);
+    }
+
+    /// What was asked is done, as far as anybody says: its goal is checked.
+    fn verify(&mut self, reason: Option<String>) {
+        let at_most = self.now + self.command.time_limit.max(VERIFYING_FOR);
+        self.enter(State::Verifying, reason, Some(self.now + VERIFYING_FOR));
+        self.command.verified_by = Some(at_most);
     }
 
     fn host_online(&mut self) {
@@ -104,6 +115,12 @@ impl Machine {
             State::Sent => {
                 let sent_at = self.command.sent_at.unwrap_or(self.now);
                 self.command.deadline = Some(Command::sent_deadline(sent_at, self.now));
+            }
+            // Its facts could not come while it was away.
+            State::Verifying => {
+                let deadline = self.now + VERIFYING_FOR;
+                let at_most = self.command.verified_by.unwrap_or(deadline);
+                self.command.deadline = Some(deadline.min(at_most));
             }
             // The first stop may have been lost with the link.
             State::Stopping => self.effects.push(Effect::SendStop),
@@ -126,11 +143,9 @@ impl Machine {
     }
 
     fn does_not_run(&mut self) {
-        if !matches!(self.command.state, State::Running | State::Overdue) {
-            return;
-        }
-        self.command.missed += 1;
-        if self.command.missed >= MISSED_HEARTBEATS {
+        self.command.missed = self.command.missed.saturating_add(1);
+        let runs = matches!(self.command.state, State::Running | State::Overdue);
+        if runs && self.command.missed >= MISSED_HEARTBEATS {
             let reason = "The agent does not run it and delivered no outcome.";
             self.enter(State::Lost, Some(reason.to_owned()), None);
         }
@@ -140,12 +155,41 @@ impl Machine {
         let active = matches!(self.command.state, State::Running | State::Overdue);
         if active && self.command.op.rules().deploys {
             // A 3.x agent is replaced by the switch it runs: this is how a switch ends.
-            let deadline = self.now + VERIFYING_FOR;
-            self.enter(State::Verifying, Some("The agent came back.".to_owned()), Some(deadline));
+            self.verify(Some("The agent came back.".to_owned()));
         } else if self.command.state == State::Stopping {
             let reason = self.stopped_by();
-            self.command.exit_code.get_or_insert(130);
             self.enter(State::Stopped, Some(reason), None);
+        }
+    }
+
+    /// Another agent answers than the one that was asked: what was asked has replaced it.
+    fn came_back_another(&mut self) {
+        use State::*;
+        let may_have_done_it = match self.command.state {
+            Sent | Running | Overdue | Stopping | Lost => true,
+            Queued | Verifying | Succeeded | Failed | Unverified | Rejected | Blocked | Stopped
+            | TimedOut | Expired | Cancelled => false,
+        };
+        if may_have_done_it && self.command.op.rules().deploys {
+            self.verify(Some("Another agent came back.".to_owned()));
+            self.command.finished_at = None;
+        }
+    }
+
+    fn send_again(&mut self) {
+        if self.command.state == State::Sent {
+            let sent_at = self.command.sent_at.unwrap_or(self.now);
+            self.command.deadline = Some(Command::sent_deadline(sent_at, self.now));
+            self.command.missed = 0;
+            self.effects.push(Effect::Send);
+        }
+    }
+
+    fn cannot_stop(&mut self) {
+        if self.command.state == State::Stopping {
+            let deadline = self.now + self.command.time_limit;
+            let reason = "The agent says that it cannot be stopped.".to_owned();
+            self.enter(State::Running, Some(reason), Some(deadline));
         }
     }
 
@@ -170,8 +214,7 @@ impl Machine {
                 self.enter(TimedOut, Some(reason), None);
             }
             OutcomeKind::Exited if outcome.exit_code == 0 => {
-                let deadline = self.now + VERIFYING_FOR;
-                self.enter(Verifying, None, Some(deadline));
+                self.verify(None);
                 self.effects.push(Effect::Refetch);
             }
             OutcomeKind::Exited | OutcomeKind::Failed => {
@@ -265,7 +308,10 @@ impl Machine {
     }
 
     fn shift(&mut self, millis: i64) {
-        for instant in [&mut self.command.deadline, &mut self.command.offline_since] {
+        let command = &mut self.command;
+        let instants =
+            [&mut command.deadline, &mut command.verified_by, &mut command.offline_since];
+        for instant in instants {
             *instant = instant.map(|t| t.shifted(millis));
         }
         self.command.sent_at = self.command.sent_at.map(|t| t.shifted(millis));

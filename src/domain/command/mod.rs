@@ -10,7 +10,7 @@ mod machine;
 pub use machine::step;
 
 use super::audit::Author;
-use super::facts::{AgentBinary, LockState};
+use super::facts::{AgentBinary, LockState, Process};
 use super::ids::{CommandId, Commit, HostId};
 use super::operation::{Args, Operation};
 use super::timestamp::Timestamp;
@@ -30,6 +30,9 @@ pub const GONE_FOR: Duration = Duration::from_secs(600);
 pub const STOPPING_FOR: Duration = Duration::from_secs(15);
 /// How long fresh facts may take to prove the goal.
 pub const VERIFYING_FOR: Duration = Duration::from_secs(90);
+/// So many heartbeats a connected agent may need to acknowledge a command: one that beats every
+/// minute has no time for it within [`SENT_FOR`].
+pub const SENT_HEARTBEATS: u8 = 3;
 /// After so many heartbeats without it, a running command is lost.
 pub const MISSED_HEARTBEATS: u8 = 2;
 
@@ -56,6 +59,9 @@ pub struct Command {
     pub finished_at: Option<Timestamp>,
     /// When the present state must have been left, while the host is connected.
     pub deadline: Option<Timestamp>,
+    /// While it is being verified: when that ends at the latest, connected or not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verified_by: Option<Timestamp>,
     /// Since when its host is gone; `None` while it is connected.
     #[serde(default)]
     pub offline_since: Option<Timestamp>,
@@ -113,6 +119,12 @@ pub struct Baseline {
     pub boot_time: Option<Timestamp>,
     /// How many links the host had opened.
     pub links: u64,
+    /// The number of the protocol in which it was asked; `None` where that was not stored.
+    pub protocol: Option<u32>,
+    /// The version of the agent that was asked.
+    pub agent_version: Option<String>,
+    /// The process that was asked.
+    pub process: Process,
 }
 
 /// The states of a command's life.
@@ -302,6 +314,12 @@ pub enum Event {
     NeverHeardOf,
     /// The agent of a host that cannot resume came back without it.
     CameBackWithout,
+    /// Another agent came back than the one that was asked: it speaks another protocol.
+    CameBackAnother,
+    /// The agent was too busy to take it, and is not any more.
+    SendAgain,
+    /// The agent said that it cannot stop it.
+    CannotStop,
     /// The agent works on something else.
     Replaced(String),
     /// The agent refused it.
@@ -339,9 +357,11 @@ impl Command {
     pub fn due(&self) -> Option<Timestamp> {
         let gone = self.offline_since.map(|since| since + GONE_FOR);
         match self.state {
-            State::Sent => gone.or(self.deadline),
+            State::Sent => gone.or(self.unacknowledged_at()),
             State::Overdue => gone,
             State::Running => self.slow_at().or(self.deadline),
+            // Facts can come only from a connected host.
+            State::Verifying if gone.is_some() => self.verified_by.or(self.deadline),
             State::Queued | State::Stopping | State::Verifying => self.deadline,
             State::Succeeded
             | State::Failed
@@ -368,6 +388,13 @@ impl Command {
         let ahead = self.time_limit.checked_sub(warn_after)?;
         let millis = i64::try_from(ahead.as_millis()).ok()?;
         self.deadline.filter(|_| !self.slow).map(|deadline| deadline.shifted(-millis))
+    }
+
+    /// When a connected agent has had its time and its heartbeats to acknowledge the command.
+    fn unacknowledged_at(&self) -> Option<Timestamp> {
+        let deadline = self.deadline?;
+        let at_most = self.sent_at.map_or(deadline, |sent_at| sent_at + SENT_AT_MOST);
+        if self.missed >= SENT_HEARTBEATS { Some(deadline) } else { Some(at_most.max(deadline)) }
     }
 
     /// A command that was just accepted for a connected host.

@@ -6,6 +6,7 @@ use crate::domain::facts::{DeployKind, DeployOutcome, TestOutcome, TestRun};
 use crate::domain::ids::Commit;
 use crate::domain::message::{Message, Part};
 use crate::domain::operation::Operation;
+use crate::domain::protocol::Protocol;
 
 impl Rules<'_> {
     /// The verdict of System and Tests while Git or Lock cannot be told.
@@ -188,10 +189,13 @@ impl Rules<'_> {
             return Verdict::new(Status::Outdated, format!("Passed{passed}, but {why_not}"));
         }
         // 8
-        let counts = run.counts.map_or_else(
-            || " (passed)".to_owned(),
-            |c| format!(" ({}/{} passed)", c.passed, c.total),
-        );
+        let protocol = Protocol::of(self.facts.agent.protocol);
+        let counts = match run.counts {
+            Some(counts) => format!(" ({}/{} passed)", counts.passed, counts.total),
+            None if protocol.reports_what_runs() => " (passed)".to_owned(),
+            // Its exit code is that of the last script, whatever became of the others.
+            None => " (passed; 3.x reports the last test only)".to_owned(),
+        };
         Verdict::new(Status::Ok, Message::from("Last test: ").time(run.ended_at).text(counts))
     }
 }

@@ -2,6 +2,7 @@
 //! its host, the dashboard's about what was asked.
 
 use super::apply::Turn;
+use super::echoes::Echoes;
 use super::event::{About, HostEffect, Job, Registration, Report, Work};
 use crate::domain::audit::{AuditCategory, Author};
 use crate::domain::command::{Command, Event, Outcome, OutcomeKind, State};
@@ -24,7 +25,14 @@ impl Turn<'_, '_> {
         for command in known {
             self.remembered(command);
         }
+        if self.state.protocol().resumes_jobs() {
+            self.state.echoes = Echoes::default();
+        } else {
+            self.state.echoes.new_link();
+            self.say_that_lines_may_be_missing();
+        }
         self.step_those(|command| command.state.is_active(), &Event::HostOnline);
+        self.another_agent_came();
         if let Some(jobs) = &registration.jobs {
             self.has_jobs(jobs);
         }
@@ -50,6 +58,19 @@ impl Turn<'_, '_> {
         }
     }
 
+    /// An agent that speaks another protocol than the one that was asked to switch or to roll
+    /// back is there because that was done.
+    fn another_agent_came(&mut self) {
+        let last_lost = self.state.commands.last().filter(|last| last.state == State::Lost);
+        let Some(command) = self.state.command().or(last_lost) else {
+            return;
+        };
+        if command.op.rules().deploys && self.state.was_asked_of_another(command) {
+            let id = command.id;
+            self.step_id(id, &Event::CameBackAnother);
+        }
+    }
+
     /// A command that is over, as stored.
     pub(super) fn remembered(&mut self, command: Command) {
         if command.host == self.state.id {
@@ -65,11 +86,18 @@ impl Turn<'_, '_> {
         count: u64,
         last_error: Option<&str>,
     ) {
-        if let Some(line) = last_error.filter(|line| !line.trim().is_empty()) {
+        let last_error = last_error.filter(|line| !line.trim().is_empty());
+        let owner = if id.is_some() { id } else { self.owner_of_old_line() };
+        if let Some(line) = last_error
+            && owner.is_some_and(|owner| self.state.commands.exclusive_is(owner))
+        {
             let line: String = line.trim().chars().take(500).collect();
             self.state.last_error_line = Some(line);
         }
-        let place = self.state.commands.take_lines(id, first_seq, count);
+        if let Some(owner) = owner.filter(|_| id.is_none()) {
+            self.old_agent_speaks_of(owner, last_error);
+        }
+        let place = owner.and_then(|id| self.state.commands.take_lines(id, first_seq, count));
         match (place, id) {
             (Some((id, first_seq)), _) => {
                 self.effects.push(HostEffect::StoreOutput { id, first_seq });
@@ -82,40 +110,50 @@ impl Turn<'_, '_> {
         }
     }
 
-    /// An agent that opened a new link has done what restart-agent and reboot ask for.
+    /// An agent that opened a new link has done what restart-agent and reboot ask for, where it
+    /// does not say that it is the same process, or the same boot.
     fn came_back(&mut self) {
         let outcome = Outcome { kind: OutcomeKind::Exited, exit_code: 0, message: None };
-        let asked = |command: &Command| {
-            matches!(command.op, Operation::RestartAgent | Operation::Reboot)
-                && command.state.is_active()
+        let now = self.state.facts.agent.process.clone();
+        let done = |command: &Command| {
+            let then = &command.baseline.process;
+            let is_another = match command.op {
+                Operation::RestartAgent => now.is_another(then),
+                Operation::Reboot => now.is_of_another_boot(then),
+                Operation::Pull
+                | Operation::Switch
+                | Operation::PullSwitch
+                | Operation::Test
+                | Operation::Rollback
+                | Operation::DryRun => return false,
+            };
+            command.state.is_active() && is_another != Some(false)
         };
-        self.step_those(asked, &Event::Ended(outcome));
+        self.step_those(done, &Event::Ended(outcome));
     }
 
     pub(super) fn heartbeat(&mut self, report: &Report, work: Option<Work>) {
         self.merge(report);
         self.state.metrics = report.metrics.or(self.state.metrics);
-        if let Some(work) = work {
-            self.works(&work);
-            return;
+        let ids = self.state.protocol().names_commands_by_id();
+        match (work, self.state.command().map(|command| command.id)) {
+            (Some(work), _) if ids => self.works(&work),
+            (Some(work), _) => self.old_agent_works(&work),
+            (None, _) if !ids => self.old_agent_is_idle(),
+            (None, Some(id)) => {
+                self.step_id(id, &Event::DoesNotRun);
+            }
+            (None, None) => {}
         }
-        let Some(command) = self.state.command() else {
-            return;
-        };
-        let new_link = self.state.links > command.baseline.links;
-        let event = if !self.state.protocol().resumes_jobs() && new_link {
-            let deploys = command.op.rules().deploys || command.state == State::Stopping;
-            if deploys { Event::CameBackWithout } else { Event::DoesNotRun }
-        } else {
-            Event::DoesNotRun
-        };
-        let id = command.id;
-        self.step_id(id, &event);
     }
 
     /// The agent says what it works on.
-    fn works(&mut self, work: &Work) {
+    pub(super) fn works(&mut self, work: &Work) {
         let op = Operation::parse(&work.name);
+        if op.is_none() && work.id.is_none() {
+            // What has no name here is no command, and ends none.
+            return;
+        }
         if let Some(command) = self.state.command() {
             let id = command.id;
             let same = match work.id {
@@ -205,6 +243,17 @@ impl Turn<'_, '_> {
                 sent.max_by_key(|c| c.sent_at).map(|c| c.id)
             }
         };
+        let old = !self.state.protocol().names_commands_by_id();
+        if let Some(work) = work.as_ref().filter(|_| old)
+            && self.old_agent_puts_off(refused, work)
+        {
+            return;
+        }
+        let nameless = work.as_ref().filter(|work| old && Operation::parse(&work.name).is_none());
+        let reason = match nameless {
+            Some(work) => format!("The host is busy with {}.", work.name.escape_debug()),
+            None => reason,
+        };
         match refused {
             Some(id) => {
                 self.step_id(id, &Event::Rejected(reason));
@@ -234,6 +283,7 @@ impl Turn<'_, '_> {
             sent_at: None,
             finished_at: None,
             deadline: None,
+            verified_by: None,
             offline_since: None,
             missed: 0,
             exit_code: None,

@@ -31,6 +31,7 @@ impl HostState {
         let mut turn = Turn { state: self, now, new_id, effects: Vec::new() };
         turn.handle(event);
         turn.verify();
+        turn.start_waiting_tests();
         turn.dispatch();
         turn.compare();
         let mut effects = turn.effects;
@@ -128,8 +129,15 @@ impl Turn<'_, '_> {
             HostEvent::Compared { host, head, comparison } => self.compared(host, head, comparison),
             HostEvent::Drift(drift) => self.state.drift = drift,
             HostEvent::Odd(what) => self.odd(what),
-            HostEvent::Tick => self.step_all(&Event::Tick),
-            HostEvent::ClockJumped(millis) => self.step_all(&Event::ClockJumped(millis)),
+            HostEvent::ReportWanted => self.report_wanted(),
+            HostEvent::Tick => {
+                self.state.echoes.tick(self.now);
+                self.step_all(&Event::Tick);
+            }
+            HostEvent::ClockJumped(millis) => {
+                self.state.echoes.clock_jumped(millis);
+                self.step_all(&Event::ClockJumped(millis));
+            }
         }
     }
 
@@ -220,11 +228,20 @@ impl Turn<'_, '_> {
     pub(super) fn disconnected(&mut self) {
         self.state.online = false;
         self.state.metrics = None;
+        if !self.state.protocol().names_commands_by_id() {
+            // It never says that it took these: it ends its link.
+            let beside =
+                |command: &Command| command.state == State::Sent && !command.op.rules().exclusive;
+            self.step_those(beside, &Event::Runs);
+        }
         self.step_all(&Event::HostOffline);
     }
 
     /// Sends what waits, as soon as the host is there and idle.
     pub(super) fn dispatch(&mut self) {
+        if self.state.is_quiet() {
+            return;
+        }
         while self.state.online && self.state.commands.exclusive().is_none() {
             let Some(next) = self.state.commands.next_queued() else {
                 return;

@@ -2,6 +2,7 @@
 
 use crate::domain::command::{self, Baseline, Command, State};
 use crate::domain::ids::CommandId;
+use crate::domain::operation::Operation;
 use crate::domain::timestamp::Timestamp;
 use std::collections::VecDeque;
 
@@ -44,6 +45,7 @@ impl Commands {
                 command.offline_since = Some(now);
                 let longest = now + command.time_limit.max(command::VERIFYING_FOR);
                 command.deadline = command.deadline.map(|deadline| deadline.min(longest));
+                command.verified_by = command.verified_by.map(|at_most| at_most.min(longest));
             }
             commands.put_live(command);
         }
@@ -93,6 +95,16 @@ impl Commands {
     /// Whether this command is known to be over, and of no further interest.
     pub(super) fn is_over(&self, id: CommandId) -> bool {
         self.over.contains(&id) || self.last_is(id)
+    }
+
+    /// The newest lost command of an operation, if none of that operation ended after it.
+    pub(super) fn newest_lost(&self, op: Operation) -> Option<CommandId> {
+        let lost = |command: &&Command| command.op == op && command.state == State::Lost;
+        let newest = self.attached.iter().filter(lost).max_by_key(|command| command.created_at)?;
+        let newer = self.last.as_ref().is_some_and(|last| {
+            last.op == op && last.id != newest.id && last.created_at >= newest.created_at
+        });
+        if newer { None } else { Some(newest.id) }
     }
 
     /// The command that waits longest for its host.
@@ -195,23 +207,26 @@ impl Commands {
         }
     }
 
+    /// Why a waiting command is where it is.
+    pub(super) fn set_reason(&mut self, id: CommandId, reason: String) -> Option<&Command> {
+        let command = self.others.iter_mut().find(|command| command.id == id)?;
+        command.reason = Some(reason);
+        Some(command)
+    }
+
     /// Takes a place for lines of output: which command they belong to, and the number of the
-    /// first. Protocol 3 gives neither; its lines belong to what runs. `None` if there is no
-    /// such command.
+    /// first. Protocol 3 gives no number: they follow the last one. `None` if there is no such
+    /// command.
     pub(super) fn take_lines(
         &mut self,
-        id: Option<CommandId>,
+        id: CommandId,
         first_seq: Option<u64>,
         count: u64,
     ) -> Option<(CommandId, u64)> {
-        let command = match id {
-            Some(id) => {
-                let live = self.exclusive.iter_mut().chain(&mut self.others);
-                live.chain(&mut self.attached).find(|command| command.id == id)?
-            }
-            // The last lines of a 3.x agent may come after its outcome.
-            None => self.exclusive.as_mut().or(self.last.as_mut())?,
-        };
+        let live = self.exclusive.iter_mut().chain(&mut self.others);
+        // The last lines of a 3.x agent may come after its outcome.
+        let over = self.attached.iter_mut().chain(self.last.as_mut());
+        let command = live.chain(over).find(|command| command.id == id)?;
         let first = first_seq.unwrap_or(command.output_lines.saturating_add(1));
         let end = first.saturating_add(count).saturating_sub(1);
         command.output_lines = command.output_lines.max(end);

@@ -4,7 +4,9 @@ use super::overrides::Change;
 use crate::domain::audit::{AuditCategory, Author};
 use crate::domain::command::{Command, Outcome};
 use crate::domain::desired::Desired;
-use crate::domain::facts::{AgentBinary, Comparison, Deploy, LockState, SystemFacts, TestRun};
+use crate::domain::facts::{
+    AgentBinary, Comparison, Deploy, LockState, Process, SystemFacts, TestRun,
+};
 use crate::domain::generation::Generation;
 use crate::domain::ids::{CommandId, Commit};
 use crate::domain::operation::{Args, Operation};
@@ -79,6 +81,8 @@ pub struct Registration {
     pub version: Option<String>,
     /// The protocol it speaks; `None` means 3.
     pub protocol: Option<u32>,
+    /// Which process of the agent it is. Hostile text.
+    pub process: Process,
     /// Facts.
     pub report: Report,
     /// The jobs it has; `None` if it cannot resume (protocol 3).
@@ -239,6 +243,8 @@ pub enum HostEvent {
     Drift(bool),
     /// The agent said something that makes no sense; in words.
     Odd(String),
+    /// Somebody wants to know how the host is now.
+    ReportWanted,
     /// Time has passed.
     Tick,
     /// The clock was set by so many milliseconds.
@@ -280,6 +286,7 @@ impl HostEvent {
             | Self::DesiredChanged(_)
             | Self::Compared { .. }
             | Self::Drift(_)
+            | Self::ReportWanted
             | Self::Tick
             | Self::ClockJumped(_) => false,
         }
@@ -304,6 +311,15 @@ pub enum HostEffect {
         id: CommandId,
         /// The number of the first.
         first_seq: u64,
+    },
+    /// Store a line of the dashboard's own in a command's log.
+    SayInLog {
+        /// Whose log.
+        id: CommandId,
+        /// The line's number.
+        first_seq: u64,
+        /// The line.
+        text: String,
     },
     /// Store a test's result.
     SaveTestResult(CommandId, Box<TestResult>),
@@ -331,6 +347,8 @@ pub enum HostEffect {
     },
     /// Tell the agent to stop what it runs.
     Stop(CommandId),
+    /// Tell the agent to gather its facts and to say them.
+    AskToReport,
     /// Browsers open the log of a command that was accepted.
     Announce(Box<Command>),
     /// Browsers learn that a command is over.

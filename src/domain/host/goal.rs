@@ -7,6 +7,13 @@ use crate::domain::desired::Desired;
 use crate::domain::facts::AgentBinary;
 use crate::domain::operation::Operation;
 use crate::domain::test_report;
+use std::time::Duration;
+
+/// A host works its boot time out from its clock: it moves when that is set right.
+const CLOCK_MOVES: Duration = Duration::from_secs(10);
+/// A switch whose exit 0 was heard is proven by so many heartbeats of the same link that name
+/// nothing.
+const IDLE_HEARTBEATS: u8 = 2;
 
 fn missing(words: impl Into<String>) -> Goal {
     Goal::Missing(Miss::other(words))
@@ -44,11 +51,26 @@ impl HostState {
             Operation::Rollback => self.rolled_back(command),
             Operation::DryRun => Goal::Met,
             Operation::RestartAgent => Goal::Met,
-            Operation::Reboot => match (self.profile.boot_time, command.baseline.boot_time) {
-                (Some(now), Some(then)) if now > then => Goal::Met,
-                (Some(_), Some(_)) => missing("The host came back without a reboot."),
-                (None, _) | (_, None) => missing("The host does not report when it was booted."),
-            },
+            Operation::Reboot => self.rebooted(command),
+        }
+    }
+
+    /// Another boot than the one that was asked to end.
+    fn rebooted(&self, command: &Command) -> Goal {
+        if !self.protocol().reports_what_runs() {
+            // A 3.x agent tells no boot: the new link has to do.
+            return Goal::Met;
+        }
+        let before = &command.baseline;
+        match self.facts.agent.process.is_of_another_boot(&before.process) {
+            Some(true) => return Goal::Met,
+            Some(false) => return missing("The host came back without a reboot."),
+            None => {}
+        }
+        match (self.profile.boot_time, before.boot_time) {
+            (Some(now), Some(then)) if now > then + CLOCK_MOVES => Goal::Met,
+            (Some(_), Some(_)) => missing("The host came back without a reboot."),
+            (None, _) | (_, None) => missing("The host does not report when it was booted."),
         }
     }
 
@@ -79,6 +101,9 @@ impl HostState {
 
     /// What runs was built from the checkout, and the agent is fresh.
     fn switched(&self, command: &Command) -> Goal {
+        if self.was_asked_of_another(command) {
+            return Goal::Met;
+        }
         if !self.protocol().reports_what_runs() {
             return self.switched_old_agent(command);
         }
@@ -109,19 +134,45 @@ impl HostState {
     fn switched_old_agent(&self, command: &Command) -> Goal {
         let before = &command.baseline.agent;
         let now = &self.facts.agent.binary;
-        if self.links <= command.baseline.links || !self.online {
+        let back = self.online && self.links > command.baseline.links;
+        let heard = command.exit_code == Some(0);
+        // On macOS the older ones stay where they are.
+        let stays = heard && command.missed >= IDLE_HEARTBEATS;
+        if !back && !stays {
             return missing("The agent has not come back after the switch.");
         }
         if is_stale(before, now) {
             return Goal::Missed(Miss::StaleAgent);
         }
-        if command.exit_code.is_none() && before == now {
-            return missing("The agent came back and said nothing about the outcome.");
+        if heard || self.is_another_agent(command) {
+            return Goal::Met;
         }
-        Goal::Met
+        missing("The agent came back and said nothing about the outcome.")
+    }
+
+    /// Whether something that was known of the agent when it was asked is different now.
+    fn is_another_agent(&self, command: &Command) -> bool {
+        let before = &command.baseline.agent;
+        let agent = &self.facts.agent;
+        let now = &agent.binary;
+        [
+            (&before.source_commit, &now.source_commit),
+            (&before.store_path, &now.store_path),
+            (&before.binary_hash, &now.binary_hash),
+            (&command.baseline.agent_version, &agent.version),
+        ]
+        .iter()
+        .any(|(before, now)| before.is_some() && now.is_some() && before != now)
     }
 
     fn rolled_back(&self, command: &Command) -> Goal {
+        if self.was_asked_of_another(command) {
+            return Goal::Met;
+        }
+        let heard = command.exit_code.is_some();
+        if !self.protocol().reports_what_runs() && !heard && !self.is_another_agent(command) {
+            return missing("The agent came back and said nothing about the outcome.");
+        }
         let runs = self.facts.system.generation;
         match (command.args.generation, runs, command.baseline.generation) {
             (Some(target), Some(runs), _) if runs != target => {

@@ -3,7 +3,8 @@
 
 use super::apply::Turn;
 use super::event::{Registration, Report};
-use crate::domain::facts::AgentBinary;
+use crate::domain::facts::{AgentBinary, LockState, SystemFacts};
+use crate::domain::protocol::Protocol;
 use std::time::Duration;
 
 /// The clocks of a host and of the dashboard may differ by so much.
@@ -15,6 +16,11 @@ impl Turn<'_, '_> {
         let state = &mut *self.state;
         let facts = &mut state.facts;
         if report.checkout.is_some() {
+            let old = !Protocol::of(facts.agent.protocol).reports_what_runs();
+            if old && facts.has_tests == Some(false) && facts.checkout != report.checkout {
+                // Another commit may have some; a 3.x agent does not say.
+                facts.has_tests = None;
+            }
             facts.checkout.clone_from(&report.checkout);
         }
         if report.lock.is_some() {
@@ -56,6 +62,22 @@ impl Turn<'_, '_> {
         merge_binary(&mut facts.agent.binary, &report.binary);
     }
 
+    /// Facts that only protocol 4 can report would never be refreshed by a 3.x agent.
+    fn drop_what_3x_cannot_report(&mut self) {
+        let state = &mut *self.state;
+        state.facts.system = SystemFacts::default();
+        state.facts.tests_enabled_by_host = None;
+        state.facts.tests_enabled = state.profile.overrides.tests_enabled;
+        if state.facts.lock == Some(LockState::Absent) {
+            state.facts.lock = None;
+        }
+        let profile = &mut state.profile;
+        profile.tests_auto_run = None;
+        profile.boot_time = None;
+        profile.branch = None;
+        profile.generations.clear();
+    }
+
     /// Takes over what an agent says about itself when it connects.
     pub(super) fn introduce(&mut self, registration: &Registration) {
         let agent = &mut self.state.facts.agent;
@@ -70,7 +92,15 @@ impl Turn<'_, '_> {
         if registration.version.is_some() {
             agent.version.clone_from(&registration.version);
         }
+        let (before, now) = (Protocol::of(agent.protocol), Protocol::of(registration.protocol));
         agent.protocol = registration.protocol;
+        agent.process = registration.process.clone();
+        if before != now {
+            self.state.facts.has_tests = None;
+        }
+        if !now.reports_what_runs() {
+            self.drop_what_3x_cannot_report();
+        }
         let (profile, new) = (&mut self.state.profile, &registration.profile);
         for (old, new) in [
             (&mut profile.hostname, &new.hostname),

@@ -6,9 +6,11 @@
 mod agent_says;
 mod apply;
 mod commands;
+mod echoes;
 mod event;
 mod goal;
 mod merge;
+mod old_agent;
 mod outcome;
 mod overrides;
 mod preconditions;

@@ -12,21 +12,28 @@ use crate::domain::ids::Commit;
 use crate::domain::operation::{Args, Operation};
 use crate::domain::test_report::{self, TestCaseOutcome, TestResult};
 
-/// What a 3.x agent can be asked beside commands.
-const CHORES: [&str; 4] = ["refresh-all", "refresh-lock", "refresh-system", "check-version"];
-
 impl Turn<'_, '_> {
     /// The agent says that a command ended.
     pub(super) fn ended(&mut self, about: &About, outcome: &Outcome, report: &Report) {
         if let About::Name(name) = about
-            && CHORES.contains(&name.as_str())
+            && self.old_agent_ended_nameless(name, outcome)
         {
             // Something that was asked beside commands; what it found comes with it.
             self.merge(report);
             return;
         }
-        let Some(id) = self.resolve(about) else {
-            if !self.repeats(about) {
+        let id = match about {
+            About::Id(_) => self.resolve(about),
+            About::Name(name) => self.resolve_old_outcome(name, outcome),
+        };
+        let repeats = id.is_none() && self.repeats(about);
+        if let About::Name(name) = about
+            && let Some(op) = Operation::parse(name)
+        {
+            self.old_agent_ended(op, outcome);
+        }
+        let Some(id) = id else {
+            if !repeats {
                 let message =
                     format!("The agent reported the end of {about} which does not run; ignored.");
                 self.odd(message);
@@ -46,6 +53,9 @@ impl Turn<'_, '_> {
             return;
         }
         let mut outcome = outcome.clone();
+        if matches!(about, About::Name(_)) {
+            self.old_agent_says(id, &mut outcome);
+        }
         if outcome.message.as_ref().is_none_or(|m| m.trim().is_empty()) {
             outcome.message = self.state.last_error_line.clone();
         }
@@ -87,6 +97,9 @@ impl Turn<'_, '_> {
     /// A command entered a terminal state: the facts follow.
     pub(super) fn finished(&mut self, command: &Command) {
         let rules = command.op.rules();
+        if command.stop_by.is_some() && !self.state.protocol().names_commands_by_id() {
+            self.state.echoes.stopped(self.now);
+        }
         let exited_well = matches!(command.state, State::Succeeded | State::Unverified);
         if rules.pulls && exited_well {
             let facts = &mut self.state.facts;
@@ -197,6 +210,10 @@ impl Turn<'_, '_> {
     }
 
     fn tested(&mut self, command: &Command) {
+        if !self.state.protocol().reports_what_runs() && self.state.facts.has_tests == Some(false) {
+            // It found none to run.
+            return;
+        }
         let counts = test_report::count(&self.state.results);
         let outcome = match command.state {
             State::Succeeded => TestOutcome::Passed,
@@ -237,11 +254,36 @@ impl Turn<'_, '_> {
         self.state.facts.last_tests = Some(run);
     }
 
+    /// Tests that waited for the host to know whether it has some.
+    pub(super) fn start_waiting_tests(&mut self) {
+        if !self.state.tests_wait {
+            return;
+        }
+        let busy = self.state.command().map(|command| command.op);
+        if busy.is_some_and(|op| op.rules().deploys || op == Operation::Test) {
+            self.state.tests_wait = false;
+        } else if busy.is_none() && self.state.facts.has_tests.is_some() {
+            self.state.tests_wait = false;
+            self.test_by_itself();
+        }
+    }
+
     /// After a switch that succeeded tests run by themselves, where that is on.
     fn test_by_itself(&mut self) {
         let profile = &self.state.profile;
         let set = profile.overrides.tests_auto_run;
         let on = set.or(profile.tests_auto_run).unwrap_or(true);
+        // A 3.x agent does not say whether there are any.
+        let seen =
+            self.state.facts.has_tests == Some(true) || self.state.facts.last_tests.is_some();
+        if !seen && !self.state.protocol().reports_what_runs() {
+            return;
+        }
+        if on && self.state.facts.has_tests.is_none() && self.state.protocol().reports_what_runs() {
+            // Its first clone is not there yet: it does not know.
+            self.state.tests_wait = true;
+            return;
+        }
         if on && self.state.allows(Operation::Test, &Args::default()).is_ok() {
             self.requested(None, Operation::Test, Args::default(), false, Author::Auto);
         }

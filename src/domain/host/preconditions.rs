@@ -38,7 +38,14 @@ impl HostState {
                 format!("{name} is busy: {} {state}. Wait for it, or stop it.", command.op),
             );
         }
-        if !rules.exclusive && self.live().any(|c| c.op == op) {
+        if rules.exclusive
+            && let Some(what) = self.busy_with()
+        {
+            let what = what.escape_debug();
+            let message = format!("{name} is busy with {what}, which nobody asked for here.");
+            return refuse(RefusalCode::HostBusy, message);
+        }
+        if !rules.exclusive && self.live().any(|c| c.op == op && c.state.is_active()) {
             return refuse(RefusalCode::HostBusy, format!("{name} was already asked to {op}."));
         }
         self.allows_by_protocol(op, args)?;
@@ -55,7 +62,9 @@ impl HostState {
                     format!("Tests are disabled on {name}."),
                 );
             }
-            if self.facts.has_tests == Some(false) {
+            // A 3.x agent does not say when there are some.
+            let tells = self.protocol().reports_what_runs();
+            if tells && self.facts.has_tests == Some(false) {
                 return refuse(
                     RefusalCode::NoTests,
                     format!(

@@ -1,6 +1,7 @@
 //! Everything the dashboard holds about one host, and what can be read of it.
 
 use super::commands::Commands;
+use super::echoes::Echoes;
 use super::event::Report;
 use crate::domain::command::{Baseline, Command, Goal, State};
 use crate::domain::compartment::{self, DASHBOARD_VERSION};
@@ -36,6 +37,10 @@ pub struct HostState {
     pub(super) commands: Commands,
     /// Results of the test run that is going on.
     pub(super) results: Vec<TestResult>,
+    /// Tests are to follow a switch as soon as the host says that it has some.
+    pub(super) tests_wait: bool,
+    /// What a 3.x agent may still say about what is over.
+    pub(super) echoes: Echoes,
     /// The last line on stderr of what runs: all a 3.x agent says about a failure.
     pub(super) last_error_line: Option<String>,
     /// The remote, as this host was last told.
@@ -109,6 +114,8 @@ impl HostState {
             links: 0,
             commands: Commands::restore(from.live, from.last, now),
             results: from.results,
+            tests_wait: false,
+            echoes: Echoes::default(),
             last_error_line: None,
             desired,
             limits: Arc::default(),
@@ -177,7 +184,10 @@ impl HostState {
 
     /// When [`HostEvent::Tick`](super::HostEvent::Tick) is next due; `None` while nothing waits.
     pub fn next_due(&self) -> Option<Timestamp> {
-        self.live().filter_map(Command::due).min()
+        let commands = self.live().filter_map(Command::due).min();
+        let waits = self.commands.next_queued().is_some();
+        let quiet = if waits { self.echoes.quiet_until() } else { None };
+        commands.into_iter().chain(quiet).min()
     }
 
     /// How to speak with the host's agent.
@@ -188,6 +198,11 @@ impl HostState {
     /// Whether its agent has a link.
     pub fn is_online(&self) -> bool {
         self.online
+    }
+
+    /// What its agent works on, if that has no name here. Hostile text.
+    pub fn busy_with(&self) -> Option<&str> {
+        if self.online { self.echoes.busy_with() } else { None }
     }
 
     /// The remote as this host was last told.
@@ -218,6 +233,7 @@ impl HostState {
             facts: self.facts.clone(),
             command: self.command().cloned(),
             waiting: self.commands.others().to_vec(),
+            busy_with: self.busy_with().map(str::to_owned),
             last_command: self.commands.last().map(|c| LastCommand {
                 id: c.id,
                 op: c.op,
@@ -254,6 +270,9 @@ impl HostState {
             agent: self.facts.agent.binary.clone(),
             boot_time: self.profile.boot_time,
             links: self.links,
+            protocol: Some(self.protocol().number()),
+            agent_version: self.facts.agent.version.clone(),
+            process: self.facts.agent.process.clone(),
         }
     }
 }

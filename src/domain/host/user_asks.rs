@@ -10,6 +10,8 @@ use crate::domain::ids::CommandId;
 use crate::domain::operation::{Args, Operation};
 use crate::domain::refusal::{Refusal, RefusalCode};
 
+const WAITS_FOR_HOST: &str = "Waits for the host to come back.";
+
 impl Turn<'_, '_> {
     /// A user changes what the dashboard says about the host.
     pub(super) fn configured(&mut self, change: Change, by: Author) {
@@ -38,7 +40,9 @@ impl Turn<'_, '_> {
     ) {
         let mut refusal = self.state.allows(op, &args).err();
         let offline = refusal.as_ref().is_some_and(|r| r.code == RefusalCode::HostOffline);
-        let wait = offline && queue;
+        // After a stop a 3.x agent is told nothing for a moment.
+        let quiet = refusal.is_none() && self.state.is_quiet();
+        let wait = quiet || (offline && queue);
         let waits = |c: &Command| c.state == State::Queued && c.op == op;
         let twice = wait && self.state.live().any(waits);
         if twice {
@@ -62,7 +66,8 @@ impl Turn<'_, '_> {
         if wait {
             command.state = State::Queued;
             command.deadline = Some(self.now + QUEUED_FOR);
-            command.reason = Some("Waits for the host to come back.".to_owned());
+            let why = if quiet { "Waits until the stop is over." } else { WAITS_FOR_HOST };
+            command.reason = Some(why.to_owned());
         } else {
             command.sent_at = Some(self.now);
             command.deadline = Some(Command::sent_deadline(self.now, self.now));

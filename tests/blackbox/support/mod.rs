@@ -7,6 +7,7 @@ pub mod cutter;
 pub mod dashboard;
 pub mod github;
 pub mod old_agent;
+pub mod old_host;
 pub mod proxy;
 pub mod repo;
 
@@ -15,6 +16,7 @@ pub use client::Client;
 pub use dashboard::Dashboard;
 pub use github::GitHub;
 pub use old_agent::OldAgent;
+pub use old_host::OldHost;
 pub use proxy::Proxy;
 pub use repo::ConfigRepo;
 

@@ -46,9 +46,8 @@ impl HostActor {
             AgentMessage::CommandComplete(complete) => translate::complete(&complete),
             AgentMessage::CommandAccepted(accepted) => HostEvent::Accepted(accepted.command_id),
             AgentMessage::CommandRejected(rejected) => translate::rejected(&rejected),
-            AgentMessage::OperationProgress(progress) => {
-                translate::operation_progress(&progress).unwrap_or(HostEvent::Heard)
-            }
+            // Its totals are constants, whatever there is to do: nothing is shown of it.
+            AgentMessage::OperationProgress(_) => HostEvent::Heard,
             AgentMessage::TestProgress(progress) => {
                 translate::test_progress(&progress).unwrap_or(HostEvent::Heard)
             }

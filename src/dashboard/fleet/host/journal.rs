@@ -21,6 +21,7 @@ enum Entry {
     TestRun(Box<TestRun>),
     Deploy(Box<Deploy>),
     Lines { id: CommandId, first_seq: u64, lines: Arc<[Line]> },
+    Line { command: CommandId, seq: u64, text: String },
     Event { category: AuditCategory, message: String, by: Option<Author> },
 }
 
@@ -62,6 +63,8 @@ impl Journal {
     ) -> Self {
         let mut journal = Self { host: state.id().clone(), at, entries: Vec::new() };
         effects.retain(|effect| {
+            // Most effects are over when they are stored; a line is shown then.
+            let is_shown = matches!(effect, HostEffect::SayInLog { .. });
             let entry = match effect {
                 HostEffect::SaveHost => Entry::Host {
                     profile: Box::new(state.profile().clone()),
@@ -74,6 +77,9 @@ impl Journal {
                 HostEffect::SaveTestResult(id, result) => Entry::TestResult(*id, result.clone()),
                 HostEffect::SaveTestRun(run) => Entry::TestRun(run.clone()),
                 HostEffect::SaveDeploy(deploy) => Entry::Deploy(deploy.clone()),
+                HostEffect::SayInLog { id, first_seq, text } => {
+                    Entry::Line { command: *id, seq: *first_seq, text: text.clone() }
+                }
                 HostEffect::Record { category, message, by } => {
                     Entry::Event { category: *category, message: message.clone(), by: by.clone() }
                 }
@@ -85,6 +91,7 @@ impl Journal {
                 },
                 HostEffect::Run { .. }
                 | HostEffect::Stop(_)
+                | HostEffect::AskToReport
                 | HostEffect::Announce(_)
                 | HostEffect::Complete(_)
                 | HostEffect::Refetch
@@ -92,7 +99,7 @@ impl Journal {
                 | HostEffect::Answer(_) => return true,
             };
             journal.entries.push(entry);
-            false
+            is_shown
         });
         journal
     }
@@ -134,6 +141,10 @@ impl Journal {
                     written.lines = Some(StoredLines { id: *id, first_seq, before, after });
                 }
                 Entry::TestResult(id, result) => store::test_results::save(conn, *id, result)?,
+                Entry::Line { command, seq, text } => {
+                    let line = super::own_line(text.clone());
+                    store::output::append(conn, *command, *seq, &[line])?;
+                }
                 Entry::Deploy(deploy) => store::deployments::save(conn, &self.host, deploy)?,
                 Entry::TestRun(run) => store::test_results::save_run(conn, &self.host, run)?,
                 Entry::Event { category, message, by } => {

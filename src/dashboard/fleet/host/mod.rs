@@ -16,7 +16,9 @@ pub use fleet_face::{FetchSoon, FleetFace, HostIsAt, WorkOutLineage};
 use crate::dashboard::clock::Clock;
 use crate::dashboard::link::{CloseLink, Link, SendFrame};
 use crate::dashboard::live::Broadcast;
-use crate::dashboard::live::news::{Cause, CommandComplete, CommandQueued, HostChanged, HostPulse};
+use crate::dashboard::live::news::{
+    Cause, CommandComplete, CommandOutput, CommandQueued, HostChanged, HostPulse,
+};
 use crate::dashboard::request_error::RequestError;
 use crate::dashboard::store::{self, Store, StoreError};
 use crate::domain::audit::{AuditCategory, Author};
@@ -29,7 +31,9 @@ use crate::domain::operation::Args;
 use crate::domain::refusal::{Refusal, RefusalCode};
 use crate::domain::snapshot::{HostSnapshot, Pulse};
 use crate::domain::timestamp::Timestamp;
-use crate::protocol::{AgentMessage, CommandMessage, DashboardMessage, Line, Register};
+use crate::protocol::{
+    AgentMessage, CommandMessage, DashboardMessage, Line, Register, Stream,
+};
 use actix::prelude::*;
 use happen::Happening;
 use std::collections::VecDeque;
@@ -210,6 +214,21 @@ impl HostActor {
                         args: None,
                     }));
                 }
+                HostEffect::AskToReport => {
+                    self.send(&DashboardMessage::Command(CommandMessage {
+                        command: "refresh-all".to_owned(),
+                        command_id: None,
+                        args: None,
+                    }));
+                }
+                HostEffect::SayInLog { id, first_seq, text } => {
+                    around.broadcaster.tell(CommandOutput {
+                        host: self.state.id().clone(),
+                        command_id: id,
+                        first_seq,
+                        lines: Arc::new([own_line(text)]),
+                    });
+                }
                 HostEffect::Announce(command) => {
                     around.broadcaster.tell(CommandQueued(Arc::new(*command)));
                 }
@@ -337,6 +356,11 @@ impl HostActor {
     }
 }
 
+/// A line that the dashboard itself says in a command's log.
+fn own_line(text: String) -> Line {
+    Line { stream: Stream::Stderr, text }
+}
+
 fn new_command_id() -> CommandId {
     CommandId(uuid::Uuid::now_v7())
 }
@@ -418,20 +442,7 @@ impl Handler<News> for HostActor {
             }
             News::Drift(drift) => HostEvent::Drift(drift),
             News::ClockJumped(millis) => HostEvent::ClockJumped(millis),
-            News::Report => {
-                // The answer is a heartbeat. A 3.x agent that is busy would refuse it, and
-                // its refusal does not say what it is about.
-                let by_id = self.state.protocol().names_commands_by_id();
-                if !by_id && self.state.live().next().is_some() {
-                    return AtomicResponse::new(nothing());
-                }
-                self.send(&DashboardMessage::Command(CommandMessage {
-                    command: "refresh-all".to_owned(),
-                    command_id: None,
-                    args: None,
-                }));
-                return AtomicResponse::new(nothing());
-            }
+            News::Report => HostEvent::ReportWanted,
             News::Restarting => {
                 if let Some(link) = self.link.take() {
                     link.close(CloseLink::Restarting);

@@ -56,6 +56,7 @@ pub(super) fn host(entry: &HostEntry) -> Value {
         "agent_version": facts.agent.version,
         "agent_outdated": host.agent_outdated,
         "pending_command": host.command.as_ref().map(pending),
+        "busy_with": host.busy_with,
         "waiting_commands": host.waiting.iter().map(pending).collect::<Vec<_>>(),
         "metrics": entry.pulse.metrics,
         "update_status": statuses,

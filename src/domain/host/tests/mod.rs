@@ -1,6 +1,7 @@
 //! A host without a network: events go in, the row comes out.
 
 mod goals;
+mod old_agents;
 mod reconcile;
 mod rows;
 mod sequences;
@@ -10,7 +11,7 @@ use crate::domain::audit::Author;
 use crate::domain::command::{Command, Miss, Outcome, OutcomeKind, State};
 use crate::domain::compartment::{Compartment, DASHBOARD_VERSION, Status};
 use crate::domain::desired::{Desired, Remote};
-use crate::domain::facts::{AgentBinary, Comparison, LockState, Relation, SystemFacts};
+use crate::domain::facts::{AgentBinary, Comparison, LockState, Process, Relation, SystemFacts};
 use crate::domain::ids::{CommandId, Commit, HostId, LockHash};
 use crate::domain::looks::{DeviceType, Place};
 use crate::domain::operation::{Args, Operation, TimeLimits};

@@ -207,7 +207,10 @@ fn a_switch_of_a_3x_agent_that_never_comes_back_is_not_green() {
         report: Box::default(),
     });
     lab.apply(HostEvent::Disconnected);
+    // What would prove it cannot come while it is away: that has its own limit.
     lab.waits(100);
+    assert_eq!(lab.state.command().map(|c| (c.id, c.state)), Some((switch, State::Verifying)));
+    lab.waits(3600);
     assert_eq!((lab.last().id, lab.last().state), (switch, State::Unverified));
     assert_eq!(lab.row(), "out ok ok out out");
 }

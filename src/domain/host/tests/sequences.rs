@@ -29,6 +29,16 @@ enum Step {
         works: Option<Whose>,
         facts: u32,
     },
+    /// It names something that is no operation here, or something that passes.
+    Names(&'static str),
+    /// It refuses what was sent for that.
+    RejectedFor(&'static str),
+    /// What a 3.x agent says after a stop: twice, and then an echo.
+    StopsTwice(Operation),
+    /// Somebody looks.
+    ReportWanted,
+    /// A line without an id.
+    Line(bool),
     Accepted(Whose),
     Rejected {
         whose: Whose,
@@ -77,6 +87,10 @@ fn whose() -> impl Strategy<Value = Whose> {
     ]
 }
 
+fn chore() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(vec!["force-update", "update", "refresh-all", "stop", "", "\u{7}"])
+}
+
 fn kind() -> impl Strategy<Value = OutcomeKind> {
     prop::sample::select(vec![
         OutcomeKind::Exited,
@@ -101,6 +115,11 @@ fn step() -> impl Strategy<Value = Step> {
         2 => Just(Step::Disconnect),
         6 => (prop::option::of(whose()), 0..64_u32)
             .prop_map(|(works, facts)| Step::Heartbeat { works, facts }),
+        1 => chore().prop_map(Step::Names),
+        1 => chore().prop_map(Step::RejectedFor),
+        1 => op().prop_map(Step::StopsTwice),
+        1 => Just(Step::ReportWanted),
+        1 => any::<bool>().prop_map(Step::Line),
         2 => whose().prop_map(Step::Accepted),
         1 => (whose(), prop::option::of(whose()))
             .prop_map(|(whose, instead)| Step::Rejected { whose, instead }),
@@ -200,6 +219,27 @@ impl Player {
                 report: Box::new(report(facts)),
                 work: works.map(|whose| self.work(whose)),
             },
+            Step::Names(name) => HostEvent::Heartbeat {
+                report: Box::default(),
+                work: Some(Work { id: None, name: name.to_owned() }),
+            },
+            Step::RejectedFor(name) => HostEvent::Rejected {
+                about: About::Name(String::new()),
+                reason: "busy".to_owned(),
+                work: Some(Work { id: None, name: name.to_owned() }),
+            },
+            Step::StopsTwice(op) => HostEvent::Ended {
+                about: About::Name(op.name().to_owned()),
+                outcome: Outcome { kind: OutcomeKind::Stopped, exit_code: 130, message: None },
+                report: Box::default(),
+            },
+            Step::ReportWanted => HostEvent::ReportWanted,
+            Step::Line(error) => HostEvent::Output {
+                id: None,
+                first_seq: None,
+                count: 1,
+                last_error: error.then(|| "no".to_owned()),
+            },
             Step::Accepted(whose) => HostEvent::Accepted(id_of(whose)?),
             Step::Rejected { whose, instead } => HostEvent::Rejected {
                 about: self.about(whose),
@@ -271,6 +311,12 @@ impl Player {
         }
         self.store();
         self.check(step, &before);
+        if let Step::StopsTwice(op) = step {
+            let whose = Whose::ByName(*op);
+            let kind = OutcomeKind::Failed;
+            self.play(&Step::Ended { whose, kind, code: -1, facts: 0 });
+            self.play(&Step::Heartbeat { works: Some(whose), facts: 0 });
+        }
     }
 
     /// What an actor reads from SQLite before it hands on a message that names a command.

@@ -92,6 +92,7 @@ fn one_command() -> Command {
         missed: 0,
         exit_code: Some(1),
         reason: text("exit code 1"),
+        verified_by: None,
         miss: None,
         stop_by: None,
         time_limit: Duration::from_secs(900),

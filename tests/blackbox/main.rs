@@ -19,3 +19,4 @@ mod rollouts;
 mod scale;
 mod start;
 mod support;
+mod unkind_git;

@@ -22,3 +22,4 @@ mod skins;
 mod start;
 mod stored;
 mod support;
+mod unkind_git;

@@ -1,23 +1,24 @@
 //! What concerns the remotes: who follows which, what is new, and pull requests.
 
 use super::host::{FetchSoon, HostIsAt, News, WorkOutLineage};
-use super::restore::merged_key;
-use super::{Answer, FleetActor, not_stored};
+use super::{Answer, FleetActor};
 use crate::dashboard::fleet::requests::{MergePullRequest, RefreshDesired, RevertPullRequest};
 use crate::dashboard::live::news::DesiredChanged;
 use crate::dashboard::remotes::Seats;
-use crate::dashboard::remotes::fetcher::{Compare, Merge, Publish, Refresh, Revert};
+use crate::dashboard::remotes::pull_requests::{self, Target};
+use crate::dashboard::remotes::requests::{Compare, Publish, Refresh};
 use crate::dashboard::remotes::source::{MergeError, Reverted};
 use crate::dashboard::request_error::RequestError;
-use crate::dashboard::store;
-use crate::domain::audit::AuditCategory;
 use crate::domain::desired::MergedPr;
 use crate::domain::generation;
 use crate::domain::ids::{Commit, HostId};
-use crate::domain::refusal::{Refusal, RefusalCode};
 use actix::prelude::*;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// How often the readers of the remotes are looked after.
+const LOOK_AFTER_EVERY: Duration = Duration::from_secs(1);
 
 /// What a host follows, and where it is.
 pub(super) struct Following {
@@ -37,15 +38,12 @@ pub struct UseSources(pub Seats);
 impl Handler<UseSources> for FleetActor {
     type Result = ();
 
-    fn handle(&mut self, msg: UseSources, _: &mut Self::Context) {
+    fn handle(&mut self, msg: UseSources, ctx: &mut Self::Context) {
         self.seats = msg.0;
+        ctx.run_interval(LOOK_AFTER_EVERY, |act, _| act.seats.look_after());
         self.tell_remotes();
-        for (id, host) in &self.hosts {
-            let source = self.following.get(id).map_or(0, |following| following.source);
-            if let Some(seat) = self.seats.get(source) {
-                host.do_send(News::Desired(Arc::clone(&seat.desired)));
-            }
-        }
+        self.untold.extend(self.hosts.keys().cloned());
+        self.tell_again();
     }
 }
 
@@ -57,10 +55,10 @@ impl Handler<Publish> for FleetActor {
             return;
         };
         self.tell_remotes();
-        for (id, host) in &self.hosts {
-            if self.following.get(id).map_or(0, |following| following.source) == number {
-                host.do_send(News::Desired(Arc::clone(&msg.desired)));
-            }
+        let ids = self.hosts.keys().filter(|id| self.source_of(id) == number);
+        let follow: Vec<HostId> = ids.cloned().collect();
+        for id in follow {
+            self.tell_host(&id, News::Desired(Arc::clone(&msg.desired)));
         }
     }
 }
@@ -74,9 +72,10 @@ impl Handler<HostIsAt> for FleetActor {
         let drifts = before.is_some_and(|before| before.drifts);
         let followed = before.map_or(0, |before| before.source);
         if followed != source
-            && let (Some(host), Some(seat)) = (self.hosts.get(&msg.host), self.seats.get(source))
+            && let Some(seat) = self.seats.get(source)
         {
-            host.do_send(News::Desired(Arc::clone(&seat.desired)));
+            let desired = Arc::clone(&seat.desired);
+            self.tell_host(&msg.host, News::Desired(desired));
         }
         self.following.insert(msg.host, Following { source, commit: msg.commit, drifts });
         self.tell_drift();
@@ -94,13 +93,15 @@ impl FleetActor {
             }
         }
         let drifting: Vec<HostId> = by_source.values().flat_map(generation::drifting).collect();
+        let mut news = Vec::new();
         for (id, following) in &mut self.following {
             let now = drifting.contains(id);
-            if now != std::mem::replace(&mut following.drifts, now)
-                && let Some(host) = self.hosts.get(id)
-            {
-                host.do_send(News::Drift(now));
+            if now != std::mem::replace(&mut following.drifts, now) {
+                news.push((id.clone(), now));
             }
+        }
+        for (id, drifts) in news {
+            self.tell_host(&id, News::Drift(drifts));
         }
     }
 
@@ -115,7 +116,10 @@ impl Handler<FetchSoon> for FleetActor {
     fn handle(&mut self, msg: FetchSoon, _: &mut Self::Context) {
         let seat = self.seats.get(self.source_of(&msg.0));
         if let Some(fetcher) = seat.and_then(|seat| seat.fetcher.as_ref()) {
-            fetcher.do_send(Refresh);
+            // A fetcher whose queue is full reads the remote in a moment anyway.
+            if fetcher.try_send(Refresh).is_err() {
+                log::debug!("a remote is asked for already");
+            }
         }
     }
 }
@@ -129,7 +133,8 @@ impl Handler<WorkOutLineage> for FleetActor {
             return Box::pin(async {});
         };
         Box::pin(async move {
-            let compare = Compare { host: msg.host.clone(), head: msg.head.clone() };
+            let (by, host, head) = (msg.id, msg.host.clone(), msg.head.clone());
+            let compare = Compare { by, host, head };
             let comparison = match fetcher.send(compare).await {
                 Ok(Ok(comparison)) => Some(comparison),
                 Ok(Err(reason)) => {
@@ -138,6 +143,7 @@ impl Handler<WorkOutLineage> for FleetActor {
                 }
                 Err(_) => None,
             };
+            // Past the queue's bound: a host waits for one comparison at a time.
             msg.asked_by.do_send(News::Compared { host: msg.host, head: msg.head, comparison });
         })
     }
@@ -177,40 +183,29 @@ impl Handler<ReadRemotes> for FleetActor {
 
 // ---- pull requests ----
 
-fn refused(number: u64, error: &MergeError) -> RequestError {
-    let code = match error {
-        MergeError::Unsupported => RefusalCode::NotSupported,
-        MergeError::AlreadyMerged => RefusalCode::AlreadyMerged,
-        MergeError::Closed => RefusalCode::Closed,
-        MergeError::Changed => RefusalCode::Changed,
-        MergeError::NotMergeable => RefusalCode::NotMergeable,
-        MergeError::NotMerged => RefusalCode::NotMerged,
-        MergeError::Source(_) => RefusalCode::RemoteUnavailable,
-    };
-    RequestError::Refused(Refusal::new(code, format!("Pull request #{number}: {error}.")))
-}
-
 impl FleetActor {
     /// Tells everybody who reads what is known of the remotes.
     pub(super) fn tell_remotes(&self) {
         self.broadcaster.tell(DesiredChanged(self.seats.states(&self.merged)));
     }
 
-    fn fetcher_named(
-        &self,
-        source: Option<&str>,
-    ) -> Result<(Arc<str>, Addr<crate::dashboard::remotes::fetcher::VersionFetcher>), RequestError>
-    {
-        let seat = self.seats.named(source).ok_or_else(|| RequestError::Invalid {
-            field: "source",
-            expected: format!(
-                "one of {}",
-                self.seats.iter().map(|s| &*s.name).collect::<Vec<_>>().join(", ")
-            ),
-        })?;
-        let fetcher = seat.fetcher.clone();
-        let fetcher = fetcher.ok_or_else(|| refused(0, &MergeError::Unsupported))?;
-        Ok((Arc::clone(&seat.name), fetcher))
+    /// The remote that an order about a pull request goes to; without a name the default.
+    fn target(&self, source: Option<&str>, number: u64) -> Result<Target, RequestError> {
+        let Some(seat) = self.seats.named(source) else {
+            let names: Vec<&str> = self.seats.iter().map(|seat| &*seat.name).collect();
+            let expected = format!("one of {}", names.join(", "));
+            return Err(RequestError::Invalid { field: "source", expected });
+        };
+        let Some(fetcher) = seat.fetcher.clone() else {
+            return Err(pull_requests::refused(number, &MergeError::Unsupported));
+        };
+        Ok(Target { source: Arc::clone(&seat.name), fetcher })
+    }
+
+    /// The title of a pull request that waits to be merged.
+    fn title_of(&self, source: Option<&str>, number: u64) -> Option<String> {
+        let pending = self.seats.named(source)?.desired.known()?.pending_pr.as_ref()?;
+        if pending.number == number { Some(pending.title.clone()) } else { None }
     }
 }
 
@@ -218,46 +213,18 @@ impl Handler<MergePullRequest> for FleetActor {
     type Result = Answer<()>;
 
     fn handle(&mut self, msg: MergePullRequest, ctx: &mut Self::Context) -> Self::Result {
-        let found = self.fetcher_named(msg.source.as_deref());
-        let (store, at, fleet) = (self.store.clone(), self.clock.now(), ctx.address());
-        let pending = self.seats.named(msg.source.as_deref());
-        let pending = pending.and_then(|seat| seat.desired.known()?.pending_pr.clone());
+        let MergePullRequest { source, number, head, by } = msg;
+        let target = self.target(source.as_deref(), number);
+        let title = self.title_of(source.as_deref(), number).unwrap_or_default();
+        let order = pull_requests::Order { number, by, at: self.clock.now() };
+        let (store, fleet) = (self.store.clone(), ctx.address());
         Box::pin(async move {
-            let (source, fetcher) = found?;
-            let number = msg.number;
-            let gone = |_| RequestError::Unavailable("The remote is not being read.");
-            let title = pending.filter(|pr| pr.number == number).map(|pr| pr.title);
-            let ours = MergedPr { number, title: title.unwrap_or_default(), at, reverted_by: None };
-            let merge = Merge { number, head: msg.head };
-            let merged = fetcher.send(merge).await.map_err(gone)?;
-            let message = match &merged {
-                Ok(()) => format!("Pull request #{number} of {source} was merged."),
-                Err(error) => {
-                    format!("Pull request #{number} of {source} was not merged: {error}.")
-                }
-            };
-            let remembered = remember(&source, &ours);
-            let done = merged.is_ok();
-            let event = store::events::NewEvent {
-                at,
-                host: None,
-                category: AuditCategory::PullRequest,
-                message,
-                by: Some(msg.by),
-            };
-            store
-                .write(move |conn| {
-                    if done {
-                        store::settings::set(conn, &remembered.0, &remembered.1)?;
-                    }
-                    store::events::append(conn, &event)
-                })
-                .await
-                .map_err(not_stored)?;
-            merged.map_err(|error| refused(number, &error))?;
-            fleet.do_send(WasMerged(source.to_string(), ours));
+            let target = target?;
+            let ours = pull_requests::merge(&store, &target, order, head, title).await?;
+            // Past the queue's bound: one for each click that merged or reverted.
+            fleet.do_send(WasMerged(target.source.to_string(), ours));
             // Lock turns yellow everywhere, at once.
-            let _ = fetcher.send(Refresh).await;
+            let _ = target.fetcher.send(Refresh).await;
             Ok(())
         })
     }
@@ -267,58 +234,18 @@ impl Handler<RevertPullRequest> for FleetActor {
     type Result = Answer<Reverted>;
 
     fn handle(&mut self, msg: RevertPullRequest, ctx: &mut Self::Context) -> Self::Result {
-        let found = self.fetcher_named(msg.source.as_deref());
-        let (store, at, fleet) = (self.store.clone(), self.clock.now(), ctx.address());
+        let RevertPullRequest { source, number, by } = msg;
+        let target = self.target(source.as_deref(), number);
+        let order = pull_requests::Order { number, by, at: self.clock.now() };
+        let (store, fleet) = (self.store.clone(), ctx.address());
         Box::pin(async move {
-            let (source, fetcher) = found?;
-            let number = msg.number;
-            let key = merged_key(&source, number);
-            let ours = store.read(move |conn| store::settings::get(conn, &key)).await;
-            let Some(ours) = ours.map_err(not_stored)? else {
-                let message = format!("Pull request #{number} was not merged from here.");
-                return Err(RequestError::Refused(Refusal::new(RefusalCode::NotMerged, message)));
-            };
-            let gone = |_| RequestError::Unavailable("The remote is not being read.");
-            let reverted = fetcher.send(Revert { number }).await.map_err(gone)?;
-            let message = match &reverted {
-                Ok(made) => {
-                    format!("Pull request #{} takes #{number} of {source} back.", made.number)
-                }
-                Err(error) => {
-                    format!("Pull request #{number} of {source} was not reverted: {error}.")
-                }
-            };
-            let event = store::events::NewEvent {
-                at,
-                host: None,
-                category: AuditCategory::PullRequest,
-                message,
-                by: Some(msg.by),
-            };
-            let ours = serde_json::from_str::<MergedPr>(&ours).ok();
-            let made = reverted.as_ref().ok().map(|made| made.number);
-            let ours = ours.filter(|_| made.is_some());
-            let ours = ours.map(|ours| MergedPr { reverted_by: made, ..ours });
-            let remembered = ours.as_ref().map(|ours| remember(&source, ours));
-            let write = store.write(move |conn| {
-                if let Some((key, value)) = &remembered {
-                    store::settings::set(conn, key, value)?;
-                }
-                store::events::append(conn, &event)
-            });
-            write.await.map_err(not_stored)?;
-            if let Some(ours) = ours {
-                fleet.do_send(WasMerged(source.to_string(), ours));
-            }
-            reverted.map_err(|error| refused(number, &error))
+            let target = target?;
+            let (reverted, ours) = pull_requests::revert(&store, &target, order).await?;
+            // Past the queue's bound: one for each click that merged or reverted.
+            fleet.do_send(WasMerged(target.source.to_string(), ours));
+            Ok(reverted)
         })
     }
-}
-
-/// The entry that a merge from here is remembered by.
-fn remember(source: &str, ours: &MergedPr) -> (String, String) {
-    // Strings and numbers only: this cannot fail.
-    (merged_key(source, ours.number), serde_json::to_string(ours).unwrap_or_default())
 }
 
 /// A pull request was merged from here, or one that was is being taken back.

@@ -1,5 +1,6 @@
 //! What the fleet is restored from.
 
+use crate::dashboard::remotes::pull_requests;
 use crate::dashboard::store::{self, StoreError};
 use crate::domain::command::Command;
 use crate::domain::desired::MergedPr;
@@ -12,29 +13,6 @@ pub struct StoredFleet {
     pub(super) hosts: Vec<Restored>,
     /// The pull request that was last merged from here, by source.
     pub(super) merged: BTreeMap<String, MergedPr>,
-}
-
-/// Under what a merge from here is remembered.
-pub(super) fn merged_key(source: &str, number: u64) -> String {
-    format!("{MERGED}{source}/{number}")
-}
-
-const MERGED: &str = "merged-pr/";
-
-fn last_merged(conn: &rusqlite::Connection) -> Result<BTreeMap<String, MergedPr>, StoreError> {
-    let mut merged: BTreeMap<String, MergedPr> = BTreeMap::new();
-    for (key, value) in store::settings::below(conn, MERGED)? {
-        // The first version stored only the time, which says too little.
-        let (Some((source, _)), Ok(pr)) =
-            (key.rsplit_once('/'), serde_json::from_str::<MergedPr>(&value))
-        else {
-            continue;
-        };
-        if merged.get(source).is_none_or(|known| known.at < pr.at) {
-            merged.insert(source.to_owned(), pr);
-        }
-    }
-    Ok(merged)
 }
 
 impl StoredFleet {
@@ -69,7 +47,7 @@ impl StoredFleet {
                 })
             })
             .collect::<Result<Vec<_>, StoreError>>()?;
-        Ok(Self { hosts, merged: last_merged(conn)? })
+        Ok(Self { hosts, merged: pull_requests::last_merged(conn)? })
     }
 
     /// Reads one host.

@@ -1,7 +1,13 @@
 //! Which remotes there are, what each says, and which one a host follows.
 
+mod comparisons;
 pub mod fetcher;
+pub mod pull_requests;
+pub mod requests;
 pub mod source;
+#[cfg(test)]
+mod tests;
+mod worker;
 
 use crate::dashboard::clock::Clock;
 use crate::dashboard::config::{DashboardConfig, NamedSource, SourceSetting};
@@ -10,10 +16,18 @@ use crate::dashboard::live::model::{Remotes, SourceState};
 use crate::dashboard::live::news::WasRead;
 use crate::domain::desired::{Desired, MergedPr, same_repository};
 use actix::prelude::*;
-use fetcher::{Publish, VersionFetcher};
+use comparisons::UNKNOWN_AGAIN;
+use fetcher::{Limits, Settings, VersionFetcher};
+use requests::Publish;
 use source::Opening;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a remote may take to answer. Each of its requests has a shorter limit of its own.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(30);
+/// As long may git take that brings a whole history.
+const HISTORY_WITHIN: Duration = Duration::from_secs(300);
 
 /// One remote.
 pub struct Seat {
@@ -23,6 +37,7 @@ pub struct Seat {
     pub fetcher: Option<Addr<VersionFetcher>>,
     /// What it said last.
     pub desired: Arc<Desired>,
+    settings: Option<Settings>,
     address: String,
     branch: String,
 }
@@ -52,6 +67,52 @@ fn address(source: &NamedSource) -> String {
     }
 }
 
+impl Seat {
+    fn start(settings: Settings, address: String) -> Self {
+        let desired = Arc::new(Desired::NotYetFetched);
+        let fetcher = VersionFetcher::new(settings.clone(), Arc::clone(&desired));
+        Self {
+            name: Arc::clone(&settings.name),
+            fetcher: Some(fetcher.start()),
+            desired,
+            address,
+            branch: settings.branch.clone(),
+            settings: Some(settings),
+        }
+    }
+}
+
+fn settings(house: &House<'_>, source: &NamedSource) -> Settings {
+    let config = house.config;
+    let opening = Opening {
+        setting: source.setting.clone(),
+        branch: source.branch.clone(),
+        data_dir: config.data_dir.clone(),
+        github_api: config.github_api.clone(),
+        github_token: config.github_token.clone(),
+        pull_requests: config.pull_requests.clone(),
+    };
+    let (first, unknown_pause) = match source.setting {
+        // Its clone answers comparisons for nothing.
+        SourceSetting::Git(_) => (HISTORY_WITHIN, Duration::ZERO),
+        SourceSetting::GitHub { .. } | SourceSetting::VersionJson(_) => {
+            (ANSWERS_WITHIN, UNKNOWN_AGAIN)
+        }
+    };
+    Settings {
+        name: source.name.as_str().into(),
+        branch: source.branch.clone(),
+        open: Arc::new(move || source::open(&opening)),
+        limits: Limits { first, later: ANSWERS_WITHIN },
+        unknown_pause,
+        ttl: config.fetch_ttl,
+        attention: house.attention.clone(),
+        subscriber: house.subscriber.clone(),
+        readings: house.readings.clone(),
+        clock: house.clock,
+    }
+}
+
 impl Seats {
     /// Before any source was started.
     pub fn starting() -> Self {
@@ -63,9 +124,16 @@ impl Seats {
             name: "default".into(),
             fetcher: None,
             desired: Arc::new(desired),
+            settings: None,
             address: String::new(),
             branch: String::new(),
         }])
+    }
+
+    /// One source, for tests.
+    #[cfg(test)]
+    fn of(settings: Settings) -> Self {
+        Self(vec![Seat::start(settings, String::new())])
     }
 
     /// Starts a fetcher for each source that is configured.
@@ -74,33 +142,23 @@ impl Seats {
         if config.sources.is_empty() {
             return Self::only(Desired::NotConfigured { setting: "NIXFLEET_SOURCE".to_owned() });
         }
-        let start = |source: &NamedSource| {
-            let name: Arc<str> = source.name.as_str().into();
-            let fetcher = VersionFetcher::new(fetcher::Settings {
-                name: Arc::clone(&name),
-                opening: Opening {
-                    setting: source.setting.clone(),
-                    branch: source.branch.clone(),
-                    data_dir: config.data_dir.clone(),
-                    github_api: config.github_api.clone(),
-                    github_token: config.github_token.clone(),
-                    pull_requests: config.pull_requests.clone(),
-                },
-                ttl: config.fetch_ttl,
-                attention: house.attention.clone(),
-                subscriber: house.subscriber.clone(),
-                readings: house.readings.clone(),
-                clock: house.clock,
-            });
-            Seat {
-                name,
-                fetcher: Some(fetcher.start()),
-                desired: Arc::new(Desired::NotYetFetched),
-                address: address(source),
-                branch: source.branch.clone(),
-            }
-        };
+        let start = |source: &NamedSource| Seat::start(settings(house, source), address(source));
         Self(config.sources.iter().map(start).collect())
+    }
+
+    /// Starts each fetcher again that panicked. It goes on from what is known.
+    pub fn look_after(&mut self) {
+        for seat in &mut self.0 {
+            let (Some(fetcher), Some(settings)) = (&seat.fetcher, &seat.settings) else {
+                continue;
+            };
+            if fetcher.connected() {
+                continue;
+            }
+            log::error!("{}: its reader failed and is started again", seat.name);
+            let desired = Arc::clone(&seat.desired);
+            seat.fetcher = Some(VersionFetcher::new(settings.clone(), desired).start());
+        }
     }
 
     /// All of them.

@@ -3,7 +3,7 @@
 //! Every request is conditional: an answer that did not change costs no rate limit.
 
 use super::http::{Answer, Request, Web};
-use super::{Fetched, MISSING, MergeError, Reverted, Source, SourceError, first_line};
+use super::{Fetched, MISSING, MergeError, Patience, Reverted, Source, SourceError, first_line};
 use crate::dashboard::config::PullRequestRules;
 use crate::domain::desired::PendingPr;
 use crate::domain::facts::{Comparison, LockState, MissingCommit, Relation};
@@ -277,6 +277,10 @@ impl GitHub {
 }
 
 impl Source for GitHub {
+    fn begin(&mut self, patience: Patience) {
+        self.web.begin(patience);
+    }
+
     fn fetch(&mut self) -> Result<Fetched, SourceError> {
         let (commit, head) = self.head()?;
         let lock = self.lock_at(&commit)?;
@@ -290,10 +294,10 @@ impl Source for GitHub {
         })
     }
 
-    fn compare(&mut self, host: &Commit, head: &Commit) -> Result<Comparison, SourceError> {
-        let nothing = |relation| Ok(Comparison { relation, missing: Vec::new() });
+    fn compare(&mut self, host: &Commit, head: &Commit) -> Result<Option<Comparison>, SourceError> {
+        let nothing = |relation| Ok(Some(Comparison { relation, missing: Vec::new() }));
         let Some((status, commits, between)) = self.commits_between(host, head)? else {
-            return nothing(Relation::NotOnBranch);
+            return Ok(None);
         };
         match status.as_str() {
             "ahead" => {
@@ -303,7 +307,7 @@ impl Source for GitHub {
                     Some(MissingCommit { commit: Commit::parse(&c.sha)?, subject })
                 });
                 let relation = Relation::Behind { commits, lock_commits };
-                Ok(Comparison { relation, missing: newest.collect() })
+                Ok(Some(Comparison { relation, missing: newest.collect() }))
             }
             "behind" => nothing(Relation::Ahead),
             "diverged" => nothing(Relation::NotOnBranch),

@@ -1,6 +1,6 @@
 //! Asking a web server, in bounded time and memory, and saying what went wrong.
 
-use super::SourceError;
+use super::{Patience, SourceError};
 use std::time::Duration;
 use ureq::tls::{RootCerts, TlsConfig};
 
@@ -15,6 +15,7 @@ const WAIT_AT_MOST: Duration = Duration::from_secs(3600);
 pub(super) struct Web {
     agent: ureq::Agent,
     authorization: Option<String>,
+    patience: Option<Patience>,
 }
 
 /// What a server answered.
@@ -50,11 +51,21 @@ impl Web {
             .user_agent(concat!("nixfleet/", env!("CARGO_PKG_VERSION")))
             .tls_config(roots)
             .build();
-        Self { agent: config.into(), authorization: token.map(|token| format!("Bearer {token}")) }
+        let authorization = token.map(|token| format!("Bearer {token}"));
+        Self { agent: config.into(), authorization, patience: None }
+    }
+
+    /// The requests from now on are waited for so long, together.
+    pub(super) fn begin(&mut self, patience: Patience) {
+        self.patience = Some(patience);
     }
 
     /// Asks. An error means that there was no whole answer; a status is none.
     pub(super) fn ask(&self, request: &Request<'_>) -> Result<Answer, SourceError> {
+        let time = match &self.patience {
+            Some(patience) => patience.left(TIMEOUT)?,
+            None => TIMEOUT,
+        };
         let mut head = ureq::http::Request::builder()
             .method(request.method)
             .uri(request.url)
@@ -68,14 +79,15 @@ impl Web {
         }
         let failed = |error: ureq::Error| explain(request.url, request.limit, &error);
         let invalid = |error| failed(ureq::Error::Http(error));
-        let mut response = match request.body {
+        let answered = match request.body {
             Some(body) => {
                 let head = head.header("Content-Type", "application/json");
-                self.agent.run(head.body(body.to_string()).map_err(invalid)?)
+                let whole = head.body(body.to_string()).map_err(invalid)?;
+                self.run(whole, time)
             }
-            None => self.agent.run(head.body(()).map_err(invalid)?),
-        }
-        .map_err(failed)?;
+            None => self.run(head.body(()).map_err(invalid)?, time),
+        };
+        let mut response = answered.map_err(failed)?;
         let header = |name: &str| {
             response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
         };
@@ -96,6 +108,15 @@ impl Web {
         };
         let body = response.body_mut().with_config().limit(request.limit as u64).read_to_vec();
         Ok(Answer { body: body.map_err(failed)?, ..answer })
+    }
+
+    fn run<S: ureq::AsSendBody>(
+        &self,
+        request: ureq::http::Request<S>,
+        time: Duration,
+    ) -> Result<ureq::http::Response<ureq::Body>, ureq::Error> {
+        let bounded = self.agent.configure_request(request);
+        self.agent.run(bounded.timeout_global(Some(time)).build())
     }
 }
 

@@ -15,7 +15,9 @@ use crate::domain::facts::{Comparison, LockState};
 use crate::domain::ids::Commit;
 use crate::domain::timestamp::Timestamp;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 /// So many of the commits that a host misses are named.
 pub const MISSING: usize = 20;
@@ -46,7 +48,8 @@ pub struct SourceError {
 }
 
 impl SourceError {
-    fn new(reason: String) -> Self {
+    /// An error that says nothing about when to ask again.
+    pub fn new(reason: String) -> Self {
         Self { reason, retry_after: None }
     }
 }
@@ -86,12 +89,48 @@ pub struct Reverted {
     pub url: String,
 }
 
-/// A remote.
+/// How long somebody waits for a job of a source.
+#[derive(Debug, Clone)]
+pub struct Patience {
+    until: Instant,
+    is_given_up: Arc<AtomicBool>,
+}
+
+impl Patience {
+    /// From now on so long, and no longer than until `is_given_up` is true.
+    pub fn new(limit: Duration, is_given_up: Arc<AtomicBool>) -> Self {
+        Self { until: Instant::now() + limit, is_given_up }
+    }
+
+    /// The time that is left, and at most `limit`.
+    ///
+    /// # Errors
+    ///
+    /// There is none, or nobody waits any more.
+    fn left(&self, limit: Duration) -> Result<Duration, SourceError> {
+        let left = self.until.saturating_duration_since(Instant::now());
+        if left.is_zero() || self.is_given_up.load(Ordering::SeqCst) {
+            return Err(SourceError::new("the time for it is up".to_owned()));
+        }
+        Ok(left.min(limit))
+    }
+
+    /// True once nobody waits any more.
+    fn is_given_up(&self) -> &AtomicBool {
+        &self.is_given_up
+    }
+}
+
+/// A remote. What it is asked blocks.
 pub trait Source: Send {
+    /// The next job begins, and is waited for so long. A job should not go on when that is over;
+    /// it can be given up all the same.
+    fn begin(&mut self, patience: Patience);
     /// Reads the head of the branch.
     fn fetch(&mut self) -> Result<Fetched, SourceError>;
-    /// Says how a host's commit relates to a head that was fetched.
-    fn compare(&mut self, host: &Commit, head: &Commit) -> Result<Comparison, SourceError>;
+    /// Says how a host's commit relates to a head that was fetched; `None` if the remote does not
+    /// know the host's commit.
+    fn compare(&mut self, host: &Commit, head: &Commit) -> Result<Option<Comparison>, SourceError>;
     /// Merges a pull request whose head is still `head`. Deploys nothing.
     fn merge(&mut self, _number: u64, _head: &str) -> Result<(), MergeError> {
         Err(MergeError::Unsupported)

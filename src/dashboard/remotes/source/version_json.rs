@@ -2,7 +2,7 @@
 //! `message`, `branch`, `timestamp`.
 
 use super::http::{Request, Web};
-use super::{Fetched, Source, SourceError};
+use super::{Fetched, Patience, Source, SourceError};
 use crate::domain::facts::{Comparison, LockState};
 use crate::domain::ids::{Commit, LockHash};
 use crate::domain::timestamp::Timestamp;
@@ -68,6 +68,10 @@ impl VersionJson {
 }
 
 impl Source for VersionJson {
+    fn begin(&mut self, patience: Patience) {
+        self.web.begin(patience);
+    }
+
     fn fetch(&mut self) -> Result<Fetched, SourceError> {
         let answer = self.web.ask(&Request {
             method: "GET",
@@ -88,7 +92,7 @@ impl Source for VersionJson {
         Ok(fetched)
     }
 
-    fn compare(&mut self, _: &Commit, _: &Commit) -> Result<Comparison, SourceError> {
+    fn compare(&mut self, _: &Commit, _: &Commit) -> Result<Option<Comparison>, SourceError> {
         Err(SourceError::new("a version.json does not say how commits relate".to_owned()))
     }
 }

@@ -7,13 +7,17 @@
 //!
 //! ```text
 //! async fn remove(app: web::Data<App>, HostPath(host): HostPath) -> Answer {
-//!     app.fleet.send(RemoveHost { host, by }).await??;
-//!         ^^^^^ error[E0616]: field `fleet` of struct `App` is private
+//!     app.rooms.fleet.send(RemoveHost { host, by }).await??;
+//!         ^^^^^ error[E0616]: field `rooms` of struct `App` is private
+//!
+//! async fn remove(By(reader, HostPath(host)): By<Reader, HostPath>) -> Answer {
+//!     actions::remove_host(&reader, host).await?;
+//!                          ^^^^^^^ error[E0308]: expected `&Changer`, found `&Reader`
 //! ```
 //!
 //! Order matters too: whoever may not call is told so before anything that was sent is looked
 //! at. [`By`] and [`Submitted`] prove the caller first and read ids, queries and bodies then;
-//! a [`Reader`] or [`Changer`] alone cannot be an argument.
+//! a [`Reader`] or [`Changer`] alone cannot be an argument (E0277: no `FromRequest`).
 
 mod body;
 mod form;

@@ -31,9 +31,7 @@ use crate::domain::operation::Args;
 use crate::domain::refusal::{Refusal, RefusalCode};
 use crate::domain::snapshot::{HostSnapshot, Pulse};
 use crate::domain::timestamp::Timestamp;
-use crate::protocol::{
-    AgentMessage, CommandMessage, DashboardMessage, Line, Register, Stream,
-};
+use crate::protocol::{AgentMessage, CommandMessage, DashboardMessage, Line, Register, Stream};
 use actix::prelude::*;
 use happen::Happening;
 use std::collections::VecDeque;

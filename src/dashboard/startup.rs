@@ -5,8 +5,8 @@ use super::clock::Clock;
 use super::config::DashboardConfig;
 use super::fleet::{FleetActor, Shutdown, StoredFleet, UseSources};
 use super::http::{self, AgentDoor, App, Rooms};
-use super::live::Attention;
 use super::live::broadcaster::Broadcaster;
+use super::live::{Attention, Broadcast};
 use super::remotes::{House, Seats};
 use super::rollouts::Rollouts;
 use super::store::{self, Store, StoreError};
@@ -76,7 +76,7 @@ pub(super) async fn serve(config: DashboardConfig) -> Result<(), DashboardError>
 
     let attention = Attention::default();
     let broadcaster =
-        Broadcaster::new(config.sync_interval, attention.clone(), clock.now()).begin();
+        Broadcast::start(Broadcaster::new(config.sync_interval, attention.clone(), clock.now()));
     let fleet = FleetActor::new(
         store.clone(),
         clock,

@@ -5,6 +5,8 @@ use crate::support::{Client, ConfigRepo, Dashboard, OldAgent, wait_until};
 use rusqlite::Connection;
 use serde_json::{Value, json};
 use std::time::Duration;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 /// Another program that holds the database's only lock for writing.
 struct Lock(Connection);
@@ -198,15 +200,15 @@ fn a_dashboard_that_was_killed_still_knows_when_an_offline_host_was_seen() {
     user.wait_for_online("web");
     agent.hang_up();
     user.wait_for_offline("web");
-    let seen = || user.get("/api/hosts/web").json()["last_seen"].clone();
+    let before = user.get("/api/hosts/web").json()["last_seen"].clone();
+    let seen = OffsetDateTime::parse(before.as_str().unwrap(), &Rfc3339).unwrap();
+    let seen = i64::try_from(seen.unix_timestamp_nanos() / 1_000_000).unwrap();
     let stored = Connection::open(dashboard.dir.path().join("nixfleet.db")).unwrap();
     wait_until("last seen is stored", || {
         let at: Option<i64> =
             stored.query_row("SELECT last_seen FROM hosts", [], |row| row.get(0)).unwrap();
-        at.ok_or_else(|| "not yet".to_owned())
+        if at == Some(seen) { Ok(()) } else { Err(format!("{at:?}, not {seen}")) }
     });
-    let before = seen();
-    assert!(before.is_string(), "{before}");
     dashboard.kill_9();
     dashboard.start_again();
     let user = dashboard.login();

@@ -4,8 +4,8 @@ use super::host::Panic;
 use super::{FindHost, FleetActor, PanicOfTheFleet, StoredFleet};
 use crate::dashboard::clock::Clock;
 use crate::dashboard::fleet::requests::{AddHost, RequestCommand};
-use crate::dashboard::live::Attention;
 use crate::dashboard::live::broadcaster::Broadcaster;
+use crate::dashboard::live::{Attention, Broadcast};
 use crate::dashboard::request_error::RequestError;
 use crate::dashboard::store::Store;
 use crate::domain::audit::Author;
@@ -20,8 +20,11 @@ async fn an_actor_that_panics_starts_again_from_the_store_and_its_host_answers()
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path()).unwrap();
     let stored = store.read_blocking(StoredFleet::load).unwrap();
-    let broadcaster =
-        Broadcaster::new(Duration::from_secs(30), Attention::default(), Clock.now()).begin();
+    let broadcaster = Broadcast::start(Broadcaster::new(
+        Duration::from_secs(30),
+        Attention::default(),
+        Clock.now(),
+    ));
     let limits = TimeLimits::default();
     let fleet = FleetActor::new(store, Clock, broadcaster, limits, stored).start();
     let (hostname, by) = ("web".to_owned(), Author::Admin);
@@ -62,8 +65,11 @@ async fn a_vital_actor_that_panics_is_noticed_by_name() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path()).unwrap();
     let stored = store.read_blocking(StoredFleet::load).unwrap();
-    let broadcaster =
-        Broadcaster::new(Duration::from_secs(30), Attention::default(), Clock.now()).begin();
+    let broadcaster = Broadcast::start(Broadcaster::new(
+        Duration::from_secs(30),
+        Attention::default(),
+        Clock.now(),
+    ));
     let limits = TimeLimits::default();
     let fleet = FleetActor::new(store, Clock, broadcaster.clone(), limits, stored).start();
     assert!(fleet.connected() && broadcaster.lives());

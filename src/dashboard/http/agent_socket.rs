@@ -287,6 +287,7 @@ impl Actor for AgentSocket {
     type Context = WebsocketContext<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
+        metrics::sockets("agent", 1);
         ctx.set_mailbox_capacity(MAILBOX);
         ctx.run_interval(CHECK_EVERY, |act, ctx| {
             if act.heard.elapsed() >= SILENT_FOR {

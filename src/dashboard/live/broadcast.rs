@@ -1,10 +1,9 @@
 //! The broadcaster, as everybody else knows it.
 
 use super::broadcaster::Broadcaster;
+use super::missed::Missed;
 use actix::dev::ToEnvelope;
 use actix::prelude::*;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Takes news and questions for the broadcaster. Its queue is bounded: what does not fit is not
 /// waited for, and browsers get the whole state once there is room again.
@@ -14,20 +13,11 @@ pub struct Broadcast {
     missed: Missed,
 }
 
-/// Whether news did not fit into the queue.
-#[derive(Clone, Default)]
-pub struct Missed(Arc<AtomicBool>);
-
-impl Missed {
-    /// Whether that happened since it was asked last.
-    pub fn take(&self) -> bool {
-        self.0.swap(false, Ordering::Relaxed)
-    }
-}
-
 impl Broadcast {
-    pub(super) fn new(to: Addr<Broadcaster>, missed: Missed) -> Self {
-        Self { to, missed }
+    /// Starts it.
+    pub fn start(broadcaster: Broadcaster) -> Self {
+        let missed = broadcaster.missed();
+        Self { to: broadcaster.start(), missed }
     }
 
     /// Tells it something. False if there was no room: then it was not told, and whoever keeps
@@ -43,7 +33,7 @@ impl Broadcast {
             Ok(()) => true,
             Err(error) => {
                 if matches!(error, SendError::Full(_)) {
-                    self.missed.0.store(true, Ordering::Relaxed);
+                    self.missed.note();
                 }
                 false
             }

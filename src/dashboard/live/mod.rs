@@ -4,6 +4,7 @@ mod attention;
 mod broadcast;
 pub mod broadcaster;
 mod frame;
+mod missed;
 pub mod model;
 pub mod news;
 

@@ -7,8 +7,8 @@
 mod handlers;
 
 use super::Attention;
-use super::broadcast::{Broadcast, Missed};
 use super::frame::{Fragment, Frame};
+use super::missed::Missed;
 use crate::dashboard::live::model::{FleetView, HostEntry, Remotes};
 use crate::dashboard::live::news::CommandComplete;
 use crate::dashboard::{metrics, views};
@@ -112,10 +112,9 @@ impl Broadcaster {
         }
     }
 
-    /// Starts it.
-    pub fn begin(self) -> Broadcast {
-        let missed = self.missed.clone();
-        Broadcast::new(self.start(), missed)
+    /// Where senders note what found no room.
+    pub(super) fn missed(&self) -> Missed {
+        self.missed.clone()
     }
 
     /// News were missed: whoever watches gets the whole state as soon as there is room.

@@ -10,11 +10,18 @@ use crate::domain::ids::CommandId;
 use crate::domain::operation::{Args, Operation};
 use std::time::Duration;
 
+/// So many links that take over from another one within a minute are those of two machines.
+const TAKEOVERS: usize = 3;
+/// As said.
+const TAKEOVERS_WITHIN: Duration = Duration::from_secs(60);
 /// A 3.x agent repeats an outcome within so long.
 const REPEATS_WITHIN: Duration = Duration::from_secs(60);
 
 impl Turn<'_, '_> {
     pub(super) fn connected(&mut self, registration: Registration, known: Vec<Command>) {
+        if self.state.online {
+            self.takes_over(&registration);
+        }
         self.state.online = true;
         self.state.links += 1;
         self.state.comparing = None;
@@ -37,6 +44,26 @@ impl Turn<'_, '_> {
             self.has_jobs(jobs);
         }
         self.came_back();
+    }
+
+    /// A link opens while another one is open. Where they are not of one process, and that
+    /// happens again and again, two machines use one name.
+    fn takes_over(&mut self, registration: &Registration) {
+        let agent = &self.state.facts.agent;
+        if registration.process.is_another(&agent.process) == Some(false) {
+            return;
+        }
+        let now = self.now;
+        self.state.takeovers.retain(|at| now.since(*at) < TAKEOVERS_WITHIN);
+        self.state.takeovers.push(now);
+        if self.state.takeovers.len() >= TAKEOVERS {
+            self.state.takeovers.clear();
+            let name = &self.state.profile.hostname;
+            let message = format!(
+                "{TAKEOVERS} links of {name} took over from one another within a minute: two machines use this name."
+            );
+            self.record(AuditCategory::Host, message, None);
+        }
     }
 
     /// The agent says which jobs it has, all of them.

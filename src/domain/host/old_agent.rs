@@ -24,7 +24,7 @@ const NO_TESTS: i32 = 1;
 impl HostState {
     /// Whether nothing may be sent to the agent now, because it may still speak of a stop.
     pub(super) fn is_quiet(&self) -> bool {
-        self.echoes.is_quiet()
+        !self.protocol().names_commands_by_id() && self.echoes.is_quiet()
     }
 
     /// Whether a command was asked of an agent that speaks another protocol than the one that

@@ -92,14 +92,15 @@ impl HostState {
     fn allows_by_protocol(&self, op: Operation, args: &Args) -> Result<(), Refusal> {
         let name = &self.profile.hostname;
         let protocol = self.protocol();
+        let version = self.facts.agent.version.as_deref().unwrap_or("3.x");
         if protocol.name_of(op).is_none() {
             let message =
-                format!("The agent of {name} is too old for {op}: pull and switch to update it.");
+                format!("Agent {version} of {name} cannot {op}: pull and switch to update it.");
             return refuse(RefusalCode::NotSupported, message);
         }
         if args.generation.is_some() && !protocol.chooses_generations() {
             let message = format!(
-                "The agent of {name} is too old to choose a generation: roll back to the previous one."
+                "Agent {version} of {name} cannot choose a generation: roll back to the previous one."
             );
             return refuse(RefusalCode::NotSupported, message);
         }

@@ -51,6 +51,8 @@ pub struct HostState {
     pub(super) drift: bool,
     /// The two commits whose relation was asked for.
     pub(super) comparing: Option<(Commit, Commit)>,
+    /// When links of another process took over from one that was open, in the last minute.
+    pub(super) takeovers: Vec<Timestamp>,
     /// How many messages of this link made no sense.
     pub(super) odd: u32,
     /// The heartbeat that was applied last, without its load, if nothing else was since: the same
@@ -121,6 +123,7 @@ impl HostState {
             limits: Arc::default(),
             drift: false,
             comparing: None,
+            takeovers: Vec::new(),
             odd: 0,
             heard_last: None,
         };

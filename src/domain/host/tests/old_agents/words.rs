@@ -335,3 +335,31 @@ fn a_test_run_of_3x_says_how_little_it_says() {
     let lab = Lab::green();
     assert!(!lab.says(Compartment::Tests).contains("3.x"));
 }
+
+/// 49.
+#[test]
+fn two_machines_that_use_one_name_are_an_event() {
+    let recorded = |lab: &Lab| lab.recorded().iter().any(|text| text.contains("two machines"));
+    let mut old = Old::green();
+    for taken_over in 1..=6 {
+        let registration = old.registration();
+        old.lab.connects(registration);
+        assert_eq!(recorded(&old.lab), taken_over % 3 == 0, "{taken_over}");
+    }
+    // A link that follows one that has ended takes nothing over.
+    for _ in 0..6 {
+        old.cut();
+        let registration = old.registration();
+        old.lab.connects(registration);
+        assert!(!recorded(&old.lab));
+    }
+    // Nor does a process that opens another link before its old one has ended.
+    let mut lab = Lab::green();
+    let mut registration = lab.registration(DASHBOARD_VERSION);
+    registration.process.started = Some(Timestamp::from_secs(1000));
+    lab.connects(registration.clone());
+    for _ in 0..6 {
+        lab.connects(registration.clone());
+        assert!(!recorded(&lab));
+    }
+}

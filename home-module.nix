@@ -89,10 +89,10 @@ in
       launchd.agents.nixfleet-agent = {
         enable = true;
         config = {
+          # Home-manager makes it wait until the store is mounted.
           ProgramArguments = [
-            "/bin/sh"
-            "-c"
-            "/bin/wait4path /nix/store && exec ${lib.getExe own.package} --agent"
+            (lib.getExe own.package)
+            "--agent"
           ];
           EnvironmentVariables = environment;
           KeepAlive = true;

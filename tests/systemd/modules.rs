@@ -29,6 +29,10 @@ fn the_agents_unit_is_watched_and_never_given_up() {
     let system = &host.user.host(NAME)["system"];
     assert_eq!(system["generation"], 1, "{system}");
     assert_eq!(system["store_path"], host.runs());
+    // Finding systemd 15: the time stood there twice.
+    let journal = host.machine.journal(AGENT);
+    assert!(journal.contains("agent of alpha"), "{journal}");
+    assert!(!journal.contains("[20") && !journal.contains("<6>"), "{journal}");
     // What it is does not depend on what the machine looks like.
     host.machine.run(&["rm", "/etc/NIXOS"]);
     host.machine.run(&["systemctl", "restart", AGENT]);

@@ -49,9 +49,9 @@ fn on_a_mac_it_is_a_launch_agent() {
     let config = &agent["config"];
     assert_eq!(config["EnvironmentVariables"]["NIXFLEET_PLATFORM"], "home-manager");
     assert_eq!(config["KeepAlive"], true);
-    let starts = config["ProgramArguments"][2].as_str().unwrap();
-    assert!(starts.starts_with("/bin/wait4path /nix/store && exec /"), "{starts}");
-    assert!(starts.ends_with("/bin/nixfleet --agent"), "{starts}");
+    let starts = config["ProgramArguments"][0].as_str().unwrap();
+    assert!(starts.ends_with("/bin/nixfleet"), "{starts}");
+    assert_eq!(config["ProgramArguments"][1], "--agent");
     assert_eq!(home["systemd"], Value::Null);
 }
 

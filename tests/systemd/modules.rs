@@ -10,6 +10,7 @@ const DASHBOARD: &str = "nixfleet-dashboard.service";
 
 pub const TESTS: &[Test] = tests![
     the_agents_unit_is_watched_and_never_given_up,
+    systemd_finds_no_fault_in_the_units_and_the_dashboard_is_confined,
     a_percent_sign_reaches_the_agent_as_it_is,
     an_agent_whose_clone_is_missing_is_online,
     a_switch_that_changes_the_dashboard_restarts_it_at_the_end,
@@ -39,6 +40,32 @@ fn the_agents_unit_is_watched_and_never_given_up() {
     host.user.wait_for_row(NAME, "ok ok ok ok unk");
 }
 
+/// A dashboard beside the agent, on a port of its own choice.
+fn with_a_dashboard() -> Host {
+    let dashboard = json!({
+        "enable": true, "source": "/srv/config.git", "port": 0,
+        "agentTokenFile": "/etc/nixfleet-token",
+    });
+    Host::with(&json!({ "services": { "dashboard": dashboard } }))
+}
+
+// Specification: packaging, "under 2.0".
+fn systemd_finds_no_fault_in_the_units_and_the_dashboard_is_confined() {
+    let host = with_a_dashboard();
+    for unit in [AGENT, DASHBOARD] {
+        let verified = host.machine.try_run(&["systemd-analyze", "verify", unit]).unwrap();
+        let said = String::from_utf8_lossy(&verified.stderr).into_owned();
+        assert!(verified.status.success() && !said.contains("nixfleet"), "{unit}: {said}");
+    }
+    let judged = host.machine.run(&["systemd-analyze", "security", "--no-pager", DASHBOARD]);
+    let exposure = judged.lines().find_map(|line| {
+        let (_, rest) =
+            line.split_once("Overall exposure level for nixfleet-dashboard.service: ")?;
+        rest.split(' ').next()?.parse::<f64>().ok()
+    });
+    assert!(exposure.is_some_and(|exposure| exposure < 2.0), "{judged}");
+}
+
 // Finding systemd 6.
 fn a_percent_sign_reaches_the_agent_as_it_is() {
     let environment = json!({ "GREETING": "50%host %% and a $HOME" });
@@ -66,10 +93,7 @@ fn address(host: &Host) -> String {
 
 // Finding systemd 10: it was down for the whole activation.
 fn a_switch_that_changes_the_dashboard_restarts_it_at_the_end() {
-    let dashboard = json!({
-        "enable": true, "source": "/srv/config.git", "port": 0, "agentTokenFile": "/etc/nixfleet-token",
-    });
-    let mut host = Host::with(&json!({ "services": { "dashboard": dashboard } }));
+    let mut host = with_a_dashboard();
     let before = host.machine.property(DASHBOARD, "MainPID");
     let answers = |host: &Host| {
         wait_until("the dashboard answers", || {

@@ -30,7 +30,7 @@ nix-env -p /nix/var/nix/profiles/system --set /root/system
 rm -r /root/config /root/system
 ";
 /// The project's files that make a unit, and the directory with more of them.
-const MODULES: [&str; 2] = ["nixos-module.nix", "tests/nix/lib.nix"];
+const MODULES: [&str; 3] = ["nixos-module.nix", "home-module.nix", "tests/nix/lib.nix"];
 const MORE_MODULES: &str = "nix";
 /// The configuration around them.
 const CONFIG: [&str; 5] =
@@ -129,6 +129,7 @@ impl Host {
             "release": "1",
             "motd": "one",
             "demo": {},
+            "home": {},
             "services": { "agent": {
                 "enable": true,
                 "url": dashboard.url,
@@ -191,6 +192,11 @@ impl Host {
             if lines.iter().any(waits) { Ok(()) } else { Err(lines) }
         });
         id
+    }
+
+    /// How its agent is set up.
+    pub fn agent_settings(&self) -> Value {
+        self.config["services"]["agent"].clone()
     }
 
     /// What is active.

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod faults;
+mod home;
 mod host;
 mod machine;
 mod modules;
@@ -18,6 +19,7 @@ mod switches;
 mod tree;
 
 fn main() -> std::process::ExitCode {
-    let tests = [modules::TESTS, switches::TESTS, stops::TESTS, faults::TESTS].concat();
+    let tests =
+        [modules::TESTS, switches::TESTS, stops::TESTS, faults::TESTS, home::TESTS].concat();
     runner::run(&tests)
 }

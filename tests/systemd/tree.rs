@@ -1,12 +1,13 @@
 //! The files of the machine that is booted: a small Debian, made once and kept.
 
 use crate::machine::Machine;
+use nixfleet::base::hex;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// What it has beside the essentials.
-const PACKAGES: &str = "systemd,systemd-sysv,dbus,git,openssh-client,nix-bin";
+const PACKAGES: &str = "systemd,systemd-sysv,libpam-systemd,dbus,git,openssh-client,nix-bin";
 /// How long its making may take. It loads some 100 MB.
 const SECONDS: &str = "900";
 /// What is needed here, and the package that has it on Debian.
@@ -20,7 +21,9 @@ const PROGRAMS: [(&str, &str); 5] = [
 
 /// Where the tree lies once it is made.
 pub fn path() -> PathBuf {
-    Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("systemd-tree-{}", suite()))
+    let packages = hex::sha256(PACKAGES.as_bytes());
+    let name = format!("systemd-tree-{}-{}", suite(), &packages[..8]);
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join(name)
 }
 
 /// The release of this machine: the binary is linked with its libraries.

@@ -52,12 +52,30 @@
       };
       config =
         if made.errors == [ ] then made.config else throw (builtins.concatStringsSep "\n" made.errors);
+      # The home of a user who has nothing but home-manager.
+      home = lib.evalModule {
+        module = import ./nixfleet/home-module.nix { packageFor = _: nixfleet; };
+        defined = host.home;
+        pkgs = {
+          git = ofTheMachine "git";
+          openssh = ofTheMachine "openssh";
+          stdenv.hostPlatform.isDarwin = false;
+        };
+        base.home = {
+          username = "me";
+          homeDirectory = "/home/me";
+        };
+      };
+      homeUnits = builtins.mapAttrs (
+        _: render.sections
+      ) (home.config.systemd.user.services or { });
+
       base = [
         (ofTheMachine "coreutils")
         (ofTheMachine "systemd")
       ];
       services = (config.systemd.services or { }) // host.demo;
-      units = builtins.mapAttrs (_: render base) services;
+      units = builtins.mapAttrs (_: render.service base) services;
 
       unit =
         name: text:
@@ -65,9 +83,9 @@
           inherit text;
           passAsFile = [ "text" ];
         } "cp $textPath $out";
-      copies = lib.mapAttrsToList (
-        name: text: "cp ${unit name text} $out/etc/systemd/system/${name}.service"
-      ) units;
+      copies =
+        directory:
+        lib.mapAttrsToList (name: text: "cp ${unit name text} $out/${directory}/${name}.service");
 
       toplevel =
         sh "nixos-system-alpha-${host.release}"
@@ -80,11 +98,11 @@
           ''
             . ${./gate}
             gate build
-            mkdir -p $out/bin $out/sw/bin $out/etc/systemd/system
+            mkdir -p $out/bin $out/sw/bin $out/etc/systemd/system $out/home
             printf '%s\n' "$motd" > $out/etc/motd
             printf '%s\n' $users > $out/users
             printf '%s\n' "$rules" > $out/tmpfiles.conf
-            ${builtins.concatStringsSep "\n" copies}
+            ${builtins.concatStringsSep "\n" (copies "etc/systemd/system" units ++ copies "home" homeUnits)}
             printf '#!/bin/sh\necho %s\n' "$revision" > $out/sw/bin/nixos-version
             { echo '#!/bin/bash'; cat ${./gate} ${./nixos-rebuild}; } > $out/sw/bin/nixos-rebuild
             { echo '#!/bin/sh'; echo "out=$out"; cat ${./gate} ${./switch-to-configuration}; } > $out/bin/switch-to-configuration

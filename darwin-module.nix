@@ -13,14 +13,17 @@ let
   service = import ./nix/service.nix {
     inherit lib cfg;
     hostName = config.networking.hostName;
+    platform = "darwin";
   };
+  aliases = import ./nix/aliases.nix { inherit lib; };
 
+  # nix-darwin makes the daemon wait until the store is mounted.
   # launchd has no credentials: the files are named, and only root reads them.
   daemon = package: role: environment: {
-    ProgramArguments = [
-      (lib.getExe package)
-      "--${role}"
-    ];
+    command = "${lib.getExe package} --${role}";
+    serviceConfig = serviceConfig role environment;
+  };
+  serviceConfig = role: environment: {
     EnvironmentVariables = {
       HOME = "/var/root";
       PATH = lib.concatStringsSep ":" [
@@ -41,14 +44,28 @@ let
     ProcessType = "Background";
     WorkingDirectory = "/";
     Umask = 63; # 0077
-    StandardOutPath = "/var/log/nixfleet-${role}.log";
-    StandardErrorPath = "/var/log/nixfleet-${role}.log";
+    StandardOutPath = log role;
+    StandardErrorPath = log role;
+  };
+
+  # Five files of a MiB. They are not packed: the daemon writes to the last one until it is started
+  # anew, and nobody has to be told (N).
+  log = role: "/var/log/nixfleet-${role}.log";
+  rotation = role: {
+    environment.etc."newsyslog.d/nixfleet-${role}.conf".text = "${log role} root:wheel 640 5 1024 * N\n";
+  };
+
+  noFiles = role: {
+    assertion = cfg.${role}.environmentFiles == [ ];
+    message = "services.nixfleet.${role}.environmentFiles: launchd reads no such files. Use the options for single secrets.";
   };
 in
 {
+  imports = aliases.dashboard ++ aliases.agent;
+
   options.services.nixfleet = import ./nix/options.nix {
     inherit lib;
-    defaultPackage = packageFor pkgs;
+    packages.nixfleet = packageFor pkgs;
   };
 
   config = lib.mkMerge [
@@ -58,19 +75,19 @@ in
           assertion = !cfg.dashboard.openFirewall;
           message = "services.nixfleet.dashboard.openFirewall: nix-darwin manages no firewall. Open the port in the system's settings.";
         }
-        {
-          assertion = cfg.dashboard.environmentFile == null;
-          message = "services.nixfleet.dashboard.environmentFile: launchd reads no such file. Use the options for single secrets.";
-        }
+        (noFiles "dashboard")
       ];
-      launchd.daemons.nixfleet-dashboard.serviceConfig = daemon cfg.dashboard.package "dashboard" (
+      launchd.daemons.nixfleet-dashboard = daemon cfg.dashboard.package "dashboard" (
         service.dashboard.environment // service.dashboard.secrets
       );
     })
 
+    (lib.mkIf cfg.dashboard.enable (rotation "dashboard"))
+
+    (lib.mkIf cfg.agent.enable (rotation "agent"))
     (lib.mkIf cfg.agent.enable {
-      inherit (service.agent) assertions;
-      launchd.daemons.nixfleet-agent.serviceConfig = daemon cfg.agent.package "agent" (
+      assertions = service.agent.assertions ++ [ (noFiles "agent") ];
+      launchd.daemons.nixfleet-agent = daemon cfg.agent.package "agent" (
         {
           NIXFLEET_STATE_DIR = "/var/lib/nixfleet-agent";
         }
@@ -79,4 +96,5 @@ in
       );
     })
   ];
+  meta.maintainers = [ ];
 }

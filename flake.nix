@@ -15,7 +15,15 @@
       lib = nixpkgs.lib;
       forAllSystems = f: lib.genAttrs systems (system: f nixpkgs.legacyPackages.${system});
       commit = self.rev or self.dirtyRev or "unknown";
-      packageFor = pkgs: pkgs.callPackage ./nix/package.nix { inherit commit; };
+      packageFor =
+        pkgs:
+        pkgs.callPackage ./nix/package.nix {
+          inherit commit;
+          tests = lib.optionalAttrs pkgs.stdenv.hostPlatform.isLinux { vm = vmTest pkgs; };
+        };
+      vmTest =
+        pkgs:
+        pkgs.testers.runNixOSTest (import ./nix/vm-test.nix { module = self.nixosModules.default; });
     in
     {
       packages = forAllSystems (pkgs: rec {
@@ -36,6 +44,7 @@
 
       nixosModules.default = import ./nixos-module.nix { inherit packageFor; };
       darwinModules.default = import ./darwin-module.nix { inherit packageFor; };
+      homeManagerModules.default = import ./home-module.nix { inherit packageFor; };
 
       devShells = forAllSystems (pkgs: {
         default = pkgs.mkShell {
@@ -68,7 +77,7 @@
               '';
         }
         // lib.optionalAttrs pkgs.stdenv.hostPlatform.isLinux {
-          vm = pkgs.testers.runNixOSTest (import ./nix/vm-test.nix { module = self.nixosModules.default; });
+          vm = vmTest pkgs;
         }
       );
     };

@@ -13,13 +13,16 @@ let
   service = import ./nix/service.nix {
     inherit lib cfg;
     hostName = config.networking.hostName;
+    platform = "nixos";
   };
-
-  # systemd hands each secret to the unit alone, whoever owns the file.
-  credential =
-    variable: lib.toLower (lib.removeSuffix "_FILE" (lib.removePrefix "NIXFLEET_" variable));
-  credentials = lib.mapAttrsToList (variable: file: "${credential variable}:${file}");
-  credentialPaths = lib.mapAttrs (variable: _: "%d/${credential variable}");
+  aliases = import ./nix/aliases.nix { inherit lib; };
+  inherit (import ./nix/systemd.nix { inherit lib; })
+    credentials
+    credentialPaths
+    literal
+    literals
+    watched
+    ;
 
   hardening = {
     LockPersonality = true;
@@ -39,55 +42,64 @@ let
     UMask = "0077";
   };
 
-  watched = {
-    Type = "notify";
-    NotifyAccess = "main";
-    WatchdogSec = 60;
-    Restart = "always";
-    RestartSec = 2;
+  # A switch brings a new program: it is restarted at the end, and never down while the system is
+  # being activated. However often it failed before, it is started again.
+  kept = {
+    wantedBy = [ "multi-user.target" ];
+    wants = [ "network-online.target" ];
+    after = [ "network-online.target" ];
+    stopIfChanged = false;
+    startLimitIntervalSec = 0;
   };
 
   own = cfg.dashboard;
-  inStateDir = lib.hasPrefix "/var/lib/" own.dataDir;
+  inherit (service.dashboard) dataDir;
+  inherit (service.agent) repoDir;
+  inStateDir = lib.hasPrefix "/var/lib/" dataDir;
 in
 {
+  imports = aliases.dashboard ++ aliases.agent;
+
   options.services.nixfleet = import ./nix/options.nix {
     inherit lib;
-    defaultPackage = packageFor pkgs;
+    packages.nixfleet = packageFor pkgs;
   };
 
   config = lib.mkMerge [
     (lib.mkIf cfg.dashboard.enable {
       inherit (service.dashboard) assertions;
 
-      users.users.nixfleet = {
-        isSystemUser = true;
-        group = "nixfleet";
-        description = "nixfleet dashboard";
+      users.users = lib.mkIf (own.user == "nixfleet") {
+        nixfleet = {
+          isSystemUser = true;
+          inherit (own) group;
+          description = "nixfleet dashboard";
+        };
       };
-      users.groups.nixfleet = { };
+      users.groups = lib.mkIf (own.group == "nixfleet") { nixfleet = { }; };
 
       networking.firewall.allowedTCPPorts = lib.mkIf own.openFirewall [ own.port ];
 
-      systemd.tmpfiles.rules = lib.mkIf (!inStateDir) [ "d ${own.dataDir} 0700 nixfleet nixfleet -" ];
+      systemd.tmpfiles.rules = lib.mkIf (!inStateDir) [
+        "d ${literal dataDir} 0700 ${own.user} ${own.group} -"
+      ];
 
-      systemd.services.nixfleet-dashboard = {
+      systemd.services.nixfleet-dashboard = kept // {
         description = "nixfleet dashboard";
-        wantedBy = [ "multi-user.target" ];
-        wants = [ "network-online.target" ];
-        after = [ "network-online.target" ];
         path = [
           pkgs.git
           pkgs.openssh
         ];
-        environment = service.dashboard.environment // credentialPaths service.dashboard.secrets;
+        environment =
+          literals service.dashboard.environment // credentialPaths service.dashboard.secrets;
         serviceConfig =
           hardening
           // watched
           // {
             ExecStart = "${lib.getExe own.package} --dashboard";
-            User = "nixfleet";
-            Group = "nixfleet";
+            User = own.user;
+            Group = own.group;
+            EnvironmentFile = map literal own.environmentFiles;
             LoadCredential = credentials service.dashboard.secrets;
             CapabilityBoundingSet = "";
             DevicePolicy = "closed";
@@ -110,15 +122,14 @@ in
               "~@resources"
             ];
           }
-          // lib.optionalAttrs (own.environmentFile != null) { EnvironmentFile = own.environmentFile; }
           // (
             if inStateDir then
               {
-                StateDirectory = lib.removePrefix "/var/lib/" own.dataDir;
+                StateDirectory = literal (lib.removePrefix "/var/lib/" dataDir);
                 StateDirectoryMode = "0700";
               }
             else
-              { ReadWritePaths = [ own.dataDir ]; }
+              { ReadWritePaths = [ (literal dataDir) ]; }
           );
       };
     })
@@ -126,16 +137,10 @@ in
     (lib.mkIf cfg.agent.enable {
       inherit (service.agent) assertions;
 
-      systemd.services.nixfleet-agent = {
+      # Its jobs run in units of their own and go on while it is restarted.
+      systemd.services.nixfleet-agent = kept // {
         description = "nixfleet agent";
-        wantedBy = [ "multi-user.target" ];
-        wants = [ "network-online.target" ];
-        after = [ "network-online.target" ];
-
-        # A switch brings a new agent: it is restarted at the end, and never down while the
-        # system is being activated. Its jobs run in units of their own and go on.
-        stopIfChanged = false;
-
+        unitConfig = lib.optionalAttrs (repoDir != null) { RequiresMountsFor = literal repoDir; };
         path = [
           pkgs.git
           pkgs.openssh
@@ -147,7 +152,7 @@ in
         environment = {
           HOME = "/root";
         }
-        // service.agent.environment
+        // literals service.agent.environment
         // credentialPaths service.agent.secrets;
         serviceConfig =
           hardening
@@ -155,13 +160,16 @@ in
           // {
             ExecStart = "${lib.getExe cfg.agent.package} --agent";
             LoadCredential = credentials service.agent.secrets;
+            EnvironmentFile = map literal cfg.agent.environmentFiles;
             StateDirectory = "nixfleet-agent";
             StateDirectoryMode = "0700";
-            # A clone in the place of the agent's own is written to.
-            ReadWritePaths = lib.optional (cfg.agent.repoDir != null) cfg.agent.repoDir;
+            # A clone in the place of the agent's own is written to. Where it is missing the agent
+            # starts nevertheless, and says so.
+            ReadWritePaths = lib.optional (repoDir != null) "-${literal repoDir}";
             ProtectHome = "read-only";
           };
       };
     })
   ];
+  meta.maintainers = [ ];
 }

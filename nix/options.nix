@@ -1,7 +1,7 @@
-# The options of both modules, in one tree.
+# The options of all modules, in one tree. `packages.nixfleet` is the program.
 {
   lib,
-  defaultPackage,
+  packages,
 }:
 
 let
@@ -19,12 +19,7 @@ let
       description = "File with ${what}. It is read when the service starts, and never enters the store.";
     };
 
-  package = mkOption {
-    type = types.package;
-    default = defaultPackage;
-    defaultText = "the package of this flake";
-    description = "The program to run.";
-  };
+  package = lib.mkPackageOption packages "nixfleet" { };
 
   branch = mkOption {
     type = types.str;
@@ -32,7 +27,7 @@ let
     description = "The branch that hosts follow.";
   };
 
-  settings = mkOption {
+  environment = mkOption {
     type = types.attrsOf (
       types.oneOf [
         types.bool
@@ -44,7 +39,14 @@ let
     example = {
       NIXFLEET_TIME_LIMITS = "switch=90m";
     };
-    description = "More variables for the service, as `nixfleet --help` names them. No secrets: what stands here is in the store.";
+    description = "More variables for the service, as `nixfleet --help` names them. No secrets: what stands here is in the store. `settings` is another name for it.";
+  };
+
+  environmentFiles = mkOption {
+    type = types.listOf (types.strMatching "-?/.+");
+    default = [ ];
+    example = [ "/run/secrets/nixfleet.env" ];
+    description = "Files with more variables, one `NAME=value` per line, for example all secrets at once. One that begins with `-` may be missing. Not on macOS: launchd reads no such files.";
   };
 in
 {
@@ -56,12 +58,17 @@ in
 
   dashboard = {
     enable = mkEnableOption "the nixfleet dashboard";
-    inherit package branch settings;
+    inherit
+      package
+      branch
+      environment
+      environmentFiles
+      ;
 
     listenAddress = mkOption {
       type = types.str;
       default = "127.0.0.1";
-      description = "Address to listen on.";
+      description = "IP address to listen on. `::` is every address of the machine.";
     };
     port = mkOption {
       type = types.port;
@@ -82,19 +89,23 @@ in
     dataDir = mkOption {
       type = types.strMatching "/.+";
       default = "/var/lib/nixfleet";
-      description = "Directory for the database and the secrets that the dashboard makes for itself.";
+      description = "Directory for the database and the secrets that the dashboard makes for itself. It belongs to the dashboard alone.";
+    };
+    user = mkOption {
+      type = types.strMatching "[a-z_][a-z0-9_-]*";
+      default = "nixfleet";
+      description = "User that the dashboard runs as. It is made if the name is left as it is. NixOS only.";
+    };
+    group = mkOption {
+      type = types.strMatching "[a-z_][a-z0-9_-]*";
+      default = "nixfleet";
+      description = "Group that the dashboard runs as. It is made if the name is left as it is. NixOS only.";
     };
     source = mkOption {
       type = types.nullOr types.str;
       default = null;
       example = "github:you/nixcfg";
       description = "The config repository: `github:owner/repo`, a git URL or path, or the URL of a version.json.";
-    };
-    environmentFile = mkOption {
-      type = file;
-      default = null;
-      example = "/run/secrets/nixfleet.env";
-      description = "File with more variables, one `NAME=value` per line, for example all secrets at once.";
     };
     passwordHashFile = secret "the admin password's hash (argon2id, or bcrypt as NixFleet 3 had it); without it a password is made at the first start" "/run/secrets/nixfleet-password-hash";
     totpSecretFile = secret "the base32 secret of one-time codes" "/run/secrets/nixfleet-totp";
@@ -106,7 +117,12 @@ in
 
   agent = {
     enable = mkEnableOption "the nixfleet agent on this machine";
-    inherit package branch settings;
+    inherit
+      package
+      branch
+      environment
+      environmentFiles
+      ;
 
     url = mkOption {
       type = types.nullOr (types.strMatching "(https?|wss?)://.+");
@@ -136,7 +152,7 @@ in
     hostname = mkOption {
       type = types.nullOr types.str;
       default = null;
-      defaultText = "`networking.hostName`";
+      defaultText = lib.literalMD "`networking.hostName`; with home-manager alone it has to be given";
       description = "This machine's name: that of its configuration in the flake.";
     };
     location = mkOption {

@@ -2,9 +2,17 @@
 {
   lib,
   git,
+  rustc,
   rustPlatform,
   commit ? "unknown",
+  tests ? { },
 }:
+
+let
+  needed = (lib.importTOML ../Cargo.toml).package.rust-version;
+in
+assert lib.assertMsg (lib.versionAtLeast rustc.version needed)
+  "nixfleet needs Rust ${needed}, and this nixpkgs has ${rustc.version}: follow a newer one";
 
 rustPlatform.buildRustPackage {
   pname = "nixfleet";
@@ -32,6 +40,10 @@ rustPlatform.buildRustPackage {
   # Sources are tested against real repositories.
   nativeCheckInputs = [ git ];
 
+  passthru = {
+    inherit tests;
+  };
+
   meta = {
     description = "See in one row per machine whether a NixOS or macOS host is current, and bring it there with a click";
     mainProgram = "nixfleet";
@@ -39,6 +51,7 @@ rustPlatform.buildRustPackage {
       lib.licenses.mit
       lib.licenses.asl20
     ];
+    maintainers = [ ];
     platforms = lib.platforms.linux ++ lib.platforms.darwin;
   };
 }

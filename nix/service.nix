@@ -1,11 +1,15 @@
-# What both modules make of the options: variables, secrets, and what must hold.
+# What all modules make of the options: variables, secrets, and what must hold. `platform` is
+# what the agent rebuilds.
 {
   lib,
   cfg,
   hostName,
+  platform,
 }:
 
 let
+  checks = import ./checks.nix { inherit lib; };
+
   text =
     value:
     if value == true then
@@ -17,37 +21,62 @@ let
   given = lib.filterAttrs (_: value: value != null);
   variables = attrs: lib.mapAttrs (_: text) (given attrs);
 
-  secretName = name: builtins.match "NIXFLEET_(.*_)?(TOKEN|SECRET|PASSWORD_HASH)" name != null;
-  inStore = path: path != null && lib.hasPrefix "${builtins.storeDir}/" path;
+  inStore = path: path != null && lib.hasInfix "${builtins.storeDir}/" path;
+  notInStore = name: path: {
+    assertion = cfg.allowSecretsInStore || !(inStore path);
+    message = "${name}: ${toString path} is in the Nix store, where everybody can read it. Name a file outside of it, for example of sops-nix or agenix.";
+  };
+  withoutSecret = name: value: {
+    assertion = value == null || !(checks.hasSecret value);
+    message = "${name}: an address with a password or a token in it would be in the store, where everybody can read it. Use githubTokenFile, a key for ssh, or git's own credentials.";
+  };
 
   common =
     role: own:
+    let
+      option = name: "services.nixfleet.${role}.${name}";
+      # Variables of ours that name a file with a secret.
+      files = lib.filterAttrs (name: _: lib.hasSuffix "_FILE" name) own.environment;
+    in
     map (name: {
-      assertion = !(secretName name);
-      message = "services.nixfleet.${role}.settings.${name}: a secret must not stand here, it would be in the store. Use the option that takes a file.";
-    }) (lib.attrNames own.settings)
-    ++ lib.mapAttrsToList (name: path: {
-      assertion = cfg.allowSecretsInStore || !(inStore path);
-      message = "services.nixfleet.${role}.${name}: ${toString path} is in the Nix store, where everybody can read it. Name a file outside of it, for example of sops-nix or agenix.";
-    }) (given (lib.filterAttrs (name: _: lib.hasSuffix "File" name) own));
+      assertion = !(checks.isSecretName name);
+      message = "${option "environment.${name}"}: a secret must not stand here, it would be in the store. Use the option that takes a file.";
+    }) (lib.attrNames own.environment)
+    ++ lib.mapAttrsToList (name: path: notInStore (option "environment.${name}") (text path)) files
+    ++ lib.mapAttrsToList (
+      name: value: withoutSecret (option "environment.${name}") (text value)
+    ) own.environment
+    ++ lib.mapAttrsToList (name: path: notInStore (option name) path) (
+      given (lib.filterAttrs (name: _: lib.hasSuffix "File" name) own)
+    )
+    ++ map (notInStore (option "environmentFiles")) own.environmentFiles
+    ++ [
+      {
+        assertion = checks.isBranch own.branch;
+        message = "${option "branch"}: expected the name of a git branch, got \"${own.branch}\".";
+      }
+    ];
 in
 {
   dashboard =
     let
       own = cfg.dashboard;
+      dataDir = checks.plain own.dataDir;
+      address =
+        if lib.hasInfix ":" own.listenAddress then "[${own.listenAddress}]" else own.listenAddress;
     in
     {
+      inherit dataDir;
+
       environment =
         variables {
-          NIXFLEET_LISTEN = "${
-            if lib.hasInfix ":" own.listenAddress then "[${own.listenAddress}]" else own.listenAddress
-          }:${toString own.port}";
-          NIXFLEET_DATA_DIR = own.dataDir;
+          NIXFLEET_LISTEN = "${address}:${toString own.port}";
+          NIXFLEET_DATA_DIR = dataDir;
           NIXFLEET_BASE_URL = own.baseUrl;
           NIXFLEET_SOURCE = own.source;
           NIXFLEET_BRANCH = own.branch;
         }
-        // variables own.settings;
+        // variables own.environment;
 
       # Variable and file of each secret.
       secrets = given {
@@ -61,8 +90,18 @@ in
 
       assertions = common "dashboard" own ++ [
         {
-          assertion = own.source != null || own.settings ? NIXFLEET_SOURCE;
+          assertion = own.source != null || own.environment ? NIXFLEET_SOURCE || own.environmentFiles != [ ];
           message = "services.nixfleet.dashboard.source must be set: the config repository, for example \"github:you/nixcfg\".";
+        }
+        (withoutSecret "services.nixfleet.dashboard.source" own.source)
+        (withoutSecret "services.nixfleet.dashboard.baseUrl" own.baseUrl)
+        {
+          assertion = checks.isOwnDirectory own.dataDir;
+          message = "services.nixfleet.dashboard.dataDir: expected a directory for the dashboard alone, such as /var/lib/nixfleet or /srv/nixfleet, without blanks and not below /home, /root or /run/user; got \"${own.dataDir}\".";
+        }
+        {
+          assertion = checks.isAddress own.listenAddress;
+          message = "services.nixfleet.dashboard.listenAddress: expected an IP address without brackets, such as 127.0.0.1 or ::, got \"${own.listenAddress}\".";
         }
         {
           assertion =
@@ -71,7 +110,6 @@ in
               && lib.elem own.listenAddress [
                 "127.0.0.1"
                 "::1"
-                "localhost"
               ]
             );
           message = "services.nixfleet.dashboard.openFirewall opens nothing while listenAddress is ${own.listenAddress}. Set listenAddress, or put a reverse proxy in front of it.";
@@ -82,18 +120,24 @@ in
   agent =
     let
       own = cfg.agent;
+      name = if own.hostname != null then own.hostname else hostName;
+      repoDir = if own.repoDir == null then null else checks.plain own.repoDir;
     in
     {
+      inherit repoDir;
+
       environment =
         variables {
           NIXFLEET_URL = own.url;
+          # Found out by itself, a machine that looks strange would silently be another kind.
+          NIXFLEET_PLATFORM = platform;
           NIXFLEET_REPO_URL = own.repoUrl;
-          NIXFLEET_REPO_DIR = own.repoDir;
+          NIXFLEET_REPO_DIR = repoDir;
           NIXFLEET_BRANCH = own.branch;
           # Jobs of their own read it too, so it is no credential of the agent's unit.
           NIXFLEET_SSH_KEY = own.sshKeyFile;
           NIXFLEET_INTERVAL = own.interval;
-          NIXFLEET_HOSTNAME = if own.hostname != null then own.hostname else hostName;
+          NIXFLEET_HOSTNAME = name;
           NIXFLEET_LOCATION = own.location;
           NIXFLEET_DEVICE_TYPE = own.deviceType;
           NIXFLEET_THEME_COLOR = own.themeColor;
@@ -103,7 +147,7 @@ in
           NIXFLEET_REBUILD_FLAGS =
             if own.rebuildFlags == [ ] then null else lib.concatStringsSep " " own.rebuildFlags;
         }
-        // variables own.settings;
+        // variables own.environment;
 
       secrets = given { NIXFLEET_TOKEN_FILE = own.tokenFile; };
 
@@ -112,8 +156,10 @@ in
           assertion = own.url != null;
           message = "services.nixfleet.agent.url must be set: the dashboard's address, for example \"https://fleet.example.org\".";
         }
+        (withoutSecret "services.nixfleet.agent.url" own.url)
+        (withoutSecret "services.nixfleet.agent.repoUrl" own.repoUrl)
         {
-          assertion = own.tokenFile != null;
+          assertion = own.tokenFile != null || own.environmentFiles != [ ];
           message = "services.nixfleet.agent.tokenFile must be set: the file with this host's token, which the dashboard shows once when the host is added.";
         }
         {
@@ -123,6 +169,14 @@ in
         {
           assertion = !(own.repoUrl != null && own.repoDir != null);
           message = "services.nixfleet.agent.repoUrl and repoDir exclude each other: the agent clones the one, or uses the other.";
+        }
+        {
+          assertion = own.repoDir == null || checks.isPlainPath own.repoDir;
+          message = "services.nixfleet.agent.repoDir: expected a path without blanks, colons and quotes, got \"${toString own.repoDir}\".";
+        }
+        {
+          assertion = checks.isHostname (toString name);
+          message = "services.nixfleet.agent.hostname: expected letters, digits, dots, underscores and hyphens, beginning with a letter or digit, got \"${toString name}\".";
         }
       ];
     };

@@ -1,6 +1,7 @@
 //! Reads the command line and picks the role.
 
 use nixfleet::agent::{self, AgentError};
+use nixfleet::base::log_output;
 use nixfleet::cli::{self, CliError, Role};
 use nixfleet::dashboard::{self, DashboardError};
 use nixfleet::demo;
@@ -10,8 +11,7 @@ use std::process::ExitCode;
 const BAD_SETTING: u8 = 2;
 
 fn main() -> ExitCode {
-    let filter = env_logger::Env::new().filter_or("NIXFLEET_LOG", "info");
-    env_logger::Builder::from_env(filter).format_target(false).init();
+    log_output::start();
     let role = match cli::parse(std::env::args_os(), &cli::environment()) {
         Ok(role) => role,
         Err(CliError::Clap(error)) => error.exit(),

@@ -1,5 +1,5 @@
-# Evaluates our modules without nixpkgs. `case` is JSON: the module (nixos or darwin) and what a
-# user defines below services.nixfleet.
+# Evaluates our modules without nixpkgs. `case` is JSON: the module (nixos, darwin, or home with
+# `mac` for a home on macOS) and what a user defines below services.nixfleet.
 {
   root,
   case ? "{}",
@@ -16,10 +16,15 @@ let
   pkgs = {
     git = program "git";
     openssh = program "openssh";
+    stdenv.hostPlatform.isDarwin = told.mac or false;
   };
   packageFor = _: program "nixfleet";
   base = {
     networking.hostName = "thishost";
+    home = {
+      username = "me";
+      homeDirectory = "/home/me";
+    };
     nix.package = program "nix";
     systemd.package = program "systemd";
   };

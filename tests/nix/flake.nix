@@ -29,7 +29,9 @@
             clippy = build "clippy";
             git = build "git";
             jq = build "jq";
-            rustc = build "rustc";
+            rustc = build "rustc" // {
+              version = "1.91.0";
+            };
             rustfmt = build "rustfmt";
             rustPlatform.buildRustPackage =
               {

@@ -76,9 +76,11 @@ in
 rec {
   inherit types;
   inherit (builtins)
+    any
     attrNames
     concatStringsSep
     elem
+    filter
     mapAttrs
     ;
   inherit genAttrs;
@@ -91,6 +93,31 @@ rec {
       default = false;
       description = "Whether to enable ${what}.";
     };
+  mkPackageOption =
+    packages: name: _:
+    mkOption {
+      type = types.package;
+      default = packages.${name};
+      defaultText = literalExpression "pkgs.${name}";
+      description = "The ${name} package to use.";
+    };
+  literalExpression = text: {
+    _type = "literalExpression";
+    inherit text;
+  };
+  literalMD = text: {
+    _type = "literalMD";
+    inherit text;
+  };
+
+  # Another name for an option: what is defined there is defined here.
+  mkAliasOptionModule = from: to: {
+    inherit from to;
+    change = getAttrFromPath from;
+  };
+  mkChangedOptionModule = from: to: change: { inherit from to change; };
+  getAttrFromPath = path: attrs: foldl' (inner: name: inner.${name}) attrs path;
+
   mkIf = condition: content: {
     _type = "if";
     inherit condition content;
@@ -109,7 +136,7 @@ rec {
       from = stringLength text - stringLength suffix;
     in
     from >= 0 && substring from (stringLength suffix) text == suffix;
-  hasInfix = infix: text: match ".*${infix}.*" text != null;
+  hasInfix = infix: text: builtins.replaceStrings [ infix ] [ "" ] text != text;
   removePrefix =
     prefix: text:
     if hasPrefix prefix text then
@@ -136,6 +163,8 @@ rec {
     );
   mapAttrsToList = f: attrs: map (name: f name attrs.${name}) (attrNames attrs);
   getExe = package: "${package}/bin/${package.meta.mainProgram}";
+  versionAtLeast = version: least: builtins.compareVersions version least >= 0;
+  assertMsg = condition: message: if condition then true else throw message;
   importTOML = file: builtins.fromTOML (builtins.readFile file);
   fileset = {
     toSource = { root, ... }: root;
@@ -214,6 +243,45 @@ rec {
           valuesOf here option (defined.${name} or { })
       ) options;
 
+  # Definitions under an older name are taken for those under the name of today.
+  renamed =
+    modules: defined:
+    foldl' (
+      now: module:
+      let
+        whole = {
+          services.nixfleet = now;
+        };
+        without = path: attrs: if hasPath path attrs then removeAt path attrs else attrs;
+      in
+      if hasPath module.from whole then
+        merge (without module.from whole).services.nixfleet
+          (setAttrByPath module.to (module.change whole)).services.nixfleet
+      else
+        now
+    ) defined modules;
+  hasPath =
+    path: attrs:
+    path == [ ]
+    || (
+      isAttrs attrs
+      && hasAttr (builtins.head path) attrs
+      && hasPath (builtins.tail path) attrs.${builtins.head path}
+    );
+  setAttrByPath =
+    path: value:
+    if path == [ ] then value else { ${builtins.head path} = setAttrByPath (builtins.tail path) value; };
+  removeAt =
+    path: attrs:
+    let
+      name = builtins.head path;
+      rest = builtins.tail path;
+    in
+    if rest == [ ] then
+      removeAttrs attrs [ name ]
+    else
+      attrs // { ${name} = removeAt rest attrs.${name}; };
+
   # A module with the definitions of one user; `base` stands for the rest of the system.
   evalModule =
     {
@@ -228,7 +296,9 @@ rec {
         inherit pkgs;
         lib = library;
         config = base // {
-          services.nixfleet = valuesOf [ "services" "nixfleet" ] made.options.services.nixfleet defined;
+          services.nixfleet =
+            valuesOf [ "services" "nixfleet" ] made.options.services.nixfleet
+              (renamed (made.imports or [ ]) defined);
         };
       };
       config = flatten made.config;
@@ -254,7 +324,8 @@ rec {
             {
               name = concatStringsSep "." here;
               type = option.type.description;
-              default = option.defaultText or (if option ? default then builtins.toJSON option.default else null);
+              default =
+                option.defaultText.text or (if option ? default then builtins.toJSON option.default else null);
               example = if option ? example then builtins.toJSON option.example else null;
               inherit (option) description;
             }

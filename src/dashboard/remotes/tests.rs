@@ -48,7 +48,7 @@ fn commit(n: u8) -> Commit {
 fn head(n: u8) -> Result<Fetched, SourceError> {
     Ok(Fetched {
         commit: commit(n),
-        lock: LockState::Absent,
+        lock: Some(LockState::Absent),
         subject: String::new(),
         committed_at: Timestamp::default(),
         pending_pr: None,

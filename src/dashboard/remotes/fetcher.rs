@@ -88,6 +88,8 @@ pub struct VersionFetcher {
     answered: Instant,
     /// Until when the remote wants to be left alone.
     not_before: Option<Instant>,
+    /// Until when nothing is to be compared.
+    no_comparing_before: Option<Instant>,
     /// What its rate limit allows.
     allowance: Option<Allowance>,
     /// How many fetches failed in a row.
@@ -113,6 +115,7 @@ impl VersionFetcher {
             comparisons,
             answered: Instant::now(),
             not_before: None,
+            no_comparing_before: None,
             allowance: None,
             failures: 0,
             waiting: Vec::new(),
@@ -167,13 +170,18 @@ impl VersionFetcher {
             return;
         }
         let now = Instant::now();
-        let is_scarce = self.allowance.is_some_and(|known| !known.allows_comparing(now));
-        if self.is_left_alone() || is_scarce {
+        if !self.may_compare(now) {
             return;
         }
         if let Some(pair) = self.comparisons.next(now) {
             self.begin_comparison(pair, ctx);
         }
+    }
+
+    fn may_compare(&self, now: Instant) -> bool {
+        let is_refused = self.no_comparing_before.is_some_and(|until| now < until);
+        let is_scarce = self.allowance.is_some_and(|known| !known.allows_comparing(now));
+        !self.is_left_alone() && !is_refused && !is_scarce
     }
 
     /// Hands a job to the worker and waits for the answer, but not for ever. `then` gets it, or
@@ -241,9 +249,11 @@ impl VersionFetcher {
         let ended = move |act: &mut Self, answer: Result<_, SourceError>| {
             match answer.and_then(|comparison| comparison) {
                 Ok(comparison) => act.comparisons.compared(&pair, comparison, Instant::now()),
-                // Asked again when the remote lets us: nobody has to ask for it anew.
+                // Asked again when the remote lets us: nobody has to ask for it anew. Whether it
+                // can be read at all is for the next fetch to say, so that no row stays green.
                 Err(SourceError { retry_after: Some(wait), .. }) => {
-                    act.not_before = Some(Instant::now() + wait);
+                    act.no_comparing_before = Some(Instant::now() + wait);
+                    act.fetch_wanted = true;
                 }
                 Err(error) => {
                     log::debug!("commits not compared: {error}");

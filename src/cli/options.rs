@@ -44,6 +44,9 @@ pub(super) struct Cli {
     /// Labels of pull requests that update flake.lock.
     #[arg(long, value_name = "LABELS", help_heading = "Dashboard")]
     pub(super) pr_labels: Option<String>,
+    /// Parts of the titles of pull requests that update flake.lock.
+    #[arg(long, value_name = "TEXTS", help_heading = "Dashboard")]
+    pub(super) pr_titles: Option<String>,
     /// Authors of pull requests that update flake.lock.
     #[arg(long, value_name = "NAMES", help_heading = "Dashboard")]
     pub(super) pr_authors: Option<String>,

@@ -209,13 +209,15 @@ impl Settings<'_> {
     fn pull_requests(&self, cli: &Cli) -> Result<PullRequestRules, CliError> {
         let branches = self.get(cli.pr_branches.as_ref(), "pr-branches", list)?;
         let labels = self.get(cli.pr_labels.as_ref(), "pr-labels", list)?;
+        let titles = self.get(cli.pr_titles.as_ref(), "pr-titles", list)?;
         let authors = self.get(cli.pr_authors.as_ref(), "pr-authors", list)?;
-        if branches.is_none() && labels.is_none() && authors.is_none() {
+        if [&branches, &labels, &titles, &authors].into_iter().all(Option::is_none) {
             return Ok(PullRequestRules::default());
         }
         Ok(PullRequestRules {
             branches: branches.unwrap_or_default(),
             labels: labels.unwrap_or_default(),
+            titles: titles.unwrap_or_default(),
             authors: authors.unwrap_or_default(),
         })
     }

@@ -40,17 +40,20 @@ pub struct PullRequestRules {
     pub branches: Vec<String>,
     /// Labels.
     pub labels: Vec<String>,
+    /// Parts of their titles, in any case.
+    pub titles: Vec<String>,
     /// Who opened them.
     pub authors: Vec<String>,
 }
 
 impl Default for PullRequestRules {
-    /// What the update-flake-lock action and Renovate do.
+    /// What the update-flake-lock action and Renovate do, and what NixFleet 3 knew them by.
     fn default() -> Self {
         let own = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect();
         Self {
             branches: own(&["update_flake_lock", "update-flake-lock", "renovate/lock-file"]),
-            labels: own(&["flake-update", "flake.lock"]),
+            labels: own(&["flake-update", "flake.lock", "automated", "dependencies"]),
+            titles: own(&["flake.lock", "Update flake", "Bump flake"]),
             authors: Vec::new(),
         }
     }

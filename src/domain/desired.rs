@@ -47,8 +47,9 @@ pub struct Remote {
     pub branch: String,
     /// Its head.
     pub commit: Commit,
-    /// The flake.lock at the head.
-    pub lock: LockState,
+    /// The flake.lock at the head; `None` if the source does not tell, as a version.json without
+    /// `lockHash`.
+    pub lock: Option<LockState>,
     /// First line of the head's commit message. Hostile text.
     pub subject: String,
     /// When the head was committed.
@@ -75,8 +76,8 @@ pub struct PendingPr {
     pub title: String,
     /// Its page.
     pub url: String,
-    /// Whether it can be merged now.
-    pub mergeable: bool,
+    /// Whether it can be merged now; `None` while the forge is working that out.
+    pub mergeable: Option<bool>,
     /// The commit it would merge: what a user looked at.
     pub head: String,
 }
@@ -159,7 +160,7 @@ mod tests {
             source: "default".into(),
             branch: "main".into(),
             commit: Commit::parse(commit).unwrap(),
-            lock: LockState::Absent,
+            lock: Some(LockState::Absent),
             subject: "s".into(),
             committed_at: Timestamp::from_secs(1),
             fetched_at: Timestamp::from_secs(fetched_at),

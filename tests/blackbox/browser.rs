@@ -189,6 +189,7 @@ fn an_update_is_merged_by_a_click_and_every_lock_turns_yellow() {
     let dashboard = Dashboard::start(&[
         ("NIXFLEET_SOURCE", "github:owner/nixcfg"),
         ("NIXFLEET_GITHUB_API", &github.url),
+        ("NIXFLEET_GITHUB_TOKEN", "ghp_anybody"),
     ]);
     let user = dashboard.login();
     let _agent = Agent::start(&dashboard.url, "web", &repo.remote());

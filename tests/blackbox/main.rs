@@ -9,6 +9,7 @@ mod cuts;
 mod day;
 mod demo;
 mod faults;
+mod forge_limits;
 mod old_agent;
 mod old_day;
 mod operate;

@@ -430,6 +430,7 @@ fn a_merge_whose_switch_failed_somewhere_names_the_hosts_and_is_reverted_by_a_cl
     let mut dashboard = Dashboard::start(&[
         ("NIXFLEET_SOURCE", "github:owner/nixcfg"),
         ("NIXFLEET_GITHUB_API", &github.url),
+        ("NIXFLEET_GITHUB_TOKEN", "ghp_anybody"),
     ]);
     let user = dashboard.login();
     let agents: Vec<Agent> = ["bad", "good", "idle"]

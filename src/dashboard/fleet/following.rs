@@ -1,4 +1,6 @@
-//! What concerns the remotes: who follows which, what is new, and pull requests.
+//! Which host follows which remote. It is known here because only the fleet can reach hosts; which
+//! remote a repository means is `Seats`' to say, and what is done to a pull request is in
+//! `remotes/pull_requests.rs`.
 
 use super::host::{FetchSoon, HostIsAt, News, WorkOutLineage};
 use super::{Answer, FleetActor};

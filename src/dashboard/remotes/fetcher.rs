@@ -8,8 +8,8 @@
 
 use super::comparisons::{Comparisons, Pair};
 use super::requests::{Compare, Merge, Publish, Refresh, Revert};
-use super::source::{Fetched, MergeError, Reverted, SourceError};
-use super::worker::{Job, Opener, Threads, Worker};
+use super::source::{Allowance, Fetched, MergeError, Reverted, SourceError};
+use super::worker::{Job, Opener, Tell, Threads, Worker};
 use crate::dashboard::clock::Clock;
 use crate::dashboard::live::Attention;
 use crate::dashboard::live::news::WasRead;
@@ -88,6 +88,10 @@ pub struct VersionFetcher {
     answered: Instant,
     /// Until when the remote wants to be left alone.
     not_before: Option<Instant>,
+    /// Until when nothing is to be compared.
+    no_comparing_before: Option<Instant>,
+    /// What its rate limit allows.
+    allowance: Option<Allowance>,
     /// How many fetches failed in a row.
     failures: u32,
     /// Who waits for the fetch in flight, and who for the one after it.
@@ -111,6 +115,8 @@ impl VersionFetcher {
             comparisons,
             answered: Instant::now(),
             not_before: None,
+            no_comparing_before: None,
+            allowance: None,
             failures: 0,
             waiting: Vec::new(),
             next: Vec::new(),
@@ -127,7 +133,8 @@ impl VersionFetcher {
     /// How old an answer may become now. A remote that fails is asked less often, except
     /// while somebody waits for it to recover.
     fn pace(&self) -> Duration {
-        let ttl = self.settings.ttl;
+        let pause = self.allowance.map_or(Duration::ZERO, |known| known.pause(Instant::now()));
+        let ttl = self.settings.ttl.max(pause);
         if self.settings.attention.is_paid() {
             return ttl;
         }
@@ -163,12 +170,19 @@ impl VersionFetcher {
             self.begin_fetch(ctx);
             return;
         }
-        if self.is_left_alone() {
+        let now = Instant::now();
+        if !self.may_compare(now) {
             return;
         }
-        if let Some(pair) = self.comparisons.next(Instant::now()) {
+        if let Some(pair) = self.comparisons.next(now) {
             self.begin_comparison(pair, ctx);
         }
+    }
+
+    fn may_compare(&self, now: Instant) -> bool {
+        let is_refused = self.no_comparing_before.is_some_and(|until| now < until);
+        let is_scarce = self.allowance.is_some_and(|known| !known.allows_comparing(now));
+        !self.is_left_alone() && !is_refused && !is_scarce
     }
 
     /// Hands a job to the worker and waits for the answer, but not for ever. `then` gets it, or
@@ -176,7 +190,7 @@ impl VersionFetcher {
     fn begin<T: 'static>(
         &mut self,
         limit: Duration,
-        job: impl FnOnce(oneshot::Sender<T>) -> Job,
+        job: impl FnOnce(Tell<T>) -> Job,
         then: impl FnOnce(&mut Self, Result<T, SourceError>) + 'static,
         ctx: &mut Context<Self>,
     ) {
@@ -197,6 +211,10 @@ impl VersionFetcher {
                 log::error!("{}: its thread is replaced: {error}", act.settings.name);
                 act.worker = None;
             }
+            let answer = answer.map(|told| {
+                act.allowance = told.allowance;
+                told.answer
+            });
             then(act, answer);
             act.go_on(ctx);
         }));
@@ -232,9 +250,11 @@ impl VersionFetcher {
         let ended = move |act: &mut Self, answer: Result<_, SourceError>| {
             match answer.and_then(|comparison| comparison) {
                 Ok(comparison) => act.comparisons.compared(&pair, comparison, Instant::now()),
-                // Asked again when the remote lets us: nobody has to ask for it anew.
+                // Asked again when the remote lets us: nobody has to ask for it anew. Whether it
+                // can be read at all is for the next fetch to say, so that no row stays green.
                 Err(SourceError { retry_after: Some(wait), .. }) => {
-                    act.not_before = Some(Instant::now() + wait);
+                    act.no_comparing_before = Some(Instant::now() + wait);
+                    act.fetch_wanted = true;
                 }
                 Err(error) => {
                     log::debug!("commits not compared: {error}");

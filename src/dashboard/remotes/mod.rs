@@ -92,12 +92,16 @@ fn settings(house: &House<'_>, source: &NamedSource) -> Settings {
         github_token: config.github_token.clone(),
         pull_requests: config.pull_requests.clone(),
     };
-    let (first, unknown_pause) = match source.setting {
-        // Its clone answers comparisons for nothing.
-        SourceSetting::Git(_) => (HISTORY_WITHIN, Duration::ZERO),
-        SourceSetting::GitHub { .. } | SourceSetting::VersionJson(_) => {
-            (ANSWERS_WITHIN, UNKNOWN_AGAIN)
-        }
+    let is_read_by_git = match source.setting {
+        SourceSetting::Git(_) => true,
+        SourceSetting::GitHub { .. } => config.github_token.is_none(),
+        SourceSetting::VersionJson(_) => false,
+    };
+    let (first, unknown_pause) = if is_read_by_git {
+        // The clone answers comparisons for nothing.
+        (HISTORY_WITHIN, Duration::ZERO)
+    } else {
+        (ANSWERS_WITHIN, UNKNOWN_AGAIN)
     };
     Settings {
         name: source.name.as_str().into(),

@@ -100,7 +100,7 @@ pub async fn revert(
 /// The refusal that a user sees.
 pub fn refused(number: u64, error: &MergeError) -> RequestError {
     let code = match error {
-        MergeError::Unsupported => RefusalCode::NotSupported,
+        MergeError::Unsupported | MergeError::NeedsToken => RefusalCode::NotSupported,
         MergeError::AlreadyMerged => RefusalCode::AlreadyMerged,
         MergeError::Closed => RefusalCode::Closed,
         MergeError::Changed => RefusalCode::Changed,

@@ -4,7 +4,7 @@
 use super::Seats;
 use super::fetcher::{Limits, Panic, Settings, VersionFetcher};
 use super::requests::{Compare, Merge, Publish, Refresh};
-use super::source::{Fetched, MergeError, Patience, Source, SourceError};
+use super::source::{Allowance, Fetched, MergeError, Patience, Source, SourceError};
 use crate::dashboard::clock::Clock;
 use crate::dashboard::live::Attention;
 use crate::dashboard::live::news::WasRead;
@@ -15,23 +15,48 @@ use crate::domain::timestamp::Timestamp;
 use actix::prelude::*;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 type Fetch = Box<dyn FnOnce() -> Result<Fetched, SourceError> + Send>;
 
 /// A source that does what a test says, fetch by fetch, whichever thread it lives on.
 #[derive(Clone)]
-struct Script(Arc<Mutex<Receiver<Fetch>>>);
+struct Script {
+    fetches: Arc<Mutex<Receiver<Fetch>>>,
+    forge: Arc<Mutex<Forge>>,
+}
+
+/// How a forge with limits answers.
+#[derive(Default)]
+struct Forge {
+    /// Of a limit of 100.
+    remaining: Option<u64>,
+    /// A comparison is refused, and for so long.
+    refuses_for: Option<Duration>,
+    compared: usize,
+}
 
 impl Source for Script {
     fn begin(&mut self, _: Patience) {}
 
+    fn allowance(&self) -> Option<Allowance> {
+        let remaining = self.forge.lock().unwrap().remaining?;
+        let resets_at = Instant::now() + Duration::from_secs(3600);
+        Some(Allowance { limit: 100, remaining, resets_at })
+    }
+
     fn fetch(&mut self) -> Result<Fetched, SourceError> {
-        let next = self.0.lock().unwrap().recv();
+        let next = self.fetches.lock().unwrap().recv();
         next.unwrap()()
     }
 
     fn compare(&mut self, _: &Commit, _: &Commit) -> Result<Option<Comparison>, SourceError> {
+        let mut forge = self.forge.lock().unwrap();
+        forge.compared += 1;
+        if let Some(wait) = forge.refuses_for {
+            let reason = "the rate limit is used up".to_owned();
+            return Err(SourceError { reason, retry_after: Some(wait) });
+        }
         let relation = Relation::Behind { commits: 1, lock_commits: 0 };
         Ok(Some(Comparison { relation, missing: Vec::new() }))
     }
@@ -48,7 +73,7 @@ fn commit(n: u8) -> Commit {
 fn head(n: u8) -> Result<Fetched, SourceError> {
     Ok(Fetched {
         commit: commit(n),
-        lock: LockState::Absent,
+        lock: Some(LockState::Absent),
         subject: String::new(),
         committed_at: Timestamp::default(),
         pending_pr: None,
@@ -73,8 +98,12 @@ impl Handler<WasRead> for Listener {
 
 /// Settings of a fetcher that may take two seconds, and what its source does.
 fn scripted() -> (Settings, Sender<Fetch>) {
+    scripted_on(&Arc::default())
+}
+
+fn scripted_on(forge: &Arc<Mutex<Forge>>) -> (Settings, Sender<Fetch>) {
     let (does, script) = channel();
-    let script = Script(Arc::new(Mutex::new(script)));
+    let script = Script { fetches: Arc::new(Mutex::new(script)), forge: Arc::clone(forge) };
     let listener = Listener.start();
     let limit = Duration::from_secs(2);
     let settings = Settings {
@@ -221,4 +250,47 @@ async fn a_fetcher_that_panics_is_started_again_and_goes_on_from_what_is_known()
     assert_knows(&*refresh(&second).await, 2);
     seats.look_after();
     assert!(seats.named(None).unwrap().fetcher.as_ref() == Some(&second));
+}
+
+fn compare() -> Compare {
+    Compare { by: HostId::parse("web").unwrap(), host: commit(1), head: commit(2) }
+}
+
+/// Finding 11 of the security review: the last quarter of a limit is not for what hosts make up.
+#[actix_rt::test]
+async fn commits_are_not_compared_while_the_forges_limit_is_nearly_used_up() {
+    let forge = Arc::new(Mutex::new(Forge { remaining: Some(20), ..Forge::default() }));
+    let (settings, does) = scripted_on(&forge);
+    let fetcher = start(&settings);
+    does.send(Box::new(|| head(1))).unwrap();
+    let asked = fetcher.send(compare());
+    does.send(Box::new(|| head(1))).unwrap();
+    refresh(&fetcher).await;
+    assert_eq!(forge.lock().unwrap().compared, 0);
+    forge.lock().unwrap().remaining = Some(90);
+    does.send(Box::new(|| head(1))).unwrap();
+    refresh(&fetcher).await;
+    assert!(asked.await.unwrap().is_ok());
+}
+
+#[actix_rt::test]
+async fn a_limit_that_a_comparison_meets_is_seen_by_the_next_fetch_and_asked_again_later() {
+    let refuses_for = Some(Duration::from_millis(50));
+    let forge = Arc::new(Mutex::new(Forge { refuses_for, ..Forge::default() }));
+    let (settings, does) = scripted_on(&forge);
+    let fetcher = start(&settings);
+    does.send(Box::new(|| head(1))).unwrap();
+    let asked = fetcher.send(compare());
+    // That fetch is the refused comparison's: nobody else asks for one.
+    let (tell, told) = channel();
+    let forge_later = Arc::clone(&forge);
+    does.send(Box::new(move || {
+        forge_later.lock().unwrap().refuses_for = None;
+        tell.send(()).unwrap();
+        head(1)
+    }))
+    .unwrap();
+    assert!(asked.await.unwrap().is_ok());
+    told.recv().unwrap();
+    assert_eq!(forge.lock().unwrap().compared, 2);
 }

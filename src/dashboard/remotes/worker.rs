@@ -4,7 +4,7 @@
 //! of his own: a thread that does not answer in time, or panics, is given up and another one takes
 //! its place. Whatever it says later goes to nobody.
 
-use super::source::{Fetched, MergeError, Patience, Reverted, Source, SourceError};
+use super::source::{Allowance, Fetched, MergeError, Patience, Reverted, Source, SourceError};
 use crate::domain::facts::Comparison;
 use crate::domain::ids::Commit;
 use std::io;
@@ -22,23 +22,21 @@ const THREADS: usize = 4;
 /// Opens a source; asks it nothing yet.
 pub type Opener = Arc<dyn Fn() -> Box<dyn Source> + Send + Sync>;
 
+/// An answer, and what the rate limit allows after it.
+pub(super) struct Told<T> {
+    pub(super) answer: T,
+    pub(super) allowance: Option<Allowance>,
+}
+
+/// Who is told.
+pub(super) type Tell<T> = oneshot::Sender<Told<T>>;
+
 /// What a source is asked, and who is told.
 pub(super) enum Job {
-    Fetch(oneshot::Sender<Result<Fetched, SourceError>>),
-    Compare {
-        host: Commit,
-        head: Commit,
-        tell: oneshot::Sender<Result<Option<Comparison>, SourceError>>,
-    },
-    Merge {
-        number: u64,
-        head: String,
-        tell: oneshot::Sender<Result<(), MergeError>>,
-    },
-    Revert {
-        number: u64,
-        tell: oneshot::Sender<Result<Reverted, MergeError>>,
-    },
+    Fetch(Tell<Result<Fetched, SourceError>>),
+    Compare { host: Commit, head: Commit, tell: Tell<Result<Option<Comparison>, SourceError>> },
+    Merge { number: u64, head: String, tell: Tell<Result<(), MergeError>> },
+    Revert { number: u64, tell: Tell<Result<Reverted, MergeError>> },
 }
 
 /// How many threads of a source there are, those that were given up among them.
@@ -104,12 +102,22 @@ fn work(open: &Opener, jobs: &Receiver<(Job, Patience)>) {
     let mut source = open();
     while let Ok((job, patience)) = jobs.recv() {
         source.begin(patience);
-        // Whoever asked may have given up in between.
+        let source = &mut *source;
         match job {
-            Job::Fetch(tell) => drop(tell.send(source.fetch())),
-            Job::Compare { host, head, tell } => drop(tell.send(source.compare(&host, &head))),
-            Job::Merge { number, head, tell } => drop(tell.send(source.merge(number, &head))),
-            Job::Revert { number, tell } => drop(tell.send(source.revert(number))),
+            Job::Fetch(tell) => answer(source, tell, |source| source.fetch()),
+            Job::Compare { host, head, tell } => {
+                answer(source, tell, |source| source.compare(&host, &head));
+            }
+            Job::Merge { number, head, tell } => {
+                answer(source, tell, |source| source.merge(number, &head));
+            }
+            Job::Revert { number, tell } => answer(source, tell, |source| source.revert(number)),
         }
     }
+}
+
+fn answer<T>(source: &mut dyn Source, tell: Tell<T>, ask: impl FnOnce(&mut dyn Source) -> T) {
+    let answer = ask(source);
+    // Whoever asked may have given up in between.
+    drop(tell.send(Told { answer, allowance: source.allowance() }));
 }

@@ -109,8 +109,9 @@ fn one_target(state: &SourceState, named: bool, split: Option<&str>) -> Markup {
 /// The head of a remote.
 pub(super) fn head(remote: &Remote) -> Markup {
     let lock = match &remote.lock {
-        LockState::Hash(hash) => hash.short(),
-        LockState::Absent => "none",
+        Some(LockState::Hash(hash)) => hash.short(),
+        Some(LockState::Absent) => "none",
+        None => "not told",
     };
     html! {
         span { "origin/" (remote.branch) " " code title=(remote.commit) { (remote.commit.short()) } }
@@ -128,6 +129,7 @@ fn pull_request(source: &str, pr: &PendingPr) -> Markup {
                 a href=(pr.url) rel="noreferrer" { "#" (pr.number) }
             }
             " " q.subject { (pr.title) } " "
+            @if pr.mergeable.is_none() { span.quiet { "checking " } }
             (merge_button(source, pr, "Merge"))
         }
     }
@@ -136,10 +138,14 @@ fn pull_request(source: &str, pr: &PendingPr) -> Markup {
 fn merge_button(source: &str, pr: &PendingPr, label: &str) -> Markup {
     let query = super::query(&[("source", source), ("head", &pr.head)]);
     let merge = format!("/pull-requests/{}/merge?{query}", pr.number);
+    let why_not = match pr.mergeable {
+        Some(true) => None,
+        Some(false) => Some("It cannot be merged now: conflicts, or a check is missing."),
+        None => Some("Checking whether it can be merged."),
+    };
     html! {
         button type="submit" form="act" formaction=(merge) data-op="merge"
-            disabled[!pr.mergeable]
-            title=[(!pr.mergeable).then_some("It cannot be merged now: conflicts, or a check is missing.")] {
+            disabled[why_not.is_some()] title=[why_not] {
             (label)
         }
     }
@@ -199,7 +205,8 @@ fn went_wrong(
 /// What can be done to all hosts. It deploys nothing without saying to whom first.
 pub fn bulk(remotes: &Remotes) -> Markup {
     let pending = remotes.iter().filter_map(|state| {
-        let pr = state.desired.known()?.pending_pr.as_ref().filter(|pr| pr.mergeable)?;
+        let pr =
+            state.desired.known()?.pending_pr.as_ref().filter(|pr| pr.mergeable == Some(true))?;
         Some((&*state.name, pr))
     });
     html! {

@@ -38,7 +38,7 @@ fn hostile_remote() -> Desired {
         source: HOSTILE.into(),
         branch: HOSTILE.into(),
         commit: Commit::parse("abc1234").unwrap(),
-        lock: LockState::Absent,
+        lock: Some(LockState::Absent),
         subject: HOSTILE.into(),
         committed_at: Timestamp::from_secs(1),
         fetched_at: Timestamp::from_secs(1),
@@ -46,7 +46,7 @@ fn hostile_remote() -> Desired {
             number: 42,
             title: HOSTILE.into(),
             url: HOSTILE.into(),
-            mergeable: true,
+            mergeable: Some(true),
             head: HOSTILE.into(),
         }),
     })

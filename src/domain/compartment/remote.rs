@@ -135,7 +135,12 @@ impl Rules<'_> {
             Err(verdict) => return verdict,
         };
         let branch = format!("origin/{}", remote.branch);
-        let mut verdict = match (host, &remote.lock) {
+        let Some(latest) = &remote.lock else {
+            // Only a version.json can leave it out, and it has no pull requests.
+            let message = "Cannot verify: version.json names no lockHash";
+            return Verdict::new(Status::Outdated, message);
+        };
+        let mut verdict = match (host, latest) {
             (LockState::Absent, LockState::Absent) => Verdict::new(
                 Status::Ok,
                 format!("No flake.lock, neither on the host nor on {branch}."),

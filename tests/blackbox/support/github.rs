@@ -1,17 +1,25 @@
 //! A stand-in for GitHub: the shapes, paging, ETags, rate limits and errors of its REST API,
-//! over a real git repository. It also serves that repository over http, and any file.
+//! over a real git repository. It also serves that repository over http, and any file. It is as
+//! unkind as the real one: 60 requests an hour without a token, where even what did not change
+//! counts; `mergeable` is null when it is asked for the first time.
 
 use super::ConfigRepo;
 use actix_web::http::StatusCode;
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::process::{Command, Stdio};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Requests an hour without a token, and with one.
+const LIMITS: [usize; 2] = [60, 5000];
+/// Requests of one minute after which GitHub's secondary limit is reached.
+const PER_MINUTE: usize = 900;
 
 /// An answer that is given to everything, whatever was asked.
 #[derive(Clone)]
@@ -26,6 +34,7 @@ pub struct Canned {
 pub struct Pull {
     pub number: u64,
     pub branch: String,
+    pub title: String,
     pub mergeable: bool,
     pub merged: bool,
     pub open: bool,
@@ -39,6 +48,14 @@ struct State {
     canned: Option<Canned>,
     token: Option<String>,
     pulls: Vec<Pull>,
+    /// Whether a pull request can be merged is worked out after somebody asked: these were.
+    checked: BTreeSet<(u64, String)>,
+    /// It takes until this is false.
+    is_slow_to_check: bool,
+    /// What counts against the limits of an hour, without a token and with one.
+    used: [usize; 2],
+    /// The minute, and how many requests came in it.
+    minute: (u64, usize),
     files: BTreeMap<String, String>,
     page: usize,
 }
@@ -96,9 +113,15 @@ impl GitHub {
         format!("{}/files/{name}", self.url)
     }
 
-    /// Opens a pull request from a branch that is on the remote.
+    /// Opens a pull request from a branch that is on the remote. Features are called so; the
+    /// title of anything else says that it updates flake.lock.
     pub fn open_pull(&self, number: u64, branch: &str, mergeable: bool) {
-        let pull = Pull { number, branch: branch.to_owned(), mergeable, merged: false, open: true };
+        let title = match branch.strip_prefix("feature/") {
+            Some(feature) => format!("Add feature {feature}"),
+            None => format!("flake.lock: update from {branch}"),
+        };
+        let branch = branch.to_owned();
+        let pull = Pull { number, branch, title, mergeable, merged: false, open: true };
         self.state.lock().unwrap().pulls.push(pull);
     }
 
@@ -116,6 +139,67 @@ impl GitHub {
     /// How many requests counted against the rate limit.
     pub fn cost(&self) -> usize {
         self.state.lock().unwrap().cost
+    }
+
+    /// How many of the 60 requests that are allowed without a token were used.
+    pub fn used_without_token(&self) -> usize {
+        self.state.lock().unwrap().used[0]
+    }
+
+    /// Whether `mergeable` stays null.
+    pub fn is_slow_to_check(&self, is_slow: bool) {
+        self.state.lock().unwrap().is_slow_to_check = is_slow;
+    }
+
+    /// Counts a request; answers the refusal if a limit is reached.
+    fn count(&self, has_token: bool) -> Option<HttpResponse> {
+        let mut state = self.state.lock().unwrap();
+        let now = seconds_now();
+        if state.minute.0 != now / 60 {
+            state.minute = (now / 60, 0);
+        }
+        state.minute.1 += 1;
+        if state.minute.1 > PER_MINUTE {
+            let message = "You have exceeded a secondary rate limit. Please wait a few minutes.";
+            return Some(HttpResponse::Forbidden().json(json!({ "message": message })));
+        }
+        let who = usize::from(has_token);
+        if state.used[who] >= LIMITS[who] {
+            let message = "API rate limit exceeded for 127.0.0.1.";
+            return Some(HttpResponse::Forbidden().json(json!({ "message": message })));
+        }
+        state.used[who] += 1;
+        None
+    }
+
+    /// Says what is left. With a token, what did not change is given back.
+    fn with_limits(&self, mut answer: HttpResponse, has_token: bool) -> HttpResponse {
+        let mut state = self.state.lock().unwrap();
+        let who = usize::from(has_token);
+        let is_free = has_token && answer.status() == StatusCode::NOT_MODIFIED;
+        if is_free {
+            state.used[who] -= 1;
+        }
+        let reset = (seconds_now() / 3600 + 1) * 3600;
+        let remaining = LIMITS[who] - state.used[who];
+        for (name, value) in [
+            ("x-ratelimit-limit", LIMITS[who].to_string()),
+            ("x-ratelimit-remaining", remaining.to_string()),
+            ("x-ratelimit-reset", reset.to_string()),
+            ("x-ratelimit-resource", "core".to_owned()),
+        ] {
+            let name = actix_web::http::header::HeaderName::from_static(name);
+            let value = actix_web::http::header::HeaderValue::from_str(&value).unwrap();
+            answer.headers_mut().insert(name, value);
+        }
+        answer
+    }
+
+    /// What GitHub says of `mergeable`: nothing at first.
+    fn mergeable(&self, pull: &Pull, head: &str) -> Value {
+        let mut state = self.state.lock().unwrap();
+        let is_first = state.checked.insert((pull.number, head.to_owned()));
+        if is_first || state.is_slow_to_check { Value::Null } else { json!(pull.mergeable) }
     }
 
     fn commit(&self, name: &str) -> Option<Value> {
@@ -139,17 +223,21 @@ impl GitHub {
     fn pull_json(&self, pull: &Pull, whole: bool) -> Value {
         let sha = self.repo.remote_git(&["rev-parse", &pull.branch]).unwrap_or_default();
         let mut object = json!({
-            "number": pull.number, "title": format!("flake.lock: update from {}", pull.branch),
+            "number": pull.number, "title": pull.title,
             "html_url": format!("https://github.example/owner/nixcfg/pull/{}", pull.number),
             "state": if pull.open { "open" } else { "closed" }, "node_id": "PR_1",
             "head": { "ref": pull.branch, "sha": sha }, "labels": [], "user": { "login": "bot" },
         });
         if whole {
             object["merged"] = json!(pull.merged);
-            object["mergeable"] = json!(pull.mergeable);
+            object["mergeable"] = self.mergeable(pull, &sha);
         }
         object
     }
+}
+
+fn seconds_now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }
 
 fn not_found() -> (u16, Value) {
@@ -188,6 +276,25 @@ async fn answer(request: HttpRequest, body: web::Bytes, github: web::Data<GitHub
     if token.is_some_and(|token| sent != Some(&format!("Bearer {token}"))) {
         return HttpResponse::Unauthorized().json(json!({ "message": "Bad credentials" }));
     }
+    if let Some(rest) = path.strip_prefix("/owner/nixcfg.git/") {
+        return over_http(&github, &request, &format!("remote.git/{rest}"), &body);
+    }
+    let has_token = sent.is_some();
+    let limited = github.count(has_token);
+    let answer = match limited {
+        Some(refusal) => refusal,
+        None => answer_of_api(&request, &body, &github, &path, &query),
+    };
+    github.with_limits(answer, has_token)
+}
+
+fn answer_of_api(
+    request: &HttpRequest,
+    body: &[u8],
+    github: &GitHub,
+    path: &str,
+    query: &BTreeMap<String, String>,
+) -> HttpResponse {
     if path == "/graphql" {
         let number = 43;
         let url = "https://github.example/owner/nixcfg/pull/43";
@@ -211,22 +318,22 @@ async fn answer(request: HttpRequest, body: web::Bytes, github: web::Data<GitHub
             let name = format!("{}:{file}", query["ref"]);
             match github.repo.remote_bytes(&["cat-file", "blob", &name]) {
                 Some(bytes) => {
-                    return with_etag(&github, &request, "application/vnd.github.raw+json", bytes);
+                    return with_etag(github, request, "application/vnd.github.raw+json", bytes);
                 }
                 None => not_found(),
             }
         }
-        ("GET", ["compare", range]) => return compare(&github, &request, range, &query),
+        ("GET", ["compare", range]) => return compare(github, request, range, query),
         ("GET", ["pulls"]) => {
             let pulls = github.state.lock().unwrap().pulls.clone();
             let open = pulls.iter().filter(|pull| pull.open);
             (200, open.map(|pull| github.pull_json(pull, false)).collect())
         }
-        (method, ["pulls", rest]) => pull(&github, method, rest, &body),
+        (method, ["pulls", rest]) => pull(github, method, rest, body),
         _ => not_found(),
     };
     if status == 200 && request.method() == "GET" {
-        return with_etag(&github, &request, "application/json", value.to_string().into_bytes());
+        return with_etag(github, request, "application/json", value.to_string().into_bytes());
     }
     HttpResponse::build(StatusCode::from_u16(status).unwrap()).json(value)
 }

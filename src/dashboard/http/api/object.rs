@@ -178,7 +178,7 @@ pub(super) fn desired(remotes: &[SourceState]) -> Value {
 fn one_desired(state: &SourceState) -> Value {
     let head = |remote: &Remote| {
         json!({
-            "branch": remote.branch, "commit": remote.commit, "lock_hash": lock(&remote.lock),
+            "branch": remote.branch, "commit": remote.commit, "lock_hash": remote.lock.as_ref().and_then(lock),
             "subject": remote.subject, "committed_at": remote.committed_at,
             "fetched_at": remote.fetched_at, "pending_pr": remote.pending_pr,
         })

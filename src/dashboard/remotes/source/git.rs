@@ -193,7 +193,7 @@ impl GitSource {
         let committed_at = lines.next().and_then(|secs| secs.trim().parse().ok()).unwrap_or(0);
         let subject = first_line(lines.next().unwrap_or_default());
         Ok(Fetched {
-            lock: self.lock(&commit)?,
+            lock: Some(self.lock(&commit)?),
             commit,
             subject,
             committed_at: Timestamp::from_secs(committed_at),

@@ -3,7 +3,9 @@
 //! Every request is conditional: an answer that did not change costs no rate limit.
 
 use super::http::{Answer, Request, Web};
-use super::{Fetched, MISSING, MergeError, Patience, Reverted, Source, SourceError, first_line};
+use super::{
+    Allowance, Fetched, MISSING, MergeError, Patience, Reverted, Source, SourceError, first_line,
+};
 use crate::dashboard::config::PullRequestRules;
 use crate::domain::desired::PendingPr;
 use crate::domain::facts::{Comparison, LockState, MissingCommit, Relation};
@@ -112,28 +114,28 @@ impl GitHub {
         }
     }
 
-    fn send(&self, request: &Request<'_>) -> Result<Answer, SourceError> {
+    fn send(&mut self, request: &Request<'_>) -> Result<Answer, SourceError> {
         self.web.ask(request)
     }
 
     /// What `url` says; the same answer as before costs nothing.
     fn get(&mut self, url: &str, accept: &'static str) -> Result<Answer, SourceError> {
-        let known = self.cache.get(url);
+        let etag = self.cache.get(url).map(|(etag, _)| etag.clone());
         let mut answer = self.send(&Request {
             method: "GET",
             url,
             accept,
-            etag: known.map(|(etag, _)| etag.as_str()),
+            etag: etag.as_deref(),
             body: None,
             limit: LIMIT,
         })?;
-        match (answer.status, known) {
+        match (answer.status, self.cache.get(url)) {
             (304, Some((_, body))) => {
                 answer.status = 200;
                 answer.body.clone_from(body);
             }
             (200, _) => {
-                if let Some(etag) = &answer.etag {
+                if let Some(etag) = &answer.head.etag {
                     if self.cache.len() > 64 {
                         self.cache.clear();
                     }
@@ -203,30 +205,24 @@ impl GitHub {
         Ok(lock)
     }
 
-    /// The open pull request that updates flake.lock, if there is one; the newest of several.
-    fn pending(&mut self) -> Result<Option<PendingPr>, SourceError> {
+    /// The open pull request that updates flake.lock, if there is one; the newest of those that
+    /// are most likely one.
+    pub(super) fn pending(&mut self) -> Result<Option<PendingPr>, SourceError> {
         let branch = encode(&self.branch);
         let url = format!("{}/pulls?state=open&base={branch}&per_page=100", self.repo);
         let pulls: Vec<Pull> = self.read(&url, "the pull requests")?;
-        let ours = pulls.into_iter().filter(|pull| self.is_update(pull));
-        let Some(listed) = ours.max_by_key(|pull| pull.number) else { return Ok(None) };
+        let Some(listed) = newest_update(&self.rules, &pulls) else {
+            return Ok(None);
+        };
         // Only the request itself says whether it can be merged.
-        let pull = self.pull(listed.number)?;
+        let pull = self.pull(listed)?;
         Ok((pull.state == "open").then(|| PendingPr {
             number: pull.number,
             title: first_line(&pull.title),
             url: Some(pull.html_url).filter(|url| is_web(url)).unwrap_or_default(),
-            mergeable: pull.mergeable == Some(true),
+            mergeable: pull.mergeable,
             head: cut(&pull.head.sha),
         }))
-    }
-
-    fn is_update(&self, pull: &Pull) -> bool {
-        let rules = &self.rules;
-        let author = pull.user.as_ref().map(|user| user.login.as_str()).unwrap_or_default();
-        rules.branches.iter().any(|prefix| pull.head.name.starts_with(prefix.as_str()))
-            || pull.labels.iter().any(|label| rules.labels.contains(&label.name))
-            || rules.authors.iter().any(|known| known == author)
     }
 
     fn pull(&mut self, number: u64) -> Result<Pull, SourceError> {
@@ -254,7 +250,7 @@ impl GitHub {
             let page: CompareAnswer = answer.json("the comparison")?;
             all.extend(page.commits);
             found = Some((page.status, page.ahead_by));
-            match answer.next.filter(|next| next.starts_with(&self.api)) {
+            match answer.head.next.filter(|next| next.starts_with(&self.api)) {
                 Some(next) => url = next,
                 None => break,
             }
@@ -281,13 +277,17 @@ impl Source for GitHub {
         self.web.begin(patience);
     }
 
+    fn allowance(&self) -> Option<Allowance> {
+        self.web.allowance()
+    }
+
     fn fetch(&mut self) -> Result<Fetched, SourceError> {
         let (commit, head) = self.head()?;
         let lock = self.lock_at(&commit)?;
         let pending_pr = self.pending()?;
         Ok(Fetched {
             commit,
-            lock,
+            lock: Some(lock),
             subject: first_line(&head.commit.message),
             committed_at: Timestamp::parse(&head.commit.committer.date).unwrap_or_default(),
             pending_pr,
@@ -381,6 +381,34 @@ impl Source for GitHub {
     }
 }
 
+/// How surely a pull request updates flake.lock; more is surer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Sign {
+    /// A label says so. Other updates have some of these labels too.
+    Label,
+    /// Its author, its branch or its title says so.
+    Name,
+}
+
+fn sign(rules: &PullRequestRules, pull: &Pull) -> Option<Sign> {
+    let author = pull.user.as_ref().map(|user| user.login.as_str()).unwrap_or_default();
+    let title = pull.title.to_lowercase();
+    let is_named = rules.branches.iter().any(|prefix| pull.head.name.starts_with(prefix.as_str()))
+        || rules.titles.iter().any(|part| title.contains(&part.to_lowercase()))
+        || rules.authors.iter().any(|known| known == author);
+    if is_named {
+        return Some(Sign::Name);
+    }
+    let is_labelled = pull.labels.iter().any(|label| rules.labels.contains(&label.name));
+    if is_labelled { Some(Sign::Label) } else { None }
+}
+
+/// The number of the newest pull request of those with the surest sign.
+fn newest_update(rules: &PullRequestRules, pulls: &[Pull]) -> Option<u64> {
+    let updates = pulls.iter().filter_map(|pull| Some((sign(rules, pull)?, pull.number)));
+    updates.max().map(|(_, number)| number)
+}
+
 /// Whether a link may stand on a page.
 fn is_web(url: &str) -> bool {
     url.starts_with("https://") || url.starts_with("http://")
@@ -397,3 +425,6 @@ fn encode(text: &str) -> String {
         .map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") })
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

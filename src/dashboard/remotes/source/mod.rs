@@ -3,10 +3,14 @@
 //! A source blocks: it is asked on a thread of its own, never by an actor. It knows
 //! nothing of hosts; it reads a remote and says what it saw, or why it could not.
 
+mod allowance;
 mod git;
 mod github;
 mod http;
+mod public_github;
 mod version_json;
+
+pub use allowance::Allowance;
 
 use crate::base::secret::Secret;
 use crate::dashboard::config::{PullRequestRules, SourceSetting};
@@ -27,8 +31,8 @@ pub const MISSING: usize = 20;
 pub struct Fetched {
     /// The head.
     pub commit: Commit,
-    /// The flake.lock at the head.
-    pub lock: LockState,
+    /// The flake.lock at the head; `None` if the source does not tell.
+    pub lock: Option<LockState>,
     /// First line of the head's commit message. Hostile text.
     pub subject: String,
     /// When the head was committed.
@@ -72,6 +76,9 @@ pub enum MergeError {
     /// Conflicts, or a check that is missing.
     #[error("it cannot be merged: there are conflicts, or a required check is missing")]
     NotMergeable,
+    /// It is read without a token: nobody may change anything then.
+    #[error("merging and reverting need a token: set NIXFLEET_GITHUB_TOKEN")]
+    NeedsToken,
     /// Only what was merged can be reverted.
     #[error("it was not merged")]
     NotMerged,
@@ -126,6 +133,10 @@ pub trait Source: Send {
     /// The next job begins, and is waited for so long. A job should not go on when that is over;
     /// it can be given up all the same.
     fn begin(&mut self, patience: Patience);
+    /// What its rate limit still allows, if it has one and told it.
+    fn allowance(&self) -> Option<Allowance> {
+        None
+    }
     /// Reads the head of the branch.
     fn fetch(&mut self) -> Result<Fetched, SourceError>;
     /// Says how a host's commit relates to a head that was fetched; `None` if the remote does not
@@ -162,18 +173,24 @@ pub struct Opening {
 pub fn open(with: &Opening) -> Box<dyn Source> {
     match &with.setting {
         SourceSetting::Git(url) => Box::new(git::GitSource::new(url, &with.branch, &with.data_dir)),
-        SourceSetting::GitHub { owner, repo } => Box::new(github::GitHub::new(
-            owner,
-            repo,
-            &with.branch,
-            &with.github_api,
-            with.github_token.as_ref().map(|token| token.expose()),
-            with.pull_requests.clone(),
-        )),
+        SourceSetting::GitHub { owner, repo } => open_github(with, owner, repo),
         SourceSetting::VersionJson(url) => {
             Box::new(version_json::VersionJson::new(url, &with.branch))
         }
     }
+}
+
+fn open_github(with: &Opening, owner: &str, repo: &str) -> Box<dyn Source> {
+    let (api, branch) = (with.github_api.as_str(), with.branch.as_str());
+    let token = with.github_token.as_ref().map(|token| token.expose());
+    let rules = with.pull_requests.clone();
+    let by_api = github::GitHub::new(owner, repo, branch, api, token, rules);
+    if token.is_some() {
+        return Box::new(by_api);
+    }
+    let url = public_github::clone_url(api, owner, repo);
+    let by_git = git::GitSource::new(&url, branch, &with.data_dir);
+    Box::new(public_github::PublicGitHub::new(by_git, by_api))
 }
 
 /// The first line of a text of the remote, bounded.

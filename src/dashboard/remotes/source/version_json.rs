@@ -52,10 +52,11 @@ impl VersionJson {
         let commit = Commit::parse(&file.git_commit)
             .ok_or_else(|| wrong("gitCommit", "7 to 64 hexadecimal digits"))?;
         let lock = match file.lock_hash.trim() {
-            "" => LockState::Absent,
-            hash => LockState::Hash(
+            // Finding 55: a file that does not name it does not say that there is none.
+            "" => None,
+            hash => Some(LockState::Hash(
                 LockHash::parse(hash).ok_or_else(|| wrong("lockHash", "64 hexadecimal digits"))?,
-            ),
+            )),
         };
         Ok(Fetched {
             commit,
@@ -88,7 +89,7 @@ impl Source for VersionJson {
             return Err(answer.refusal("version.json"));
         }
         let fetched = self.read(&answer.json("version.json")?)?;
-        self.last = Some((answer.etag, fetched.clone()));
+        self.last = Some((answer.head.etag, fetched.clone()));
         Ok(fetched)
     }
 

@@ -113,7 +113,7 @@ impl Lab {
             source: "default".into(),
             branch: "main".into(),
             commit: commit(head),
-            lock: lock(with),
+            lock: Some(lock(with)),
             subject: "subject".into(),
             committed_at: self.now,
             fetched_at: self.now,

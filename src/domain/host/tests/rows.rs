@@ -314,7 +314,7 @@ fn an_open_update_pull_request_adds_words_and_changes_no_colour() {
         number: 42,
         title: "flake.lock: update".into(),
         url: "https://example.org/42".into(),
-        mergeable: true,
+        mergeable: Some(true),
         head: "abc".into(),
     });
     lab.apply(HostEvent::DesiredChanged(Arc::new(Desired::Known(remote))));
@@ -329,9 +329,12 @@ fn an_open_update_pull_request_adds_words_and_changes_no_colour() {
 #[test]
 fn flake_locks_that_are_missing_on_one_side_or_both() {
     for (host, remote, status) in [
-        (LockState::Absent, LockState::Absent, "ok"),
-        (lock(1), LockState::Absent, "err"),
-        (LockState::Absent, lock(1), "out"),
+        (LockState::Absent, Some(LockState::Absent), "ok"),
+        (lock(1), Some(LockState::Absent), "err"),
+        (LockState::Absent, Some(lock(1)), "out"),
+        // Finding 55: a remote that does not tell is no remote without a lock.
+        (lock(1), None, "out"),
+        (LockState::Absent, None, "out"),
     ] {
         let mut lab = Lab::new();
         let mut registration = lab.registration(DASHBOARD_VERSION);

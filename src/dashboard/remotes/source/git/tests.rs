@@ -44,14 +44,14 @@ impl Remote {
 fn the_head_is_read_with_its_lock() {
     let remote = Remote::new();
     let mut source = remote.source("main");
-    assert_eq!(source.fetch().unwrap().lock, LockState::Absent);
+    assert_eq!(source.fetch().unwrap().lock, Some(LockState::Absent));
     let head = remote.commit("flake.lock", "hello\n");
     let fetched = source.fetch().unwrap();
     assert_eq!(fetched.commit, head);
     assert_eq!(fetched.subject, "change flake.lock");
     // printf 'hello\n' | sha256sum
     let hash = "5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03";
-    assert_eq!(fetched.lock, LockState::Hash(LockHash::parse(hash).unwrap()));
+    assert_eq!(fetched.lock, Some(LockState::Hash(LockHash::parse(hash).unwrap())));
 }
 
 #[test]

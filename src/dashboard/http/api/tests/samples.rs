@@ -58,7 +58,7 @@ fn pending_pr() -> PendingPr {
         number: 42,
         title: "Update flake.lock".into(),
         url: "https://forge.example/pulls/42".into(),
-        mergeable: true,
+        mergeable: Some(true),
         head: "d".repeat(40),
     }
 }
@@ -68,7 +68,7 @@ fn remote() -> Remote {
         source: "default".into(),
         branch: "main".into(),
         commit: commit("b"),
-        lock: lock(),
+        lock: Some(lock()),
         subject: "Add a printer".into(),
         committed_at: at(-30),
         fetched_at: at(0),

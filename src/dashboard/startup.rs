@@ -92,6 +92,7 @@ pub(super) async fn serve(config: DashboardConfig) -> Result<(), DashboardError>
         readings: broadcaster.recipient(),
         clock,
     });
+    // Past the queue's bound: once, at the start.
     fleet.do_send(UseSources(seats));
     let going = store.read_blocking(store::rollouts::live)?;
     let rollouts =

@@ -117,6 +117,23 @@ fn what_belongs_to_one_room_is_found_in_no_other() {
     assert!(wrong.is_empty(), "in the wrong room:\n{}", wrong.join("\n"));
 }
 
+/// Invariant: every queue has a bound that is true. `do_send` ignores a mailbox's capacity, so that
+/// whoever uses it says what bounds it instead (finding B7).
+#[test]
+fn whoever_sends_past_a_queues_bound_says_what_bounds_it() {
+    let mut wrong = Vec::new();
+    for source in sources() {
+        let lines: Vec<&str> = source.text.lines().collect();
+        for (number, line) in lines.iter().enumerate() {
+            let before = &lines[number.saturating_sub(4)..number];
+            if line.contains(".do_send(") && !before.iter().any(|line| line.contains("bound")) {
+                wrong.push(format!("{}:{}", source.file, number + 1));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 #[test]
 fn the_domain_reads_no_clock_and_does_no_io() {
     let foreign = [

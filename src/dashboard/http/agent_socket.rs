@@ -247,7 +247,10 @@ impl AgentSocket {
             Ok(host) => host,
             Err(reason) => {
                 log::warn!("{}: hostname {:?}: {reason}", self.name(), register.hostname);
-                self.fleet.do_send(BadHostname(register.hostname.chars().take(300).collect()));
+                let name = BadHostname(register.hostname.chars().take(300).collect());
+                if self.fleet.try_send(name).is_err() {
+                    log::debug!("no event about it: the fleet is busy");
+                }
                 self.close(&CloseLink::Policy(format!("hostname: {reason}")), ctx);
                 return;
             }

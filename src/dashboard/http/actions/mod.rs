@@ -71,7 +71,10 @@ pub(super) async fn refresh_all(changer: &Changer) -> Result<Remotes, HttpError>
     let remotes = changer.fleet().send(RefreshDesired(None)).await??;
     let view = changer.fleet_view().await?;
     for host in view.hosts.keys() {
-        changer.fleet().do_send(AskHost(host.clone()));
+        // A host that is not asked now says how it is with its next heartbeat.
+        if changer.fleet().try_send(AskHost(host.clone())).is_err() {
+            log::debug!("{host} is not asked to report: the fleet is busy");
+        }
     }
     Ok(remotes)
 }

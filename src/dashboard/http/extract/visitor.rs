@@ -155,7 +155,10 @@ impl FromRequest for Pushed {
 impl Pushed {
     /// The remotes are read now.
     pub(in crate::dashboard::http) fn read_remotes(&self) {
-        self.app.rooms.fleet.do_send(RefreshDesired(None));
+        // Where the fleet is too busy, the remotes are read when they would have been anyway.
+        if self.app.rooms.fleet.try_send(RefreshDesired(None)).is_err() {
+            log::debug!("the fleet is too busy to read the remotes at once");
+        }
     }
 }
 

@@ -303,6 +303,7 @@ fn send(browser: &Browser, text: ByteString) -> bool {
         return false;
     }
     browser.waiting.fetch_add(1, Ordering::Relaxed);
+    // `waiting` is the bound of this queue.
     browser.to.do_send(ToBrowser(text));
     true
 }

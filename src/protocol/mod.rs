@@ -9,9 +9,13 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-mod messages;
+mod facts;
+mod orders;
+mod work;
 
-pub use messages::*;
+pub use facts::*;
+pub use orders::*;
+pub use work::*;
 
 /// The protocol that this program speaks.
 pub const VERSION: u32 = Protocol::OURS.number();

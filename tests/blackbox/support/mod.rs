@@ -9,6 +9,7 @@ pub mod github;
 pub mod old_agent;
 pub mod proxy;
 pub mod repo;
+pub mod standin;
 
 pub use agent::Agent;
 pub use client::Client;
@@ -17,6 +18,7 @@ pub use github::GitHub;
 pub use old_agent::OldAgent;
 pub use proxy::Proxy;
 pub use repo::ConfigRepo;
+pub use standin::StandIn;
 
 use std::fmt::Debug;
 use std::path::{Path, PathBuf};

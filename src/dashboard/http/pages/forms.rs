@@ -66,7 +66,8 @@ async fn command(
         }
     }
     let reason = form.reason.filter(|reason| !reason.trim().is_empty());
-    let args = Args { generation: form.generation, reason, confirmed: form.confirmed };
+    let args =
+        Args { generation: form.generation, reason, confirmed: form.confirmed, ..Args::default() };
     let (host, by) = (host_id(&id)?, Author::Admin);
     app.fleet.send(RequestCommand { id: None, host, op, args, queue: query.queue, by }).await??;
     Ok(done(&request, ""))

@@ -141,7 +141,7 @@ in
       type = types.nullOr (types.strMatching "/.+");
       default = null;
       example = "/etc/nixos";
-      description = "A clone that is there already, instead of `repoUrl`. Pull resets it: uncommitted work in it is lost.";
+      description = "A clone that is there already, instead of `repoUrl`. Pull only brings it forward, as its owner, and is refused while it has changes or commits of its own.";
     };
     sshKeyFile = secret "the private key for git over ssh" "/etc/ssh/ssh_host_ed25519_key";
     interval = mkOption {

@@ -23,6 +23,13 @@ fn main() -> ExitCode {
     let done = match role {
         Role::Dashboard(config) => dashboard::run(*config).map_err(anyhow::Error::from),
         Role::Agent(config) => agent::run(*config).map_err(anyhow::Error::from),
+        Role::CheckAgent(config) => {
+            let works = agent::check(config.map(|config| *config));
+            return if works { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+        }
+        Role::AdoptClone(config) => {
+            agent::adopt_clone(&config).map(|told| println!("{told}")).map_err(anyhow::Error::from)
+        }
         Role::Demo { listen } => demo::run(listen).map_err(anyhow::Error::from),
         Role::Backup { data_dir, file } => {
             dashboard::backup(&data_dir, &file).map_err(anyhow::Error::from)
@@ -38,7 +45,10 @@ fn main() -> ExitCode {
             eprintln!("nixfleet: {error:#}");
             let setting = match error.downcast_ref() {
                 Some(DashboardError::Setting(_)) => true,
-                _ => matches!(error.downcast_ref(), Some(AgentError::StateDir { .. })),
+                _ => {
+                    let state = error.downcast_ref();
+                    matches!(state, Some(AgentError::StateDir { .. } | AgentError::Unsafe(_)))
+                }
             };
             if setting { BAD_SETTING.into() } else { ExitCode::FAILURE }
         }

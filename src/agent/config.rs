@@ -64,6 +64,8 @@ pub struct AgentConfig {
     pub tests_auto_run: bool,
     /// How long one test may take.
     pub test_timeout: Duration,
+    /// Whether a battery that is nearly empty is in the way of a switch.
+    pub check_power: bool,
     /// The program used instead of nixos-rebuild, darwin-rebuild or home-manager.
     pub rebuild: Option<PathBuf>,
     /// More arguments for it.

@@ -1,18 +1,22 @@
 //! What the agent tells about its machine.
 
+use super::disk;
 use super::jobs::JobFacts;
 use super::platform::{self, Platform};
 use super::repository;
 use super::site::Site;
+#[cfg(target_os = "macos")]
+use crate::base::child::{self, Bounds};
+use crate::base::hex;
 use crate::domain::generation::Generation;
 use crate::domain::timestamp::Timestamp;
-use crate::protocol::{SystemReport, TestSettings};
+use crate::protocol::{DiskReport, SystemReport, TestSettings};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 /// The host's test scripts, in name order; where it has none, those common to all hosts.
 pub fn tests(site: &Site) -> Vec<PathBuf> {
@@ -47,21 +51,50 @@ pub fn test_settings(site: &Site) -> TestSettings {
 
 /// Facts as they are right after a job.
 pub fn after_job(site: &Site) -> JobFacts {
+    let state = repository::state(site);
     JobFacts {
         generation: repository::checkout(site),
         lock_hash: repository::lock_hash(site),
         system: Some(platform::of(site).system(site)),
         tests: Some(test_settings(site)),
+        dirty: state.dirty,
+        ahead: state.ahead,
     }
+}
+
+/// How often git is asked how the checkout differs, while nothing else says that it may have
+/// changed.
+const ASK_GIT_EVERY: Duration = Duration::from_secs(5);
+
+/// What the agent tells of its machine at one moment.
+#[derive(Debug, Clone, Default)]
+pub struct Snapshot {
+    /// The commit that is checked out.
+    pub checkout: Option<String>,
+    /// As [`repository::lock_hash`].
+    pub lock_hash: Option<String>,
+    /// How the checkout differs from its remote.
+    pub dirty: Option<bool>,
+    /// As [`repository::State::ahead`].
+    pub ahead: Option<u32>,
+    /// What runs.
+    pub system: SystemReport,
+    /// The last ten generations, with what each was built from.
+    pub generations: Vec<Generation>,
+    /// How tests are set up.
+    pub tests: Option<TestSettings>,
+    /// The disks that matter here.
+    pub disk: Vec<DiskReport>,
 }
 
 /// Facts for heartbeats. What costs more than reading a small file is looked up again
 /// only when what it hangs on has changed.
 pub struct Facts {
     site: Site,
-    platform: Box<dyn Platform>,
+    platform: Box<dyn Platform + Send>,
     lock: Option<(FileStamp, String)>,
-    system: Option<(PathBuf, SystemReport)>,
+    system: Option<(SystemStamp, SystemReport)>,
+    state: Option<(Instant, Option<String>, repository::State)>,
     /// What systems said they were built from. A store path never changes.
     revisions: HashMap<String, Option<String>>,
 }
@@ -69,8 +102,11 @@ pub struct Facts {
 /// Tells whether a file is the one that was read before.
 type FileStamp = (u128, u64);
 
+/// What runs, what the profile points to, and the links beside it.
+type SystemStamp = (PathBuf, Option<u64>, Option<FileStamp>);
+
 fn stamp(path: &Path) -> Option<FileStamp> {
-    let data = fs::metadata(path).ok()?;
+    let data = fs::symlink_metadata(path).ok()?;
     let changed = data.modified().ok()?.duration_since(UNIX_EPOCH).ok()?.as_nanos();
     Some((changed, data.len()))
 }
@@ -79,16 +115,44 @@ impl Facts {
     /// Facts of this machine.
     pub fn new(site: Site) -> Self {
         let platform = platform::of(&site);
-        Self { site, platform, lock: None, system: None, revisions: HashMap::new() }
+        Self { site, platform, lock: None, system: None, state: None, revisions: HashMap::new() }
     }
 
-    /// The checkout's commit; the empty string if there is none.
-    pub fn checkout(&self) -> String {
-        repository::checkout(&self.site).unwrap_or_default()
+    /// Looks at everything. Starts programs now and then: not for an async loop.
+    pub fn gather(&mut self) -> Snapshot {
+        let checkout = repository::checkout(&self.site);
+        let state = self.state(checkout.as_ref());
+        let lock_hash = if checkout.is_some() { self.lock_hash() } else { None };
+        let generations = self.generations();
+        Snapshot {
+            lock_hash,
+            dirty: state.dirty,
+            ahead: state.ahead,
+            system: self.system(&generations),
+            generations,
+            tests: Some(test_settings(&self.site)),
+            disk: disk::report(&self.site),
+            checkout,
+        }
     }
 
-    /// As [`repository::lock_hash`].
-    pub fn lock_hash(&mut self) -> Option<String> {
+    fn state(&mut self, checkout: Option<&String>) -> repository::State {
+        if checkout.is_none() {
+            self.state = None;
+            return repository::State::default();
+        }
+        if let Some((at, of, state)) = &self.state
+            && of.as_ref() == checkout
+            && at.elapsed() < ASK_GIT_EVERY
+        {
+            return state.clone();
+        }
+        let state = repository::state(&self.site);
+        self.state = Some((Instant::now(), checkout.cloned(), state.clone()));
+        state
+    }
+
+    fn lock_hash(&mut self) -> Option<String> {
         let stamp = stamp(&self.site.repo_dir.join("flake.lock"));
         if let (Some(now), Some((then, hash))) = (stamp, &self.lock)
             && now == *then
@@ -100,33 +164,26 @@ impl Facts {
         hash
     }
 
-    /// What runs.
-    pub fn system(&mut self) -> SystemReport {
-        let link = match fs::canonicalize(self.site.root.join("run/current-system")) {
-            Ok(path) => path,
-            // Home-manager has its own place; looking there is cheap.
-            Err(_) => return self.platform.system(&self.site),
+    fn system(&mut self, generations: &[Generation]) -> SystemReport {
+        // The platform's own path: beside another system's profile, that one says nothing.
+        let Some(path) = self.platform.running_path(&self.site) else {
+            self.system = None;
+            return self.platform.system(&self.site);
         };
-        if let Some((path, report)) = &self.system
-            && *path == link
-            && report.generation == self.generation_of(&link)
+        let runs = generations.iter().find(|generation| generation.current);
+        let number = runs.map(|generation| generation.generation);
+        let stamp = (path, number, stamp(&self.platform.profile(&self.site)));
+        if let Some((known, report)) = &self.system
+            && *known == stamp
         {
             return report.clone();
         }
         let report = self.platform.system(&self.site);
-        self.system = Some((link, report.clone()));
+        self.system = Some((stamp, report.clone()));
         report
     }
 
-    /// The newest generation that is this path.
-    fn generation_of(&self, path: &Path) -> Option<u64> {
-        let path = path.to_string_lossy();
-        let list = self.platform.generations(&self.site);
-        list.iter().find(|g| g.store_path.as_deref() == Some(&*path)).map(|g| g.generation)
-    }
-
-    /// The last ten generations, with what each was built from.
-    pub fn generations(&mut self) -> Vec<Generation> {
+    fn generations(&mut self) -> Vec<Generation> {
         let mut list = self.platform.generations(&self.site);
         let known = |path: &String| list.iter().any(|g| g.store_path.as_ref() == Some(path));
         self.revisions.retain(|path, _| known(path));
@@ -139,11 +196,27 @@ impl Facts {
         }
         list
     }
+}
 
-    /// How tests are set up.
-    pub fn tests(&self) -> TestSettings {
-        test_settings(&self.site)
-    }
+/// Which boot of the machine this is. Another boot has another id, whatever the clock says.
+pub fn boot_id() -> Option<String> {
+    let read = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok();
+    let id = read.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
+    id.or_else(boot_id_of_macos)
+}
+
+#[cfg(target_os = "macos")]
+fn boot_id_of_macos() -> Option<String> {
+    let bounds = Bounds { timeout: Some(Duration::from_secs(5)), ..Bounds::default() };
+    let mut command = std::process::Command::new("/usr/sbin/sysctl");
+    let output = child::output(command.args(["-n", "kern.bootsessionuuid"]), 100, &bounds).ok()?;
+    let text = String::from_utf8(output.stdout).ok()?.trim().to_owned();
+    if output.ended.ok() && !text.is_empty() { Some(text) } else { None }
+}
+
+#[cfg(not(target_os = "macos"))]
+fn boot_id_of_macos() -> Option<String> {
+    None
 }
 
 /// SHA-256 of this program's file.
@@ -158,7 +231,7 @@ pub fn binary_hash() -> Option<String> {
             Err(_) => return None,
         }
     }
-    Some(hash.finalize().iter().map(|b| format!("{b:02x}")).collect())
+    Some(hex::encode(&hash.finalize()))
 }
 
 /// The store path of this program's package, if it is in a Nix store.
@@ -179,4 +252,55 @@ pub fn boot_time() -> Option<Timestamp> {
 /// Name and version of the operating system.
 pub fn os_version() -> String {
     sysinfo::System::long_os_version().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::agent::config::Platform;
+    use std::os::unix::fs::symlink;
+
+    fn site(dir: &Path) -> Site {
+        Site {
+            hostname: "h".to_owned(),
+            platform: Platform::HomeManager,
+            repo_url: None,
+            repo_dir: dir.join("repo"),
+            branch: "main".to_owned(),
+            ssh_key: None,
+            rebuild: None,
+            rebuild_flags: Vec::new(),
+            root: dir.to_owned(),
+            store_dir: dir.join("store"),
+            home: dir.join("home"),
+            state_dir: dir.join("state"),
+            tests_enabled: true,
+            tests_auto_run: true,
+            test_timeout: Duration::from_secs(60),
+            check_power: false,
+        }
+    }
+
+    /// Finding 35: beside a system's own profile, the home's was looked up once and never again.
+    #[test]
+    fn a_home_that_is_switched_beside_a_system_is_seen() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path().canonicalize().unwrap();
+        let profiles = dir.join("home/.local/state/nix/profiles");
+        for path in ["run/current-system", "one", "two", "home/.local/state/nix/profiles"] {
+            fs::create_dir_all(dir.join(path)).unwrap();
+        }
+        let mut facts = Facts::new(site(&dir));
+        assert_eq!(facts.gather().system, SystemReport::default());
+        for (number, home) in [(1, "one"), (2, "two")] {
+            let link = format!("home-manager-{number}-link");
+            symlink(dir.join(home), profiles.join(&link)).unwrap();
+            let _ = fs::remove_file(profiles.join("home-manager"));
+            symlink(link, profiles.join("home-manager")).unwrap();
+            let system = facts.gather().system;
+            assert_eq!(system.store_path, Some(dir.join(home).display().to_string()));
+            assert_eq!(system.profile_path, system.store_path);
+            assert_eq!(system.generation, Some(number));
+        }
+    }
 }

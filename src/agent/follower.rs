@@ -1,7 +1,7 @@
 //! Follows a job's spool and says what the dashboard does not have yet.
 
 use super::jobs::spool::SpoolReader;
-use super::jobs::{Job, Outcome, Progress};
+use super::jobs::{Job, JobFacts, Outcome, Progress};
 use crate::domain::operation::Operation;
 use crate::protocol::{
     AgentMessage, MAX_BATCH_BYTES, MAX_UNACKED_BYTES, OutputBatch, Status, TestProgress,
@@ -63,15 +63,15 @@ impl Follower {
         self.ended.is_some_and(|ended| seq >= ended)
     }
 
-    /// What is to be sent now; at most what the window of unacknowledged output allows.
-    pub fn next(&mut self) -> io::Result<Vec<AgentMessage>> {
+    /// What is to be sent now; at most what the window of unacknowledged output allows. `outcome` is
+    /// how the job has ended, if it has.
+    pub fn next(&mut self, outcome: Option<Outcome>) -> io::Result<Vec<AgentMessage>> {
         let mut messages = Vec::new();
         if self.ended.is_some() {
             return Ok(messages);
         }
-        // Read before the output: what it counts is in the spool by then.
-        let outcome = self.job.outcome()?;
-        self.tests(&mut messages)?;
+        // Looked up before the output: what it counts is in the spool by then.
+        self.tests(&mut messages);
         while self.unacked < MAX_UNACKED_BYTES {
             let Some((first_seq, lines)) = self.reader.read(MAX_BATCH_BYTES)? else {
                 if let Some(outcome) = outcome {
@@ -88,11 +88,11 @@ impl Follower {
         Ok(messages)
     }
 
-    fn tests(&mut self, messages: &mut Vec<AgentMessage>) -> io::Result<()> {
+    fn tests(&mut self, messages: &mut Vec<AgentMessage>) {
         if self.op != Operation::Test {
-            return Ok(());
+            return;
         }
-        let progress = self.job.progress()?;
+        let progress = self.job.progress();
         if progress != self.progress
             && let Some(now) = &progress
         {
@@ -106,7 +106,7 @@ impl Follower {
             }));
             self.progress = progress;
         }
-        let results = self.job.results()?;
+        let results = self.job.results();
         let told = self.results;
         self.results = results.len();
         messages.extend(results.into_iter().skip(told).map(|result| {
@@ -121,17 +121,21 @@ impl Follower {
                 output: result.output,
             })
         }));
-        Ok(())
     }
 
     fn status(&mut self, outcome: Outcome) -> AgentMessage {
         let seq = outcome.last_seq + 1;
         self.ended = Some(seq);
+        // A job that died looked at nothing.
+        let looked_up = outcome.facts != JobFacts::default();
         AgentMessage::Status(Box::new(Status {
             status: outcome.status,
             command: self.op.name().to_owned(),
             exit_code: i64::from(outcome.exit_code),
             message: outcome.message,
+            checkout: looked_up.then(|| outcome.facts.generation.clone()),
+            dirty: looked_up.then_some(outcome.facts.dirty),
+            ahead: looked_up.then_some(outcome.facts.ahead),
             generation: outcome.facts.generation,
             command_id: Some(self.job.id),
             seq: Some(seq),

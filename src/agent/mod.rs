@@ -3,25 +3,39 @@
 //! The agent itself only follows. What it runs are jobs ([`jobs`]), each under a detached
 //! supervisor, so that the agent may die at any time and nothing is lost.
 
+mod check;
 pub mod config;
 mod connection;
+mod disk;
 mod facts;
 mod follower;
 pub mod jobs;
 mod metrics;
 mod operations;
+mod orders;
 mod platform;
+mod read;
+mod reports;
 mod repository;
+mod session;
 mod site;
+mod state_dir;
+mod tls;
 
-use crate::agent::config::AgentConfig;
 use crate::base::process;
-use connection::Connection;
+use crate::domain::timestamp::Timestamp;
+
+pub use check::check;
+use config::AgentConfig;
+use facts::{Facts, Snapshot};
+use jobs::Jobs;
+use metrics::Meter;
+use repository::Whose;
 use site::Site;
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// First and longest wait before the clone is tried again.
 const CLONE_AGAIN: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(300));
@@ -37,6 +51,12 @@ pub enum AgentError {
         /// What the system says.
         source: io::Error,
     },
+    /// Its directory could be written by others, who could plant jobs there.
+    #[error("NIXFLEET_STATE_DIR: {0}")]
+    Unsafe(String),
+    /// The clone cannot be given to the agent.
+    #[error("{0}")]
+    Adopt(String),
     /// Another agent uses the directory.
     #[error("{0} is in use by another agent")]
     InUse(PathBuf),
@@ -45,11 +65,51 @@ pub enum AgentError {
     Restart(io::Error),
 }
 
+/// The agent while it runs.
+pub struct Agent {
+    config: AgentConfig,
+    site: Site,
+    jobs: Arc<Jobs>,
+    facts: Arc<Mutex<Facts>>,
+    /// The machine as it was seen last.
+    snapshot: Snapshot,
+    meter: Meter,
+    binary_hash: Option<String>,
+    started: Timestamp,
+    /// It was told to restart.
+    restart: bool,
+}
+
+impl Agent {
+    fn new(config: AgentConfig, jobs: Jobs) -> Self {
+        let site = Site::of(&config);
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self {
+            jobs: Arc::new(jobs),
+            facts: Arc::new(Mutex::new(Facts::new(site.clone()))),
+            snapshot: Snapshot::default(),
+            meter: Meter::new(),
+            binary_hash: facts::binary_hash(),
+            started: Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(0)),
+            restart: false,
+            site,
+            config,
+        }
+    }
+}
+
 /// Runs the agent until it is ended by a signal. Jobs go on without it.
+///
+/// # Errors
+///
+/// Its directory cannot be used, or it was told to restart and could not.
 pub fn run(config: AgentConfig) -> Result<(), AgentError> {
     let path = config.state_dir.clone();
     let state_dir = |source| AgentError::StateDir { path: path.clone(), source };
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(state_dir)?;
+    state_dir::prepare(&path).map_err(state_dir)?;
+    if let Some(why) = state_dir::is_unsafe(&path) {
+        return Err(AgentError::Unsafe(why));
+    }
     let lock = std::fs::OpenOptions::new()
         .create(true)
         .append(true)
@@ -64,11 +124,17 @@ pub fn run(config: AgentConfig) -> Result<(), AgentError> {
         config.platform.name(),
         config.url
     );
-    // An error means that there is one already.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    clone_in_the_background(Site::of(&config));
+    let jobs = Jobs::open(&config.state_dir).map_err(state_dir)?;
     let managed = config.managed;
-    let mut connection = Connection::new(config).map_err(state_dir)?;
+    let mut agent = Agent::new(config, jobs);
+    in_the_background("clone", {
+        let site = agent.site.clone();
+        move || take_care_of_the_clone(&site)
+    });
+    in_the_background("jobs", {
+        let jobs = Arc::clone(&agent.jobs);
+        move || jobs.start_what_never_began()
+    });
     actix_rt::System::new().block_on(async {
         process::ready();
         if let Some(every) = process::watched() {
@@ -80,14 +146,22 @@ pub fn run(config: AgentConfig) -> Result<(), AgentError> {
                 }
             });
         }
-        let (ended, ran) = (Box::pin(ended()), Box::pin(connection.run()));
-        futures_util::future::select(ended, ran).await;
+        connection::run(&mut agent, Box::pin(ended())).await;
     });
     // A service manager starts it again; without one it has to do so itself.
-    if connection.is_restarting() && !managed {
+    if agent.restart && !managed {
         return Err(AgentError::Restart(start_again()));
     }
     Ok(())
+}
+
+/// Gives the clone to the agent (`nixfleet --agent --adopt-clone`). Answers what to tell.
+///
+/// # Errors
+///
+/// There is no clone, or it cannot be marked.
+pub fn adopt_clone(config: &AgentConfig) -> Result<String, AgentError> {
+    repository::adopt(&Site::of(config)).map_err(AgentError::Adopt)
 }
 
 /// Replaces this process by a new one of the same program, arguments and environment.
@@ -99,30 +173,42 @@ fn start_again() -> io::Error {
     }
 }
 
-/// The first clone, so that the host has facts before anybody pulls.
-fn clone_in_the_background(site: Site) {
-    if repository::checkout(&site).is_some() {
+fn in_the_background(name: &str, work: impl FnOnce() + Send + 'static) {
+    if let Err(error) = std::thread::Builder::new().name(name.to_owned()).spawn(work) {
+        log::error!("no thread for {name}: {error}");
+    }
+}
+
+/// The mark on a clone that is the agent's, and the first clone, so that the host has facts before
+/// anybody pulls.
+fn take_care_of_the_clone(site: &Site) {
+    match repository::mark_if_ours(site) {
+        Ok(true) => log::info!("{} is marked as the agent's clone", site.repo_dir.display()),
+        Ok(false) => {}
+        Err(error) => log::error!("{} cannot be marked: {error}", site.repo_dir.display()),
+    }
+    match repository::whose(site) {
+        Whose::Nobody | Whose::Agent => first_clone(site),
+        Whose::User => log::info!("{} is a user's clone", site.repo_dir.display()),
+        Whose::Foreign(why) => log::error!("NIXFLEET_REPO_DIR: {why}"),
+    }
+}
+
+fn first_clone(site: &Site) {
+    if repository::checkout(site).is_some() {
         return;
     }
-    let work = move || {
-        let mut wait = CLONE_AGAIN.0;
-        let mut complained = String::new();
-        while let Err(why) = repository::make(&site) {
-            if why != complained {
-                log::error!("NIXFLEET_REPO_URL: the config repository cannot be cloned: {why}");
-                complained = why;
-            }
-            std::thread::sleep(wait);
-            wait = (wait * 2).min(CLONE_AGAIN.1);
+    let mut wait = CLONE_AGAIN.0;
+    let mut complained = String::new();
+    while let Err(why) = repository::own::make(site) {
+        if why != complained {
+            log::error!("NIXFLEET_REPO_URL: the config repository cannot be cloned: {why}");
+            complained = why;
         }
-        log::info!(
-            "the config repository is at {}",
-            repository::checkout(&site).unwrap_or_default()
-        );
-    };
-    if let Err(error) = std::thread::Builder::new().name("clone".to_owned()).spawn(work) {
-        log::error!("no thread to clone the config repository: {error}");
+        std::thread::sleep(wait);
+        wait = (wait * 2).min(CLONE_AGAIN.1);
     }
+    log::info!("the config repository is at {}", repository::checkout(site).unwrap_or_default());
 }
 
 async fn ended() {

@@ -26,6 +26,8 @@ pub struct Site {
     pub tests_enabled: bool,
     pub tests_auto_run: bool,
     pub test_timeout: Duration,
+    #[serde(default)]
+    pub check_power: bool,
 }
 
 impl Site {
@@ -47,6 +49,7 @@ impl Site {
             tests_enabled: config.tests_enabled,
             tests_auto_run: config.tests_auto_run,
             test_timeout: config.test_timeout,
+            check_power: config.check_power,
         }
     }
 

@@ -1,8 +1,10 @@
 //! Runs a program within bounds: its output is read, it can be stopped, it does not outlive its
 //! time or its starter, and what it leaves behind does not hold the one who waits.
 
+use super::process;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, killpg};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use std::io::{self, Read};
 use std::os::fd::AsFd;
@@ -151,7 +153,7 @@ pub fn output(command: &mut Command, limit: usize, bounds: &Bounds<'_>) -> io::R
 pub fn run(command: &mut Command, sink: &mut dyn Sink, bounds: &Bounds<'_>) -> io::Result<Ended> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
     // Whoever is killed must not leave a program behind that nobody watches.
-    die_with_starter(command);
+    process::die_with_parent(command);
     let child = command.spawn()?;
     let mut run = Run { child, bounds, ending: None, killed: None };
     let result = run.watch(sink);
@@ -275,25 +277,19 @@ impl Run<'_> {
 
     /// Whether any process of the group is there. Its number is not used anew while one is.
     fn group_lives(&self) -> bool {
-        self.group().is_some_and(|group| killpg(group, None) != Err(nix::errno::Errno::ESRCH))
+        let Some(group) = self.group() else {
+            return false;
+        };
+        // Orphans of the group that became ours (a subreaper's) stay there until they are waited for.
+        let of_the_group = Pid::from_raw(-group.as_raw());
+        while let Ok(status) = waitpid(of_the_group, Some(WaitPidFlag::WNOHANG)) {
+            if status == WaitStatus::StillAlive {
+                break;
+            }
+        }
+        killpg(group, None) != Err(nix::errno::Errno::ESRCH)
     }
 }
-
-/// Makes a child die with the thread that starts it, where the system can do that.
-#[cfg(target_os = "linux")]
-fn die_with_starter(command: &mut Command) {
-    #[allow(unsafe_code)]
-    // SAFETY: the closure runs between fork and exec and only makes one system call,
-    // which is async-signal-safe.
-    unsafe {
-        command
-            .pre_exec(|| nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).map_err(io::Error::from));
-    }
-}
-
-/// Elsewhere a child lives on.
-#[cfg(not(target_os = "linux"))]
-fn die_with_starter(_: &mut Command) {}
 
 trait Source: Read + AsFd {}
 impl<T: Read + AsFd> Source for T {}
@@ -306,7 +302,7 @@ struct Pipe {
 impl Pipe {
     /// Reads once; false at the end. A stream that cannot be read is at its end.
     fn read(&mut self, sink: &mut dyn Sink) -> bool {
-        let mut buffer = [0_u8; 16 * 1024];
+        let mut buffer = [0_u8; 64 * 1024];
         match self.source.read(&mut buffer) {
             Ok(0) => false,
             Ok(count) => {

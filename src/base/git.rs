@@ -251,7 +251,7 @@ pub fn reason(stderr: &str, ended: Ended) -> String {
         };
     }
     let text: String = said.join(" / ").chars().filter(|c| !c.is_control()).take(300).collect();
-    secret::without_credentials(&text)
+    secret::without_credentials(&text).into_owned()
 }
 
 /// The directory that an address of a repository means, if it means one on this machine.

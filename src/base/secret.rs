@@ -1,5 +1,6 @@
 //! Secrets: kept from logs, from children, and from texts that others read.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::process::Command;
 
@@ -61,7 +62,10 @@ pub fn hide_from(command: &mut Command) {
 
 /// A text in which addresses show no user and no password: `https://…@example.org/x`. The user of
 /// an ssh address is no secret and stays, its password does not.
-pub fn without_credentials(text: &str) -> String {
+pub fn without_credentials(text: &str) -> Cow<'_, str> {
+    if !text.contains("://") {
+        return Cow::Borrowed(text);
+    }
     let mut shown = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find("://") {
@@ -75,7 +79,7 @@ pub fn without_credentials(text: &str) -> String {
         rest = from;
     }
     shown.push_str(rest);
-    shown
+    Cow::Owned(shown)
 }
 
 /// An address without its user and password, as others may know it and as it can be compared. The

@@ -18,6 +18,10 @@ pub enum Role {
     Dashboard(Box<DashboardConfig>),
     /// `--agent`
     Agent(Box<AgentConfig>),
+    /// `--agent --check`: what the agent would work with, or the setting that is wrong.
+    CheckAgent(Result<Box<AgentConfig>, String>),
+    /// `--agent --adopt-clone`
+    AdoptClone(Box<AgentConfig>),
     /// `--demo`
     Demo {
         /// Where its dashboard listens; `None`: port 8000, or a free one if that is taken.

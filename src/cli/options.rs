@@ -115,6 +115,15 @@ pub(super) struct Cli {
     /// Seconds that one test may take.
     #[arg(long, value_name = "SECONDS", help_heading = "Agent")]
     pub(super) test_timeout: Option<String>,
+    /// Whether a nearly empty battery is in the way of a switch: true or false.
+    #[arg(long, value_name = "BOOL", help_heading = "Agent")]
+    pub(super) check_power: Option<String>,
+    /// Say what the agent would work with, and whether each of it works; start nothing.
+    #[arg(long, requires = "agent", help_heading = "Agent")]
+    pub(super) check: bool,
+    /// Give the clone in --repo-dir to the agent: from then on a pull resets it.
+    #[arg(long, requires = "agent", conflicts_with = "check", help_heading = "Agent")]
+    pub(super) adopt_clone: bool,
     /// Program used instead of nixos-rebuild, darwin-rebuild or home-manager.
     #[arg(long, value_name = "PROGRAM", help_heading = "Agent")]
     pub(super) rebuild: Option<String>,

@@ -60,6 +60,22 @@ pub fn parse(
             file: file.clone(),
         }),
         None if cli.dashboard => Ok(Role::Dashboard(Box::new(settings.dashboard(&cli)?))),
+        None if cli.check => match settings.agent(&cli) {
+            Ok(config) => Ok(Role::CheckAgent(Ok(Box::new(config)))),
+            Err(CliError::Setting(text)) => Ok(Role::CheckAgent(Err(text))),
+            Err(error @ CliError::Clap(_)) => Err(error),
+        },
+        None if cli.adopt_clone => {
+            // Nothing is connected to: what is needed for that may be missing.
+            let mut environment = environment.clone();
+            if !environment.contains_key("NIXFLEET_TOKEN_FILE") {
+                environment.entry("NIXFLEET_TOKEN".to_owned()).or_insert_with(|| "-".to_owned());
+            }
+            let url = || "http://127.0.0.1".to_owned();
+            environment.entry("NIXFLEET_URL".to_owned()).or_insert_with(url);
+            let settings = Settings { environment: &environment };
+            Ok(Role::AdoptClone(Box::new(settings.agent(&cli)?)))
+        }
         None if cli.agent => Ok(Role::Agent(Box::new(settings.agent(&cli)?))),
         None => {
             let listen = settings.get(cli.listen.as_ref(), "listen", listen_address)?;
@@ -292,6 +308,7 @@ impl Settings<'_> {
             tests_enabled: bool_of(cli.tests_enabled.as_ref(), "tests-enabled")?.unwrap_or(true),
             tests_auto_run: bool_of(cli.tests_auto_run.as_ref(), "tests-auto-run")?.unwrap_or(true),
             test_timeout: timeout.unwrap_or(Duration::from_secs(60)),
+            check_power: bool_of(cli.check_power.as_ref(), "check-power")?.unwrap_or(false),
             rebuild: self.path(cli.rebuild.as_ref(), "rebuild")?,
             rebuild_flags: self
                 .get(cli.rebuild_flags.as_ref(), "rebuild-flags", words)?

@@ -279,13 +279,13 @@ fn end(child: &mut Child) {
 
 /// Stops the jobs of an agent that is gone: they outlive it, as they should.
 fn end_jobs(state_dir: &Path) {
-    let Ok(mut jobs) = Jobs::open(state_dir) else {
+    let Ok(jobs) = Jobs::open(state_dir) else {
         return;
     };
-    for job in jobs.list().unwrap_or_default() {
+    for job in jobs.list() {
         let until = Instant::now() + ENDS_WITHIN;
         let _ = jobs.stop(&job);
-        while Instant::now() < until && jobs.is_running(&job).unwrap_or(false) {
+        while Instant::now() < until && jobs.is_running(&job) {
             thread::sleep(POLL);
         }
     }

@@ -204,6 +204,23 @@ pub struct Args {
     /// `reboot`: the user was asked and said yes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub confirmed: Option<bool>,
+    /// What the agent would be blocked by and the user goes on regardless of.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub regardless: Vec<Regardless>,
+}
+
+/// What an agent looks at before it begins, and what a user may go on regardless of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Regardless {
+    /// Too little room on a disk.
+    Space,
+    /// A battery that is nearly empty.
+    Power,
+    /// Somebody asked the machine not to be disturbed.
+    Inhibitors,
+    /// The commit is held.
+    Held,
 }
 
 #[cfg(test)]

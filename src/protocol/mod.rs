@@ -9,11 +9,15 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+mod facts;
 mod fragments;
-mod messages;
+mod orders;
+mod work;
 
+pub use facts::*;
 pub use fragments::{FragmentError, Fragments};
-pub use messages::*;
+pub use orders::*;
+pub use work::*;
 
 /// The protocol that this program speaks.
 pub const VERSION: u32 = Protocol::OURS.number();

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod account;
+mod agent;
 mod bad_input;
 mod browser;
 mod cuts;

@@ -1,10 +1,16 @@
 //! Starts a supervisor where nothing that ends the agent ends it.
 
 use super::Job;
+use crate::base::child::{self, Bounds};
+use crate::base::secret;
 use std::fs;
 use std::io;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+/// How long systemd may take to start a unit.
+const STARTS_WITHIN: Duration = Duration::from_secs(30);
 
 /// How a supervisor is started.
 pub(super) struct Launcher {
@@ -36,34 +42,40 @@ impl Launcher {
 
     pub(super) fn launch(&mut self, job: &Job) -> io::Result<()> {
         self.children.retain_mut(|child| matches!(child.try_wait(), Ok(None)));
-        let mut command = match self.by {
-            By::Session => {
-                let mut command = Command::new(&self.program);
-                command.arg("job-run").arg(&job.dir);
-                command
-            }
-            By::SystemdRun { user } => self.systemd_run(job, user),
-        };
-        // The job needs no secret of the agent, and its output goes to the spool.
-        command
-            .env_remove("NIXFLEET_TOKEN")
-            .env_remove("NIXFLEET_TOKEN_FILE")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
         match self.by {
-            By::Session => self.children.push(command.spawn()?),
-            By::SystemdRun { .. } => {
-                let status = command.status()?;
-                if !status.success() {
-                    return Err(io::Error::other(format!("systemd-run: {status}")));
+            By::Session => {
+                let mut command = self.in_a_session(job);
+                self.children.push(command.spawn()?);
+                Ok(())
+            }
+            By::SystemdRun { user } => {
+                let bounds = Bounds { timeout: Some(STARTS_WITHIN), ..Bounds::default() };
+                let output = child::output(&mut self.systemd_run(job, user), 1000, &bounds)?;
+                if output.ended.ok() {
+                    return Ok(());
                 }
+                let said = output.stderr.trim();
+                Err(io::Error::other(format!("systemd-run: {} {said}", output.ended.code)))
             }
         }
-        Ok(())
+    }
+
+    fn in_a_session(&self, job: &Job) -> Command {
+        let mut command = Command::new(&self.program);
+        command.arg("job-run").arg(&job.dir);
+        secret::hide_from(&mut command);
+        for name in std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()) {
+            if is_of_the_service(&name) {
+                command.env_remove(name);
+            }
+        }
+        // The output goes to the spool.
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command
     }
 
     fn systemd_run(&self, job: &Job, user: bool) -> Command {
+        let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
         let mut command = Command::new("systemd-run");
         if user {
             command.arg("--user");
@@ -71,12 +83,46 @@ impl Launcher {
         command
             .args(["--quiet", "--collect", "--service-type=exec"])
             .arg(format!("--unit=nixfleet-job-{}", job.id))
-            .arg("--working-directory=/")
-            .arg("--setenv=PATH")
-            .arg("--setenv=HOME");
+            .arg("--description=A job of the nixfleet agent")
+            // Systemd tells only the supervisor; that ends its programs and records why.
+            .args(["--property=KillMode=mixed", "--property=TimeoutStopSec=20s"])
+            .arg("--working-directory=/");
+        for name in names.filter(|name| is_passed_on(name)) {
+            // Without a value: it is taken from the environment, and in no list of processes.
+            command.arg(format!("--setenv={name}"));
+        }
         command.arg("--").arg(&self.program).arg("job-run").arg(&job.dir);
+        secret::hide_from(&mut command);
         command
     }
+}
+
+/// Whether a job gets this variable of the agent's: all but the agent's secrets and what the
+/// service manager says about the agent's own unit (spec: lifecycle, "Nothing is lost").
+fn is_passed_on(name: &str) -> bool {
+    let is_plain = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+        && !name.starts_with(|c: char| c.is_ascii_digit());
+    is_plain && !name.is_empty() && !secret::is_secret_variable(name) && !is_of_the_service(name)
+}
+
+/// What systemd says about the unit that a process is in.
+fn is_of_the_service(name: &str) -> bool {
+    let own = [
+        "INVOCATION_ID",
+        "JOURNAL_STREAM",
+        "NOTIFY_SOCKET",
+        "MAINPID",
+        "MANAGERPID",
+        "SYSTEMD_EXEC_PID",
+        "CREDENTIALS_DIRECTORY",
+        "STATE_DIRECTORY",
+        "RUNTIME_DIRECTORY",
+        "CACHE_DIRECTORY",
+        "LOGS_DIRECTORY",
+        "CONFIGURATION_DIRECTORY",
+    ];
+    let begins = ["WATCHDOG_", "LISTEN_", "MEMORY_PRESSURE_"];
+    own.contains(&name) || begins.iter().any(|begin| name.starts_with(begin))
 }
 
 /// Which way is right: a unit of systemd's needs a unit of its own for each job.
@@ -90,6 +136,7 @@ fn by(systemd: bool, cgroup: &str) -> By {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::ids::CommandId;
 
     #[test]
     fn an_agent_that_is_a_service_starts_jobs_in_units_of_their_own() {
@@ -106,5 +153,52 @@ mod tests {
         ] {
             assert_eq!(by(systemd, cgroup), expected, "{cgroup}");
         }
+    }
+
+    /// The environment of jobs (findings: rows, commands, jobs) and 17 of the security review.
+    #[test]
+    fn a_job_gets_the_environment_of_the_agent_without_its_secrets() {
+        for name in [
+            "PATH",
+            "HOME",
+            "https_proxy",
+            "NO_PROXY",
+            "NIX_PATH",
+            "NIX_SSL_CERT_FILE",
+            "SSL_CERT_FILE",
+            "SSH_AUTH_SOCK",
+            "GIT_SSH_COMMAND",
+            "NIXFLEET_ROOT",
+            "LANG",
+        ] {
+            assert!(is_passed_on(name), "{name}");
+        }
+        for name in [
+            "NIXFLEET_TOKEN",
+            "NIXFLEET_TOKEN_FILE",
+            "NOTIFY_SOCKET",
+            "WATCHDOG_USEC",
+            "INVOCATION_ID",
+            "STATE_DIRECTORY",
+            "",
+            "A B",
+            "BASH_FUNC_x%%",
+            "1X",
+        ] {
+            assert!(!is_passed_on(name), "{name}");
+        }
+    }
+
+    /// Finding 3 of the systemd review.
+    #[test]
+    fn the_unit_of_a_job_lets_its_supervisor_end_its_programs() {
+        let launcher =
+            Launcher { program: "/p".into(), by: By::SystemdRun { user: false }, children: vec![] };
+        let id = CommandId(uuid::Uuid::nil());
+        let command = launcher.systemd_run(&Job { id, dir: "/j".into() }, false);
+        let words: Vec<_> = command.get_args().map(|word| word.to_string_lossy()).collect();
+        assert!(words.contains(&"--property=KillMode=mixed".into()), "{words:?}");
+        assert!(words.contains(&"--setenv=PATH".into()), "{words:?}");
+        assert!(words.ends_with(&["--".into(), "/p".into(), "job-run".into(), "/j".into()]));
     }
 }

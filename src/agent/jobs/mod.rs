@@ -4,31 +4,41 @@
 //! same program. The supervisor holds a lock on the directory for its whole life; whoever
 //! can take the lock knows that it is gone. It writes its outcome last, by a rename. The
 //! agent only follows: it may be killed and started again at any time.
+//!
+//! An order is stored durably, with the id of the machine's boot, before it is accepted. A job that
+//! began, or that is of another boot, is never started again: it died.
 
+pub mod activation;
 pub mod child;
+mod job;
 mod launcher;
+mod leftovers;
 pub mod spool;
 pub mod supervisor;
 pub mod work;
 
+pub use job::Job;
+
+use super::facts;
 use super::site::Site;
+use crate::base::atomic_file::{self, Reserved};
 use crate::domain::ids::CommandId;
 use crate::domain::operation::{Args, Operation};
-use crate::domain::test_report::TestResult;
 use crate::protocol::{JobReport, JobState, OutcomeStatus, SystemReport, TestSettings};
 use launcher::Launcher;
-use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, Uid};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long a supervisor may take to begin.
-const STARTS_WITHIN: Duration = Duration::from_secs(10);
+/// How long a supervisor may take to begin, on a machine that has much to do.
+const STARTS_WITHIN: Duration = Duration::from_secs(45);
 /// How many acknowledged commands are remembered, so that none is run twice.
 const REMEMBERED: usize = 200;
 
@@ -43,6 +53,9 @@ pub struct Order {
     pub args: Args,
     /// Where.
     pub site: Site,
+    /// The boot of the machine in which it was accepted; empty where that cannot be told.
+    #[serde(default)]
+    pub boot_id: String,
 }
 
 /// How a job ended, and how the host was then.
@@ -73,6 +86,12 @@ pub struct JobFacts {
     pub system: Option<SystemReport>,
     /// How tests are set up.
     pub tests: Option<TestSettings>,
+    /// The checkout differs from its commit.
+    #[serde(default)]
+    pub dirty: Option<bool>,
+    /// Commits that the remote's branch has not.
+    #[serde(default)]
+    pub ahead: Option<u32>,
 }
 
 /// How far a test run is.
@@ -94,18 +113,18 @@ const RESULTS: &str = "results.jsonl";
 const PROGRESS: &str = "progress.json";
 const LOCK: &str = "lock";
 const PID: &str = "pid";
+/// Its name becomes [`STOP`] when the job is told to stop: that needs no room on the disk.
+const NOT_STOPPED: &str = "not-stopped";
+const STOP: &str = "stop";
 const ACKNOWLEDGED: &str = "acknowledged";
+/// Where jobs are put that this agent cannot read, or that are not its own.
+const SET_ASIDE: &str = "set-aside";
+/// Room on the disk that is kept for an outcome, in bytes.
+const OUTCOME_ROOM: u64 = 32 * 1024;
 
-/// Writes a file so that a reader sees all of it or nothing.
+/// Writes a file so that a reader sees all of it or nothing, also after a power cut.
 fn write_whole(path: &Path, value: &impl Serialize) -> io::Result<()> {
-    let mut whole = path.as_os_str().to_owned();
-    whole.push(".new");
-    let whole = PathBuf::from(whole);
-    let mut file =
-        OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&whole)?;
-    file.write_all(&serde_json::to_vec(value)?)?;
-    file.sync_all()?;
-    fs::rename(whole, path)
+    atomic_file::write(path, &serde_json::to_vec(value)?, 0o600)
 }
 
 fn read_whole<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
@@ -113,60 +132,6 @@ fn read_whole<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
         Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
-    }
-}
-
-/// A job's directory.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Job {
-    /// The command.
-    pub id: CommandId,
-    /// The directory.
-    pub dir: PathBuf,
-}
-
-impl Job {
-    /// What it is to do.
-    pub fn order(&self) -> io::Result<Option<Order>> {
-        read_whole(&self.dir.join(ORDER))
-    }
-
-    /// How it ended; `None` while it runs.
-    pub fn outcome(&self) -> io::Result<Option<Outcome>> {
-        read_whole(&self.dir.join(OUTCOME))
-    }
-
-    /// How far its tests are, while they run.
-    pub fn progress(&self) -> io::Result<Option<Progress>> {
-        read_whole(&self.dir.join(PROGRESS))
-    }
-
-    /// Results of its tests so far.
-    pub fn results(&self) -> io::Result<Vec<TestResult>> {
-        let file = match File::open(self.dir.join(RESULTS)) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(error),
-        };
-        // A last line that is not whole yet is read the next time.
-        let lines = BufReader::new(file).lines();
-        Ok(lines.map_while(|line| serde_json::from_str(&line.ok()?).ok()).collect())
-    }
-
-    /// The process that supervises it.
-    pub fn pid(&self) -> Option<i32> {
-        fs::read_to_string(self.dir.join(PID)).ok()?.trim().parse().ok()
-    }
-
-    /// Takes the supervisor's lock; `None` if somebody holds it.
-    fn try_lock(&self) -> io::Result<Option<Flock<File>>> {
-        let file =
-            OpenOptions::new().create(true).append(true).mode(0o600).open(self.dir.join(LOCK))?;
-        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(lock) => Ok(Some(lock)),
-            Err((_, nix::errno::Errno::EWOULDBLOCK)) => Ok(None),
-            Err((_, error)) => Err(error.into()),
-        }
     }
 }
 
@@ -179,67 +144,176 @@ pub struct Rejection {
     pub current: Option<(CommandId, Operation)>,
 }
 
+impl Rejection {
+    fn because(reason: String) -> Self {
+        Self { reason, current: None }
+    }
+
+    fn failed(error: io::Error) -> Self {
+        let text = match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                format!("The disk of the agent's state directory is full: {error}")
+            }
+            _ => format!("The job could not be started: {error}"),
+        };
+        Self::because(text)
+    }
+}
+
+/// What a job is at the moment.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Look {
+    /// It runs, or is about to.
+    Running(Operation),
+    /// It runs, under another version of the agent, and this one cannot read what it does.
+    RunningUnknown,
+    /// It ended.
+    Over(Operation, Box<Outcome>),
+    /// It is no job of this agent's, or none any more.
+    Nothing,
+}
+
 /// All jobs of this agent.
 pub struct Jobs {
     dir: PathBuf,
-    launcher: Launcher,
+    boot_id: String,
+    launcher: Mutex<Launcher>,
+    /// One command is started at a time.
+    one_at_a_time: Mutex<()>,
+    /// Jobs that are about to begin.
+    starting: Mutex<BTreeSet<CommandId>>,
+    /// Outcomes of jobs that died, and that the disk may have no room for.
+    died: Mutex<BTreeMap<CommandId, Outcome>>,
+    /// Commands that the dashboard has whole.
+    acknowledged: Mutex<Vec<String>>,
+}
+
+/// A lock that is always free in the end: nobody panics while holding one.
+fn hold<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Jobs {
     /// Opens the directory of jobs below `state_dir`.
+    ///
+    /// # Errors
+    ///
+    /// The directory cannot be used.
     pub fn open(state_dir: &Path) -> io::Result<Self> {
         let dir = state_dir.join("jobs");
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
-        Ok(Self { dir, launcher: Launcher::detect()? })
+        let acknowledged = read_whole(&dir.join(ACKNOWLEDGED)).ok().flatten().unwrap_or_default();
+        Ok(Self {
+            dir,
+            boot_id: facts::boot_id().unwrap_or_default(),
+            launcher: Mutex::new(Launcher::detect()?),
+            one_at_a_time: Mutex::default(),
+            starting: Mutex::default(),
+            died: Mutex::default(),
+            acknowledged: Mutex::new(acknowledged),
+        })
     }
 
-    /// Every job that is not acknowledged, oldest first.
-    pub fn list(&self) -> io::Result<Vec<Job>> {
-        let mut jobs: Vec<Job> = fs::read_dir(&self.dir)?
-            .filter_map(|entry| {
-                let dir = entry.ok()?.path();
-                let id = CommandId::parse(dir.file_name()?.to_str()?)?;
-                Some(Job { id, dir })
-            })
-            .collect();
+    /// Every job that is not acknowledged, oldest first. What belongs to somebody else is set aside.
+    pub fn list(&self) -> Vec<Job> {
+        let entries = match fs::read_dir(&self.dir) {
+            Ok(entries) => entries,
+            Err(error) => {
+                log::error!("the agent's jobs cannot be listed: {error}");
+                return Vec::new();
+            }
+        };
+        let mut jobs = Vec::new();
+        for entry in entries.flatten() {
+            let dir = entry.path();
+            let name = dir.file_name().and_then(|name| name.to_str());
+            let Some(id) = name.and_then(CommandId::parse) else { continue };
+            let job = Job { id, dir };
+            let owner = fs::symlink_metadata(&job.dir).map(|data| data.uid());
+            if owner.is_ok_and(|uid| uid == Uid::effective().as_raw()) {
+                jobs.push(job);
+            } else {
+                self.set_aside(&job, "it belongs to somebody else");
+            }
+        }
         jobs.sort_by_key(|job| job.id);
-        Ok(jobs)
+        jobs
+    }
+
+    /// Puts a job where it stops nothing.
+    fn set_aside(&self, job: &Job, why: &str) {
+        let aside = self.dir.join(SET_ASIDE);
+        log::error!("the job {} is set aside: {why}", job.id);
+        let to = aside.join(job.id.to_string());
+        // What was set aside before under this name is less than what is there now.
+        let _ = fs::remove_dir_all(&to);
+        let moved = fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&aside)
+            .and_then(|()| fs::rename(&job.dir, &to));
+        if let Err(error) = moved {
+            log::error!("the job {} stays where it is: {error}", job.id);
+        }
     }
 
     /// Starts a command as a job. Answers its supervisor's pid; a command that this agent
-    /// has, or had, is not started again.
-    pub fn start(&mut self, order: &Order) -> Result<i64, Rejection> {
-        let rejection = |reason: String| Rejection { reason, current: None };
-        let failed = |error: io::Error| rejection(format!("The job could not be started: {error}"));
+    /// has, or had, is not started again. Waits until the supervisor has begun: not for an async
+    /// loop.
+    ///
+    /// # Errors
+    ///
+    /// Why it is not started; nothing was done then.
+    pub fn start(&self, order: &Order) -> Result<i64, Rejection> {
+        let _one = hold(&self.one_at_a_time);
         let id = order.command_id;
-        let known = self.list().map_err(failed)?;
+        let known = self.list();
         if let Some(job) = known.iter().find(|job| job.id == id) {
             return Ok(i64::from(job.pid().unwrap_or(0)));
         }
-        if self.acknowledged().contains(&id.to_string()) {
-            return Err(rejection("This command ended already.".to_owned()));
+        if hold(&self.acknowledged).contains(&id.to_string()) {
+            return Err(Rejection::because("This command ended already.".to_owned()));
         }
-        if let Some((current, op)) = self.running().map_err(failed)? {
-            return Err(Rejection {
-                reason: format!("Busy with {op}."),
-                current: Some((current, op)),
-            });
+        for job in &known {
+            let (current, what) = match self.look(job) {
+                Look::Running(op) => (Some((job.id, op)), op.to_string()),
+                Look::RunningUnknown => (None, "a job of another version of the agent".to_owned()),
+                Look::Over(..) | Look::Nothing => continue,
+            };
+            return Err(Rejection { reason: format!("Busy with {what}."), current });
         }
         let job = Job { id, dir: self.dir.join(id.to_string()) };
-        fs::DirBuilder::new().mode(0o700).create(&job.dir).map_err(failed)?;
-        write_whole(&job.dir.join(ORDER), order).map_err(failed)?;
-        if let Err(error) = self.launch(&job) {
-            let _ = fs::remove_dir_all(&job.dir);
-            return Err(failed(error));
+        hold(&self.starting).insert(id);
+        let started = self.accept(&job, order).and_then(|()| self.launch(&job));
+        hold(&self.starting).remove(&id);
+        if let Err(error) = started {
+            // Whoever has the lock has begun, however late.
+            return match job.try_lock() {
+                Ok(None) => Ok(i64::from(job.pid().unwrap_or(0))),
+                Ok(Some(_)) | Err(_) => {
+                    let _ = fs::remove_dir_all(&job.dir);
+                    Err(Rejection::failed(error))
+                }
+            };
         }
         Ok(i64::from(job.pid().unwrap_or(0)))
     }
 
+    /// Stores the order durably, with all the room that its end will need.
+    fn accept(&self, job: &Job, order: &Order) -> io::Result<()> {
+        fs::DirBuilder::new().mode(0o700).create(&job.dir)?;
+        job.prepare()?;
+        drop(Reserved::keep(&job.dir.join(OUTCOME), OUTCOME_ROOM, 0o600)?);
+        let order = Order { boot_id: self.boot_id.clone(), ..order.clone() };
+        write_whole(&job.dir.join(ORDER), &order)?;
+        atomic_file::sync_directory_of(&job.dir)
+    }
+
     /// Starts the supervisor and waits until it has the job.
-    fn launch(&mut self, job: &Job) -> io::Result<()> {
-        self.launcher.launch(job)?;
+    fn launch(&self, job: &Job) -> io::Result<()> {
+        hold(&self.launcher).launch(job)?;
         let until = Instant::now() + STARTS_WITHIN;
-        while job.pid().is_none() && job.outcome()?.is_none() {
+        while !job.has_begun() && job.outcome()?.is_none() {
             if Instant::now() >= until {
                 return Err(io::Error::other("its supervisor did not begin"));
             }
@@ -248,98 +322,164 @@ impl Jobs {
         Ok(())
     }
 
-    /// The job that runs, if one does. Only one runs at a time.
-    pub fn running(&mut self) -> io::Result<Option<(CommandId, Operation)>> {
-        for job in self.list()? {
-            if let Some(order) = job.order()?
-                && self.is_running(&job)?
-            {
-                return Ok(Some((job.id, order.op)));
+    /// Starts jobs that were accepted and never began, because the agent was killed in between. Only
+    /// in the boot in which they were accepted. Not for an async loop.
+    pub fn start_what_never_began(&self) {
+        let _one = hold(&self.one_at_a_time);
+        for job in self.list() {
+            if !self.may_begin(&job) {
+                continue;
             }
+            hold(&self.starting).insert(job.id);
+            if let Err(error) = self.launch(&job) {
+                log::error!("the job {} could not be started: {error}", job.id);
+            }
+            hold(&self.starting).remove(&job.id);
         }
-        Ok(None)
     }
 
-    /// Whether a job runs. One whose supervisor is gone gets its outcome here: it is
-    /// started if it never began, else it failed.
-    pub fn is_running(&mut self, job: &Job) -> io::Result<bool> {
-        if job.outcome()?.is_some() {
-            return Ok(false);
-        }
-        let Some(lock) = job.try_lock()? else {
-            return Ok(true);
+    fn may_begin(&self, job: &Job) -> bool {
+        let Ok(Some(order)) = job.order() else {
+            return false;
         };
-        if job.outcome()?.is_some() {
-            return Ok(false);
-        }
-        if job.order()?.is_none() {
-            // Killed before the order was written: nobody was told that it was accepted.
-            fs::remove_dir_all(&job.dir)?;
-            return Ok(false);
-        }
-        if job.pid().is_none() {
-            drop(lock);
-            self.launch(job)?;
-            return Ok(job.outcome()?.is_none());
-        }
-        let outcome = Outcome {
-            status: OutcomeStatus::Error,
-            exit_code: 137,
-            timed_out: false,
-            message: Some(
-                "The job's supervisor died before it could record an outcome.".to_owned(),
-            ),
-            last_seq: spool::last_seq(&job.dir)?,
-            facts: JobFacts::default(),
+        let is_of_this_boot = !order.boot_id.is_empty() && order.boot_id == self.boot_id;
+        let is_free = matches!(job.try_lock(), Ok(Some(_)));
+        is_of_this_boot
+            && is_free
+            && !job.has_begun()
+            && !job.has_output()
+            && !matches!(job.outcome(), Ok(Some(_)))
+    }
+
+    /// The job that runs, if one does. Only one runs at a time.
+    pub fn running(&self) -> Option<(CommandId, Operation)> {
+        self.list().iter().find_map(|job| match self.look(job) {
+            Look::Running(op) => Some((job.id, op)),
+            Look::RunningUnknown | Look::Over(..) | Look::Nothing => None,
+        })
+    }
+
+    /// What a job is at the moment. One whose supervisor is gone gets its outcome here; where the
+    /// disk has no room for that, it is kept in memory.
+    pub fn look(&self, job: &Job) -> Look {
+        let order = job.order();
+        let op = match &order {
+            Ok(order) => order.as_ref().map(|order| order.op),
+            Err(error) => {
+                if matches!(job.try_lock(), Ok(None)) {
+                    return Look::RunningUnknown;
+                }
+                self.set_aside(job, &format!("it cannot be read: {error}"));
+                return Look::Nothing;
+            }
         };
-        write_whole(&job.dir.join(OUTCOME), &outcome)?;
-        Ok(false)
+        let is_starting = hold(&self.starting).contains(&job.id);
+        let Some(op) = op else {
+            if !is_starting && matches!(job.try_lock(), Ok(Some(_))) {
+                // Killed before the order was written: nobody was told that it was accepted.
+                let _ = fs::remove_dir_all(&job.dir);
+            }
+            return Look::Nothing;
+        };
+        if let Some(outcome) = self.known_outcome(job) {
+            return Look::Over(op, Box::new(outcome));
+        }
+        if is_starting {
+            return Look::Running(op);
+        }
+        match job.try_lock() {
+            Ok(Some(_lock)) => {}
+            // A lock that cannot be asked for is no proof of a death.
+            Ok(None) | Err(_) => return Look::Running(op),
+        }
+        // It may have ended in between.
+        match self.known_outcome(job) {
+            Some(outcome) => Look::Over(op, Box::new(outcome)),
+            None => Look::Over(op, Box::new(self.died(job, order.ok().flatten()))),
+        }
+    }
+
+    fn known_outcome(&self, job: &Job) -> Option<Outcome> {
+        let kept = || hold(&self.died).get(&job.id).cloned();
+        job.outcome().ok().flatten().or_else(kept)
+    }
+
+    /// Records that a job's supervisor is gone without a word.
+    fn died(&self, job: &Job, order: Option<Order>) -> Outcome {
+        let is_of_this_boot = order.is_some_and(|order| order.boot_id == self.boot_id);
+        let (status, message) = if is_of_this_boot {
+            let text = "The job's supervisor died before it could record an outcome.";
+            (OutcomeStatus::Error, text)
+        } else {
+            (OutcomeStatus::Interrupted, "Interrupted by a restart of the machine.")
+        };
+        let outcome = Outcome::of_the_dead(status, message, job.last_seq());
+        if let Err(error) = write_whole(&job.dir.join(OUTCOME), &outcome) {
+            log::warn!("the end of the job {} cannot be written: {error}", job.id);
+        }
+        hold(&self.died).insert(job.id, outcome.clone());
+        outcome
+    }
+
+    /// Whether a job runs.
+    pub fn is_running(&self, job: &Job) -> bool {
+        matches!(self.look(job), Look::Running(_) | Look::RunningUnknown)
     }
 
     /// Tells a job's supervisor to stop it. False if it does not run.
-    pub fn stop(&mut self, job: &Job) -> io::Result<bool> {
-        if !self.is_running(job)? {
+    ///
+    /// # Errors
+    ///
+    /// It cannot be told.
+    pub fn stop(&self, job: &Job) -> io::Result<bool> {
+        if !self.is_running(job) {
             return Ok(false);
         }
-        // The lock is held, so the pid is still the supervisor's.
-        let Some(pid) = job.pid() else {
-            return Ok(false);
-        };
-        kill(Pid::from_raw(pid), Signal::SIGTERM)?;
+        let marked = job.tell_to_stop();
+        // The lock is held, so the pid is still the supervisor's. One that has not begun yet looks at
+        // the mark when it does.
+        match job.pid() {
+            Some(pid) => kill(Pid::from_raw(pid), Signal::SIGTERM)?,
+            None => marked?,
+        }
         Ok(true)
     }
 
     /// What `register` says of the jobs.
-    pub fn report(&mut self) -> io::Result<Vec<JobReport>> {
+    pub fn report(&self) -> Vec<JobReport> {
         let mut reports = Vec::new();
-        for job in self.list()? {
-            let Some(order) = job.order()? else { continue };
-            let running = self.is_running(&job)?;
-            let outcome = job.outcome()?;
+        for job in self.list() {
+            let (op, outcome) = match self.look(&job) {
+                Look::Running(op) => (op, None),
+                Look::Over(op, outcome) => (op, Some(outcome)),
+                Look::RunningUnknown | Look::Nothing => continue,
+            };
             reports.push(JobReport {
                 command_id: job.id,
-                op: order.op.name().to_owned(),
-                state: if running { JobState::Running } else { JobState::Finished },
+                op: op.name().to_owned(),
+                state: if outcome.is_none() { JobState::Running } else { JobState::Finished },
                 exit_code: outcome.as_ref().map(|outcome| outcome.exit_code),
-                last_seq: match outcome {
-                    Some(outcome) => outcome.last_seq,
-                    None => spool::last_seq(&job.dir)?,
-                },
+                last_seq: outcome.map_or_else(|| job.last_seq(), |outcome| outcome.last_seq),
             });
         }
-        Ok(reports)
+        reports
     }
 
-    /// The dashboard has everything: the job is forgotten.
-    pub fn acknowledge(&mut self, job: &Job) -> io::Result<()> {
-        let mut ids = self.acknowledged();
+    /// The dashboard has everything: the job is forgotten, but not that it was there.
+    pub fn acknowledge(&self, job: &Job) {
+        let mut ids = hold(&self.acknowledged);
         ids.push(job.id.to_string());
         let surplus = ids.len().saturating_sub(REMEMBERED);
-        write_whole(&self.dir.join(ACKNOWLEDGED), &ids.split_off(surplus))?;
-        fs::remove_dir_all(&job.dir)
-    }
-
-    fn acknowledged(&self) -> Vec<String> {
-        read_whole(&self.dir.join(ACKNOWLEDGED)).ok().flatten().unwrap_or_default()
+        ids.drain(..surplus);
+        let path = self.dir.join(ACKNOWLEDGED);
+        let written = write_whole(&path, &*ids);
+        if let Err(error) = fs::remove_dir_all(&job.dir) {
+            log::warn!("the job {} cannot be removed: {error}", job.id);
+        }
+        hold(&self.died).remove(&job.id);
+        // On a full disk there is room now.
+        if let Err(error) = written.or_else(|_| write_whole(&path, &*ids)) {
+            log::warn!("it cannot be written which commands ended: {error}");
+        }
     }
 }

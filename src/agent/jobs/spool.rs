@@ -6,7 +6,8 @@
 
 use crate::protocol::{Line, Stream};
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufRead, BufReader, BufWriter, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// A line is cut into several at so many bytes.
@@ -35,14 +36,35 @@ fn segments(dir: &Path) -> io::Result<Vec<u64>> {
     Ok(firsts)
 }
 
-/// Writes a spool. There is one writer: the job's supervisor.
+/// Writes a spool. There is one writer: the job's supervisor. It never fails: lines that the disk
+/// has no room for are lost and counted, and the log says so as soon as there is room again.
 pub struct SpoolWriter {
     dir: PathBuf,
-    segment: Option<BufWriter<File>>,
+    segment: Option<File>,
+    /// Whole lines that are not in the file yet.
+    waiting: Vec<u8>,
+    waiting_lines: u64,
+    /// Bytes of whole lines in the file.
     segment_bytes: u64,
-    last: u64,
+    /// Number of the last line that is in a file.
+    written: u64,
+    lost: Lost,
     segment_limit: u64,
 }
+
+/// Lines that could not be written.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Lost {
+    /// How many in all.
+    pub lines: u64,
+    /// How many of them the log does not tell yet.
+    untold: u64,
+    /// What the system said last.
+    pub why: String,
+}
+
+/// So many bytes are handed to the system at once.
+const AT_ONCE: usize = 64 * 1024;
 
 impl SpoolWriter {
     /// Starts a spool in an existing directory.
@@ -51,53 +73,109 @@ impl SpoolWriter {
     }
 
     fn with_segments_of(dir: &Path, segment_limit: u64) -> Self {
-        Self { dir: dir.to_owned(), segment: None, segment_bytes: 0, last: 0, segment_limit }
+        Self {
+            dir: dir.to_owned(),
+            segment: None,
+            waiting: Vec::new(),
+            waiting_lines: 0,
+            segment_bytes: 0,
+            written: 0,
+            lost: Lost::default(),
+            segment_limit,
+        }
     }
 
     /// The number of the last line.
     pub fn last(&self) -> u64 {
-        self.last
+        self.written + self.waiting_lines
+    }
+
+    /// What could not be written.
+    pub fn lost(&self) -> &Lost {
+        &self.lost
     }
 
     /// Appends a line. Line feeds in it begin new lines.
-    pub fn line(&mut self, stream: Stream, text: &str) -> io::Result<()> {
+    pub fn line(&mut self, stream: Stream, text: &str) {
         for line in text.split('\n') {
             let mut rest = line;
             loop {
                 let (now, later) = rest.split_at(rest.floor_char_boundary(MAX_LINE));
-                self.one(stream, now)?;
+                self.one(stream, now);
                 if later.is_empty() {
                     break;
                 }
                 rest = later;
             }
         }
-        Ok(())
     }
 
-    fn one(&mut self, stream: Stream, text: &str) -> io::Result<()> {
+    fn one(&mut self, stream: Stream, text: &str) {
+        let kind = match stream {
+            Stream::Stdout => b'o',
+            Stream::Stderr => b'e',
+        };
+        self.waiting.push(kind);
+        self.waiting.extend_from_slice(text.as_bytes());
+        self.waiting.push(b'\n');
+        self.waiting_lines += 1;
+        let is_full = self.segment_bytes + self.waiting.len() as u64 >= self.segment_limit;
+        if is_full || self.waiting.len() >= AT_ONCE {
+            self.flush();
+        }
+    }
+
+    /// Hands everything to the system, so that a reader sees it. What there is no room for is lost.
+    pub fn flush(&mut self) {
+        if self.waiting.is_empty() {
+            return;
+        }
+        if self.lost.untold > 0 {
+            self.tell_of_the_lost();
+        }
+        if let Err(error) = self.write_waiting() {
+            self.lost.lines += self.waiting_lines;
+            self.lost.untold += self.waiting_lines;
+            self.lost.why = error.to_string();
+        }
+        self.waiting.clear();
+        self.waiting_lines = 0;
+    }
+
+    /// Puts a line about what was lost before the lines that wait.
+    fn tell_of_the_lost(&mut self) {
+        let lines = self.lost.untold;
+        let told = format!("enixfleet: {lines} lines were lost here: {}\n", self.lost.why);
+        let now = std::mem::replace(&mut self.waiting, told.into_bytes());
+        let now_lines = std::mem::replace(&mut self.waiting_lines, 1);
+        if self.write_waiting().is_ok() {
+            self.lost.untold = 0;
+        }
+        self.waiting = now;
+        self.waiting_lines = now_lines;
+    }
+
+    fn write_waiting(&mut self) -> io::Result<()> {
         if self.segment.is_none() || self.segment_bytes >= self.segment_limit {
             self.next_segment()?;
         }
-        if let Some(segment) = &mut self.segment {
-            let kind = match stream {
-                Stream::Stdout => b'o',
-                Stream::Stderr => b'e',
-            };
-            segment.write_all(&[kind])?;
-            segment.write_all(text.as_bytes())?;
-            segment.write_all(b"\n")?;
-            self.segment_bytes += text.len() as u64 + 2;
-            self.last += 1;
+        let Some(segment) = &mut self.segment else {
+            return Err(io::Error::other("no segment"));
+        };
+        if let Err(error) = segment.write_all(&self.waiting) {
+            // Half a line in the file would become one with the next that fits.
+            let _ = segment.set_len(self.segment_bytes);
+            return Err(error);
         }
+        self.segment_bytes += self.waiting.len() as u64;
+        self.written += self.waiting_lines;
         Ok(())
     }
 
     fn next_segment(&mut self) -> io::Result<()> {
-        self.flush()?;
-        let path = segment_path(&self.dir, self.last + 1);
-        let file = OpenOptions::new().create(true).append(true).open(path)?;
-        self.segment = Some(BufWriter::with_capacity(64 * 1024, file));
+        let path = segment_path(&self.dir, self.written + 1);
+        let file = OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
+        self.segment = Some(file);
         self.segment_bytes = 0;
         let firsts = segments(&self.dir)?;
         if firsts.len() > SEGMENTS {
@@ -107,11 +185,6 @@ impl SpoolWriter {
             fs::remove_file(path)?;
         }
         Ok(())
-    }
-
-    /// Hands everything to the system, so that a reader sees it.
-    pub fn flush(&mut self) -> io::Result<()> {
-        self.segment.as_mut().map_or(Ok(()), Write::flush)
     }
 }
 
@@ -280,10 +353,10 @@ mod tests {
             let mut expected = Vec::new();
             for (text, error) in &texts {
                 let stream = if *error { Stream::Stderr } else { Stream::Stdout };
-                writer.line(stream, text).unwrap();
+                writer.line(stream, text);
                 expected.push((writer.last(), Line { stream, text: text.clone() }));
             }
-            writer.flush().unwrap();
+            writer.flush();
             expected.retain(|(seq, _)| *seq > after);
             prop_assert_eq!(last_seq(dir.path()).unwrap(), texts.len() as u64);
             if texts.len() as u64 * 50 < 300 * 16 {
@@ -298,8 +371,8 @@ mod tests {
         let mut writer = SpoolWriter::create(dir.path());
         let mut reader = SpoolReader::after(dir.path(), 0);
         assert_eq!(reader.read(100).unwrap(), None);
-        writer.line(Stream::Stdout, "one").unwrap();
-        writer.flush().unwrap();
+        writer.line(Stream::Stdout, "one");
+        writer.flush();
         let one = Line { stream: Stream::Stdout, text: "one".into() };
         assert_eq!(reader.read(100).unwrap(), Some((1, vec![one])));
         let path = segment_path(dir.path(), 1);
@@ -316,8 +389,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut writer = SpoolWriter::create(dir.path());
         let text = "ä".repeat(20_000);
-        writer.line(Stream::Stdout, &text).unwrap();
-        writer.flush().unwrap();
+        writer.line(Stream::Stdout, &text);
+        writer.flush();
         let lines = all(dir.path(), 0);
         assert!(lines.len() > 1 && lines.iter().all(|(_, line)| line.text.len() <= MAX_LINE));
         assert_eq!(lines.iter().map(|(_, line)| line.text.as_str()).collect::<String>(), text);
@@ -328,9 +401,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut writer = SpoolWriter::with_segments_of(dir.path(), 100);
         for n in 1..=1000 {
-            writer.line(Stream::Stdout, &format!("line {n}")).unwrap();
+            writer.line(Stream::Stdout, &format!("line {n}"));
         }
-        writer.flush().unwrap();
+        writer.flush();
         assert_eq!(segments(dir.path()).unwrap().len(), SEGMENTS);
         let lines = all(dir.path(), 0);
         let told: Vec<_> =
@@ -342,5 +415,28 @@ mod tests {
         }
         let marker = told[0].0;
         assert!(all(dir.path(), marker).iter().all(|(_, l)| !l.text.contains("were dropped")));
+    }
+
+    /// Finding 5: a full disk ended the supervisor, and that the switch.
+    #[test]
+    fn lines_without_room_are_lost_and_that_is_told_when_there_is_room_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut writer = SpoolWriter::create(dir.path());
+        writer.line(Stream::Stdout, "one");
+        writer.flush();
+        let disk =
+            writer.segment.replace(OpenOptions::new().write(true).open("/dev/full").unwrap());
+        writer.line(Stream::Stdout, "two");
+        writer.line(Stream::Stdout, "three");
+        writer.flush();
+        assert_eq!((writer.last(), writer.lost().lines), (1, 2));
+        writer.segment = disk;
+        writer.line(Stream::Stdout, "four");
+        writer.flush();
+        let lines = all(dir.path(), 0);
+        let texts: Vec<&str> = lines.iter().map(|(_, line)| line.text.as_str()).collect();
+        assert_eq!((texts[0], texts[2], texts.len()), ("one", "four", 3));
+        assert!(texts[1].contains("2 lines were lost here"), "{texts:?}");
+        assert_eq!(writer.last(), 3);
     }
 }

@@ -1,16 +1,32 @@
 //! The detached process that runs one job to its end.
 
-use super::work::Work;
-use super::{Job, ORDER, OUTCOME, Order, PID, read_whole, write_whole};
+use super::work::{Failure, Work};
+use super::{Job, JobFacts, OUTCOME, Order, Outcome, activation, leftovers};
 use crate::agent::operations;
+use crate::base::atomic_file::{self, Reserved};
 use crate::domain::ids::CommandId;
+use crate::domain::operation::Operation;
+use crate::protocol::OutcomeStatus;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
-/// Runs the job in `dir` (`nixfleet job-run DIR`). The error says what could not be done;
-/// the job's own failure is no error, it is recorded as its outcome.
+/// How long an activation may go on after a stop (spec: lifecycle).
+const ACTIVATES_ON_FOR: Duration = Duration::from_secs(60);
+/// How long the rebuild program may take to end by itself once the activation is over.
+const ENDS_WITHIN: Duration = Duration::from_secs(2);
+/// How often a stop is looked for.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// Runs the job in `dir` (`nixfleet job-run DIR`).
+///
+/// # Errors
+///
+/// What could not be done before the job began. The job's own failure is no error, it is recorded as
+/// its outcome.
 pub fn run(dir: &Path) -> io::Result<()> {
     // A session of its own: what ends the agent's session or group does not reach it.
     // It fails only for a process that leads a group already.
@@ -21,20 +37,120 @@ pub fn run(dir: &Path) -> io::Result<()> {
     let Some(_lock) = job.try_lock()? else {
         return Err(io::Error::other("the job has a supervisor already"));
     };
-    if job.outcome()?.is_some() || job.pid().is_some() {
+    if job.outcome()?.is_some() || job.has_begun() {
         return Err(io::Error::other("the job was run already"));
     }
-    let Some(order) = read_whole::<Order>(&dir.join(ORDER))? else {
+    let Some(order) = job.order()? else {
         return Err(io::Error::other("the job has no order"));
     };
-    let stop = Arc::new(AtomicBool::new(false));
+    let asked = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
-        signal_hook::flag::register(signal, Arc::clone(&stop))?;
+        signal_hook::flag::register(signal, Arc::clone(&asked))?;
     }
+    let room = Reserved::keep(&dir.join(OUTCOME), super::OUTCOME_ROOM, 0o600)?;
     // From here on it can be stopped, so from here on it may be known.
-    std::fs::write(dir.join(PID), std::process::id().to_string())?;
-    let mut work = Work::new(dir, &stop);
-    let result = operations::run(&order, &mut work);
-    let outcome = work.outcome(&order, result);
-    write_whole(&dir.join(OUTCOME), &outcome)
+    job.write_pid()?;
+    if job.is_told_to_stop() {
+        asked.store(true, Ordering::SeqCst);
+    }
+    leftovers::adopt();
+    let outcome = carry_out(&job, &order, &asked)?;
+    write_outcome(&job, room, &outcome)
+}
+
+fn carry_out(job: &Job, order: &Order, asked: &Arc<AtomicBool>) -> io::Result<Outcome> {
+    let stop = Arc::new(AtomicBool::new(false));
+    pass_on_a_stop(job, order, Arc::clone(asked), Arc::clone(&stop))?;
+    let mut work = Work::new(&job.dir, &stop);
+    let mut result = operations::run(order, &mut work);
+    if let Err(Failure::Ended(ended)) = &mut result
+        && ended.stopped
+        && job.is_told_to_stop()
+    {
+        // `stopped` is said only when nothing of the job lives any more.
+        ended.alive |= !leftovers::end();
+        if activates(order.op) {
+            let left = activation::stop_units(&order.site);
+            if !left.is_empty() {
+                let units = left.join(", ");
+                result = Err(Failure::Refused(1, format!("stopped, but {units} still runs")));
+            }
+        }
+    }
+    let interrupted = asked.load(Ordering::SeqCst) && !job.is_told_to_stop();
+    Ok(work.outcome(order, result, interrupted))
+}
+
+fn activates(op: Operation) -> bool {
+    match op {
+        Operation::Switch | Operation::PullSwitch | Operation::Rollback => true,
+        Operation::Pull
+        | Operation::Test
+        | Operation::DryRun
+        | Operation::RestartAgent
+        | Operation::Reboot => false,
+    }
+}
+
+/// Passes a stop on to what the job runs; while something activates, only after that or when its
+/// time is up. Who ends the machine is not kept waiting.
+fn pass_on_a_stop(
+    job: &Job,
+    order: &Order,
+    asked: Arc<AtomicBool>,
+    stop: Arc<AtomicBool>,
+) -> io::Result<()> {
+    let (job, site) = (job.clone(), order.site.clone());
+    let may_activate = activates(order.op);
+    let work = move || {
+        while !asked.load(Ordering::SeqCst) {
+            thread::sleep(LOOK);
+        }
+        let until = Instant::now() + ACTIVATES_ON_FOR;
+        let mut waited = false;
+        while may_activate
+            && job.is_told_to_stop()
+            && Instant::now() < until
+            && activation::in_progress(&site).is_some()
+        {
+            waited = true;
+            thread::sleep(LOOK * 4);
+        }
+        if waited && Instant::now() < until {
+            thread::sleep(ENDS_WITHIN);
+        }
+        stop.store(true, Ordering::SeqCst);
+    };
+    thread::Builder::new().name("stop".to_owned()).spawn(work).map(|_| ())
+}
+
+/// Writes the outcome into the room that was kept for it. A full disk may lose words of it, never
+/// how it ended.
+fn write_outcome(job: &Job, room: Reserved, outcome: &Outcome) -> io::Result<()> {
+    let bytes = serde_json::to_vec(outcome)?;
+    let fits = bytes.len() as u64 <= super::OUTCOME_ROOM;
+    if !fits && atomic_file::write(&job.dir.join(OUTCOME), &bytes, 0o600).is_ok() {
+        return Ok(());
+    }
+    let bytes = if fits {
+        bytes
+    } else {
+        let short = Outcome { message: None, facts: JobFacts::default(), ..outcome.clone() };
+        serde_json::to_vec(&short)?
+    };
+    room.write(&bytes)
+}
+
+impl Outcome {
+    /// Of a job that nobody saw the end of.
+    pub(super) fn of_the_dead(status: OutcomeStatus, message: &str, last_seq: u64) -> Self {
+        Self {
+            status,
+            exit_code: 137,
+            timed_out: false,
+            message: Some(message.to_owned()),
+            last_seq,
+            facts: JobFacts::default(),
+        }
+    }
 }

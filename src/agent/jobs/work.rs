@@ -1,12 +1,17 @@
 //! What an operation works with while it runs as a job, and how it fails.
 
-use super::child::{self, Ended};
+use super::child::{self, Ended, Leftovers};
 use super::spool::SpoolWriter;
-use super::{JobFacts, Order, Outcome, PROGRESS, Progress, RESULTS, write_whole};
+use super::{Order, Outcome, PROGRESS, Progress, RESULTS, write_whole};
 use crate::agent::facts;
+use crate::agent::repository;
+use crate::agent::site::Site;
+use crate::base::child::Bounds;
+use crate::base::secret;
 use crate::domain::test_report::TestResult;
 use crate::protocol::{OutcomeStatus, Stream};
-use std::fs::OpenOptions;
+use nix::fcntl::Flock;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -21,6 +26,8 @@ pub struct Work<'a> {
     stop: &'a AtomicBool,
     last_error: Option<String>,
     passed: u32,
+    /// Results of tests that could not be written yet.
+    results: Vec<u8>,
 }
 
 /// Why an operation did not succeed.
@@ -30,33 +37,38 @@ pub enum Failure {
     Ended(Ended),
     /// It could not be done; an exit code as shells use it, and the reason.
     Refused(i32, String),
-    /// The spool or the system failed.
-    Io(io::Error),
+    /// Something is in the way and nothing was done: what it is, and what helps.
+    Blocked(String),
 }
 
-impl From<io::Error> for Failure {
-    fn from(error: io::Error) -> Self {
-        Self::Io(error)
+impl From<String> for Failure {
+    fn from(reason: String) -> Self {
+        Self::Refused(1, reason)
     }
 }
 
+/// As a program that was stopped before it began.
+const STOPPED: Ended = Ended { code: 130, stopped: true, timed_out: false, alive: false };
+
 impl child::Lines for Work<'_> {
-    fn line(&mut self, stream: Stream, text: &str) -> io::Result<()> {
+    fn line(&mut self, stream: Stream, text: &str) {
+        let text = secret::without_credentials(text);
         if stream == Stream::Stderr && !text.trim().is_empty() {
             self.last_error = Some(text.trim().chars().take(500).collect());
         }
-        self.spool.line(stream, text)
+        self.spool.line(stream, &text);
     }
 
-    fn pause(&mut self) -> io::Result<()> {
-        self.spool.flush()
+    fn pause(&mut self) {
+        self.spool.flush();
     }
 }
 
 impl<'a> Work<'a> {
     /// The work of the job in `dir`. `stop` is set when it is told to stop.
     pub(super) fn new(dir: &'a Path, stop: &'a AtomicBool) -> Self {
-        Self { dir, spool: SpoolWriter::create(dir), stop, last_error: None, passed: 0 }
+        let spool = SpoolWriter::create(dir);
+        Self { dir, spool, stop, last_error: None, passed: 0, results: Vec::new() }
     }
 }
 
@@ -67,14 +79,30 @@ impl Work<'_> {
     }
 
     /// Writes a line of our own.
-    pub fn say(&mut self, text: &str) -> io::Result<()> {
-        self.spool.line(Stream::Stdout, text)?;
-        self.spool.flush()
+    pub fn say(&mut self, text: &str) {
+        self.spool.line(Stream::Stdout, &secret::without_credentials(text));
+        self.spool.flush();
+    }
+
+    /// Takes the checkout for this job, and waits for whoever has it. A stop ends the wait.
+    pub fn hold_the_clone(&mut self, site: &Site) -> Result<Flock<File>, Failure> {
+        let stop = self.stop;
+        let tell = || self.say("waiting for another git command of the agent in the checkout");
+        repository::lock(site, stop, tell).map_err(|error| match error.kind() {
+            io::ErrorKind::Interrupted => Failure::Ended(STOPPED),
+            _ => Failure::Refused(1, format!("the checkout cannot be taken: {error}")),
+        })
     }
 
     /// Runs a program to its end; anything but exit 0 is a failure.
     pub fn run(&mut self, command: &mut Command) -> Result<(), Failure> {
-        let ended = self.try_run(command, None, false)?;
+        let ended = self.try_run(command, None)?;
+        if ended.ok() { Ok(()) } else { Err(Failure::Ended(ended)) }
+    }
+
+    /// As [`Self::run`], with a limit of time.
+    pub fn run_within(&mut self, command: &mut Command, limit: Duration) -> Result<(), Failure> {
+        let ended = self.try_run(command, Some(limit))?;
         if ended.ok() { Ok(()) } else { Err(Failure::Ended(ended)) }
     }
 
@@ -83,13 +111,13 @@ impl Work<'_> {
         &mut self,
         command: &mut Command,
         timeout: Option<Duration>,
-        alone: bool,
     ) -> Result<Ended, Failure> {
         let stop = self.stop;
-        if stop.load(Ordering::Relaxed) {
-            return Err(Failure::Ended(Ended { code: 130, stopped: true, timed_out: false }));
+        if stop.load(Ordering::SeqCst) {
+            return Err(Failure::Ended(STOPPED));
         }
-        child::run(command, self, stop, timeout, alone).map_err(|error| {
+        let bounds = Bounds { stop: Some(stop), timeout, ..Bounds::default() };
+        child::run(command, self, &bounds).map_err(|error| {
             let program = command.get_program().to_string_lossy().into_owned();
             let code = if error.kind() == io::ErrorKind::NotFound { 127 } else { 126 };
             Failure::Refused(code, format!("cannot run {program}: {error}"))
@@ -102,71 +130,117 @@ impl Work<'_> {
         command: &mut Command,
         timeout: Duration,
         keep: &mut String,
-    ) -> Result<Ended, Failure> {
-        let stop = self.stop;
+    ) -> io::Result<Ended> {
+        let bounds = Bounds {
+            stop: Some(self.stop),
+            timeout: Some(timeout),
+            leftovers: Leftovers::Killed,
+            ..Bounds::default()
+        };
         let mut lines = Both { work: self, keep };
-        let ran = child::run(command, &mut lines, stop, Some(timeout), true);
-        Ok(ran?)
+        child::run(command, &mut lines, &bounds)
     }
 
-    /// A test begins.
-    pub fn test_begins(&mut self, current: u32, total: u32, name: &str) -> io::Result<()> {
+    /// A test begins. That it cannot be told is no reason not to run it.
+    pub fn test_begins(&mut self, current: u32, total: u32, name: &str) {
         let progress = Progress { current, total, passed: self.passed, name: name.to_owned() };
-        write_whole(&self.dir.join(PROGRESS), &progress)
+        let _ = write_whole(&self.dir.join(PROGRESS), &progress);
     }
 
-    /// A test ended.
-    pub fn test_ended(&mut self, result: &TestResult) -> io::Result<()> {
+    /// A test ended. Where the disk has no room, its result is written with a later one.
+    pub fn test_ended(&mut self, result: &TestResult) {
         if result.outcome == crate::domain::test_report::TestCaseOutcome::Passed {
             self.passed += 1;
         }
-        let path = self.dir.join(RESULTS);
-        let mut file = OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
-        let mut line = serde_json::to_vec(result)?;
-        line.push(b'\n');
-        file.write_all(&line)
+        if let Ok(line) = serde_json::to_vec(result) {
+            self.results.extend_from_slice(&line);
+            self.results.push(b'\n');
+        }
+        self.write_results();
     }
 
-    /// Records how it ended. A full disk may lose lines of output, never the outcome.
-    pub(super) fn outcome(&mut self, order: &Order, result: Result<(), Failure>) -> Outcome {
-        let mut outcome = Outcome {
-            status: OutcomeStatus::Ok,
-            exit_code: 0,
-            timed_out: false,
-            message: None,
-            last_seq: 0,
-            facts: JobFacts::default(),
-        };
-        if let Err(failure) = result {
-            outcome.status = OutcomeStatus::Error;
-            match failure {
-                Failure::Ended(ended) => {
-                    outcome.exit_code = if ended.code == 0 { 1 } else { ended.code };
-                    outcome.timed_out = ended.timed_out;
-                    outcome.message.clone_from(&self.last_error);
-                    if ended.stopped {
-                        outcome.status = OutcomeStatus::Stopped;
-                        outcome.exit_code = 130;
-                    }
-                }
-                Failure::Refused(code, reason) => {
-                    outcome.exit_code = code;
-                    // The reason is part of the log, where a user looks first.
-                    let _ = self.spool.line(Stream::Stderr, &format!("nixfleet: {reason}"));
-                    outcome.message = Some(reason);
-                }
-                Failure::Io(error) => {
-                    outcome.exit_code = 125;
-                    let reason = format!("the job's own files: {error}");
-                    let _ = self.spool.line(Stream::Stderr, &format!("nixfleet: {reason}"));
-                    outcome.message = Some(reason);
-                }
-            }
+    fn write_results(&mut self) {
+        let path = self.dir.join(RESULTS);
+        let opened = OpenOptions::new().create(true).append(true).mode(0o600).open(path);
+        let Ok(mut file) = opened else { return };
+        let Ok(before) = file.metadata().map(|data| data.len()) else { return };
+        match file.write_all(&self.results) {
+            Ok(()) => self.results.clear(),
+            // No half line may stay.
+            Err(_) => drop(file.set_len(before)),
         }
-        let _ = self.spool.flush();
-        outcome.last_seq = super::spool::last_seq(self.dir).unwrap_or_else(|_| self.spool.last());
-        outcome.facts = facts::after_job(&order.site);
-        outcome
+    }
+
+    /// How it ended. `interrupted`: the stop was nobody's wish, the service manager ends all.
+    pub(super) fn outcome(
+        &mut self,
+        order: &Order,
+        result: Result<(), Failure>,
+        interrupted: bool,
+    ) -> Outcome {
+        let (status, exit_code, message) = match result {
+            Ok(()) => (OutcomeStatus::Ok, 0, None),
+            Err(Failure::Ended(ended)) => self.how_it_ended(ended, interrupted),
+            Err(Failure::Refused(code, reason)) => {
+                self.complain(&reason);
+                (OutcomeStatus::Error, code, Some(reason))
+            }
+            Err(Failure::Blocked(reason)) => {
+                self.complain(&reason);
+                (OutcomeStatus::Blocked, 1, Some(reason))
+            }
+        };
+        self.spool.flush();
+        self.write_results();
+        let message = message.map(|text| secret::without_credentials(&text).into_owned());
+        Outcome {
+            status,
+            exit_code,
+            timed_out: status == OutcomeStatus::TimedOut,
+            message: self.with_what_was_lost(message),
+            last_seq: self.spool.last(),
+            facts: facts::after_job(&order.site),
+        }
+    }
+
+    fn how_it_ended(
+        &self,
+        ended: Ended,
+        interrupted: bool,
+    ) -> (OutcomeStatus, i32, Option<String>) {
+        if ended.alive {
+            let text = "It was killed, but something of it lives on and cannot be ended.";
+            return (OutcomeStatus::Error, 137, Some(text.to_owned()));
+        }
+        if ended.stopped && interrupted {
+            let text = "Interrupted by a shutdown: its unit was stopped on the machine.";
+            return (OutcomeStatus::Interrupted, 130, Some(text.to_owned()));
+        }
+        if ended.stopped {
+            return (OutcomeStatus::Stopped, 130, self.last_error.clone());
+        }
+        let code = if ended.code == 0 { 1 } else { ended.code };
+        if ended.timed_out {
+            return (OutcomeStatus::TimedOut, code, self.last_error.clone());
+        }
+        (OutcomeStatus::Error, code, self.last_error.clone())
+    }
+
+    /// The reason is part of the log, where a user looks first.
+    fn complain(&mut self, reason: &str) {
+        child::Lines::line(self, Stream::Stderr, &format!("nixfleet: {reason}"));
+    }
+
+    fn with_what_was_lost(&self, message: Option<String>) -> Option<String> {
+        let lost = self.spool.lost();
+        if lost.lines == 0 {
+            return message;
+        }
+        let told = format!("{} lines of output were lost: {}", lost.lines, lost.why);
+        Some(match message {
+            Some(message) => format!("{message} ({told})"),
+            None => told,
+        })
     }
 }
 
@@ -179,15 +253,16 @@ struct Both<'a, 'b> {
 const MAX_TEST_OUTPUT: usize = 64 * 1024;
 
 impl child::Lines for Both<'_, '_> {
-    fn line(&mut self, stream: Stream, text: &str) -> io::Result<()> {
+    fn line(&mut self, stream: Stream, text: &str) {
         if self.keep.len() < MAX_TEST_OUTPUT {
-            self.keep.push_str(&text[..text.floor_char_boundary(MAX_TEST_OUTPUT)]);
+            let shown = secret::without_credentials(text);
+            self.keep.push_str(&shown[..shown.floor_char_boundary(MAX_TEST_OUTPUT)]);
             self.keep.push('\n');
         }
-        self.work.line(stream, text)
+        self.work.line(stream, text);
     }
 
-    fn pause(&mut self) -> io::Result<()> {
-        self.work.pause()
+    fn pause(&mut self) {
+        self.work.pause();
     }
 }

@@ -1,5 +1,6 @@
 //! What jobs do. These run in the job's supervisor, not in the agent.
 
+mod preflight;
 mod pull;
 mod rebuild;
 mod test;
@@ -12,6 +13,9 @@ use std::process::Command;
 /// Carries out an order.
 pub fn run(order: &Order, work: &mut Work<'_>) -> Result<(), Failure> {
     let site = &order.site;
+    if let Some(why) = preflight::blocks(site, order.op, &order.args.regardless) {
+        return Err(Failure::Blocked(why));
+    }
     match order.op {
         Operation::Pull => pull::run(site, work),
         Operation::Switch => rebuild::switch(site, work),
@@ -23,7 +27,7 @@ pub fn run(order: &Order, work: &mut Work<'_>) -> Result<(), Failure> {
         Operation::Rollback => rebuild::rollback(site, order.args.generation, work),
         Operation::DryRun => rebuild::dry_run(site, work),
         Operation::Reboot => {
-            work.say("rebooting")?;
+            work.say("rebooting");
             let mut command = Command::new("shutdown");
             work.run(command.args(["-r", "now"]))
         }

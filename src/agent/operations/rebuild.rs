@@ -8,11 +8,15 @@ use crate::domain::closure_diff;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
+
+/// How long comparing two closures may take: the list is a courtesy.
+const COMPARE_WITHIN: Duration = Duration::from_secs(120);
 
 /// Builds and activates the checkout.
 pub(super) fn switch(site: &Site, work: &mut Work<'_>) -> Result<(), Failure> {
     // A pull of somebody else must not move the checkout while it is built.
-    let _lock = repository::lock(site)?;
+    let _lock = work.hold_the_clone(site)?;
     if repository::checkout(site).is_none() {
         return Err(Failure::Refused(1, "there is no checkout yet: pull first".to_owned()));
     }
@@ -22,7 +26,7 @@ pub(super) fn switch(site: &Site, work: &mut Work<'_>) -> Result<(), Failure> {
     if let (Some(before), Some(after)) = (before, platform.system(site).store_path)
         && before != after
     {
-        compare(site, work, Path::new(&before), Path::new(&after))?;
+        compare(site, work, Path::new(&before), Path::new(&after));
     }
     Ok(())
 }
@@ -39,7 +43,7 @@ pub(super) fn rollback(
 
 /// Builds the checkout and says what activating it would do.
 pub(super) fn dry_run(site: &Site, work: &mut Work<'_>) -> Result<(), Failure> {
-    let _lock = repository::lock(site)?;
+    let _lock = work.hold_the_clone(site)?;
     let platform = platform::of(site);
     let mut steps = platform.dry_run(site);
     for step in &mut steps {
@@ -49,27 +53,23 @@ pub(super) fn dry_run(site: &Site, work: &mut Work<'_>) -> Result<(), Failure> {
     run_all(steps, work)?;
     let built = fs::canonicalize(work.dir().join("result")).ok();
     if let (Some(runs), Some(built)) = (platform.system(site).store_path, built) {
-        compare(site, work, Path::new(&runs), &built)?;
+        compare(site, work, Path::new(&runs), &built);
     }
     Ok(())
 }
 
 /// Writes what differs between two closures into the log, where the dashboard finds it. That
 /// it cannot be told is no failure of the operation.
-fn compare(site: &Site, work: &mut Work<'_>, from: &Path, to: &Path) -> Result<(), Failure> {
+fn compare(site: &Site, work: &mut Work<'_>, from: &Path, to: &Path) {
     if ![from, to].iter().all(|path| path.starts_with(&site.store_dir)) {
-        return Ok(());
+        return;
     }
-    work.say(&format!("{}: {} to {}", closure_diff::BEGINS, from.display(), to.display()))?;
+    work.say(&format!("{}: {} to {}", closure_diff::BEGINS, from.display(), to.display()));
     let mut command = Command::new("nix");
     command.args(["--extra-experimental-features", "nix-command", "store", "diff-closures"]);
-    match work.try_run(command.arg(from).arg(to), None, false) {
-        // What was asked for is done: a stop comes too late to make it undone.
-        Ok(_) | Err(Failure::Refused(..) | Failure::Ended(_)) => {}
-        Err(error @ Failure::Io(_)) => return Err(error),
-    }
-    work.say(closure_diff::ENDS)?;
-    Ok(())
+    // What was asked for is done: a stop comes too late to make it undone.
+    let _ = work.try_run(command.arg(from).arg(to), Some(COMPARE_WITHIN));
+    work.say(closure_diff::ENDS);
 }
 
 fn run_all(steps: Vec<Command>, work: &mut Work<'_>) -> Result<(), Failure> {
@@ -77,7 +77,7 @@ fn run_all(steps: Vec<Command>, work: &mut Work<'_>) -> Result<(), Failure> {
         let words = step.get_args().map(|word| word.to_string_lossy().into_owned());
         let program = step.get_program().to_string_lossy().into_owned();
         let line: Vec<String> = std::iter::once(program).chain(words).collect();
-        work.say(&format!("$ {}", line.join(" ")))?;
+        work.say(&format!("$ {}", line.join(" ")));
         work.run(&mut step)?;
     }
     Ok(())

@@ -3,6 +3,7 @@
 use crate::agent::facts;
 use crate::agent::jobs::child::Ended;
 use crate::agent::jobs::work::{Failure, Work};
+use crate::agent::read;
 use crate::agent::site::Site;
 use crate::domain::test_report::{TestCaseOutcome, TestResult};
 use std::fs;
@@ -13,6 +14,8 @@ use std::time::Instant;
 
 /// How much of a script is searched for its name.
 const NAME_WITHIN: usize = 20;
+/// The same in bytes: a line can be long.
+const NAME_WITHIN_BYTES: u64 = 16 * 1024;
 
 /// Runs every test; fails if one does.
 pub(super) fn run(site: &Site, work: &mut Work<'_>) -> Result<(), Failure> {
@@ -21,15 +24,15 @@ pub(super) fn run(site: &Site, work: &mut Work<'_>) -> Result<(), Failure> {
         let dir = site.tests_dir();
         let common = site.common_tests_dir();
         let (dir, common) = (dir.display(), common.display());
-        work.say(&format!("no tests found: neither {dir}/T*.sh nor {common}/T*.sh"))?;
+        work.say(&format!("no tests found: neither {dir}/T*.sh nor {common}/T*.sh"));
         return Ok(());
     }
     let total = u32::try_from(scripts.len()).unwrap_or(u32::MAX);
     let mut failed = 0;
     for (index, script) in (1..).zip(&scripts) {
         let name = name_of(script);
-        work.test_begins(index, total, &name)?;
-        work.say(&format!("# Test {index} of {total}: {name}"))?;
+        work.test_begins(index, total, &name);
+        work.say(&format!("# Test {index} of {total}: {name}"));
         let result = one(site, script, work, |outcome, duration_ms, output| TestResult {
             index,
             total,
@@ -42,9 +45,9 @@ pub(super) fn run(site: &Site, work: &mut Work<'_>) -> Result<(), Failure> {
         if result.outcome != TestCaseOutcome::Passed {
             failed += 1;
         }
-        work.test_ended(&result)?;
+        work.test_ended(&result);
     }
-    work.say(&format!("# {} of {total} passed", total - failed))?;
+    work.say(&format!("# {} of {total} passed", total - failed));
     if failed == 0 {
         return Ok(());
     }
@@ -65,7 +68,7 @@ fn one(
     if !executable {
         let shown = script.strip_prefix(&site.repo_dir).unwrap_or(script).display();
         let why = format!("not executable: chmod +x {shown}");
-        work.say(&why)?;
+        work.say(&why);
         return Ok(result(TestCaseOutcome::Failed, millis(), why));
     }
     let mut output = String::new();
@@ -73,18 +76,17 @@ fn one(
     command.current_dir(&site.repo_dir).env("NIXFLEET_HOSTNAME", &site.hostname);
     let ended = match work.run_test(&mut command, site.test_timeout, &mut output) {
         Ok(ended) => ended,
-        Err(Failure::Io(error)) => {
+        Err(error) => {
             let why = format!("cannot be run: {error}");
-            work.say(&why)?;
+            work.say(&why);
             return Ok(result(TestCaseOutcome::Failed, millis(), why));
         }
-        Err(other) => return Err(other),
     };
     if ended.stopped {
         return Err(Failure::Ended(ended));
     }
     let (outcome, said) = verdict(ended, site.test_timeout.as_secs());
-    work.say(&format!("# {said}"))?;
+    work.say(&format!("# {said}"));
     Ok(result(outcome, millis(), output))
 }
 
@@ -101,7 +103,7 @@ fn verdict(ended: Ended, timeout: u64) -> (TestCaseOutcome, String) {
 /// What the script calls itself in a line `# Name: …` near its beginning, else its file name.
 fn name_of(script: &Path) -> String {
     let file = || script.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let text = fs::read(script).unwrap_or_default();
+    let text = read::beginning(script, NAME_WITHIN_BYTES).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
     let named = text.lines().take(NAME_WITHIN).find_map(|line| line.strip_prefix("# Name:"));
     named

@@ -48,17 +48,25 @@ impl Platform for HomeManager {
             return SystemReport::default();
         };
         let links = generations::links(&profiles(site), "home-manager");
-        let runs =
-            links.iter().find(|(_, link)| fs::canonicalize(link).ok().as_ref() == Some(&path));
+        let runs = generations::running(&profiles(site), "home-manager", &links, &path);
         SystemReport {
-            generation: runs.map(|(number, _)| *number),
+            generation: runs,
             store_path: Some(path.to_string_lossy().into_owned()),
             // Home-manager does not record the commit.
             configuration_revision: None,
             activated_at: generations::changed_at(&profile),
             agent_path: contained_agent(&path, UNITS),
             reboot_needed: None,
+            profile_path: Some(path.to_string_lossy().into_owned()),
         }
+    }
+
+    fn profile(&self, site: &Site) -> PathBuf {
+        profiles(site).join("home-manager")
+    }
+
+    fn running_path(&self, site: &Site) -> Option<PathBuf> {
+        fs::canonicalize(profiles(site).join("home-manager")).ok()
     }
 
     fn generations(&self, site: &Site) -> Vec<Generation> {

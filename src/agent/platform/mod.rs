@@ -9,7 +9,7 @@ use crate::agent::config::Platform as Kind;
 use crate::domain::generation::Generation;
 use crate::protocol::SystemReport;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// A way to rebuild a machine and to see what runs on it.
@@ -23,6 +23,10 @@ pub trait Platform {
     fn dry_run(&self, site: &Site) -> Vec<Command>;
     /// What runs; fields that cannot be told are missing.
     fn system(&self, site: &Site) -> SystemReport;
+    /// The profile's link: what a boot would activate.
+    fn profile(&self, site: &Site) -> PathBuf;
+    /// What runs, resolved.
+    fn running_path(&self, site: &Site) -> Option<PathBuf>;
     /// The commit that a system says it was built from.
     fn revision(&self, _store_path: &Path) -> Option<String> {
         None
@@ -32,7 +36,7 @@ pub trait Platform {
 }
 
 /// The machine's platform.
-pub fn of(site: &Site) -> Box<dyn Platform> {
+pub fn of(site: &Site) -> Box<dyn Platform + Send> {
     match site.platform {
         Kind::NixOs => Box::new(system::System { tool: "nixos-rebuild", version: "nixos-version" }),
         Kind::Darwin => {
@@ -102,6 +106,7 @@ mod tests {
             tests_enabled: true,
             tests_auto_run: true,
             test_timeout: Duration::from_secs(60),
+            check_power: false,
         }
     }
 

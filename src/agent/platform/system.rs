@@ -2,11 +2,17 @@
 
 use super::{Platform, contained_agent, flake, generations, rebuild};
 use crate::agent::site::Site;
+use crate::base::child::{self, Bounds};
+use crate::base::secret;
 use crate::domain::generation::Generation;
 use crate::protocol::SystemReport;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
+use std::time::Duration;
+
+/// How long a system may take to say what it was built from.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 
 /// Where a system says how its agent is started: NixOS, then nix-darwin.
 const UNITS: &[&str] = &[
@@ -51,8 +57,11 @@ impl System {
     fn asked_revision(&self, store_path: &Path) -> Option<String> {
         let program = store_path.join("sw/bin").join(self.version);
         let mut command = Command::new(program);
-        command.arg("--configuration-revision").stdin(Stdio::null()).stderr(Stdio::null());
-        let output = command.output().ok().filter(|output| output.status.success())?;
+        command.arg("--configuration-revision");
+        secret::hide_from(&mut command);
+        let bounds = Bounds { timeout: Some(ANSWERS_WITHIN), ..Bounds::default() };
+        let output = child::output(&mut command, 1000, &bounds).ok();
+        let output = output.filter(|output| output.ended.ok())?;
         let text = String::from_utf8(output.stdout).ok()?.trim().to_owned();
         Some(text).filter(|text| !text.is_empty())
     }
@@ -102,16 +111,24 @@ impl Platform for System {
             return SystemReport::default();
         };
         let links = generations::links(&profiles(site), "system");
-        let runs =
-            links.iter().find(|(_, link)| fs::canonicalize(link).ok().as_ref() == Some(&path));
+        let runs = generations::running(&profiles(site), "system", &links, &path);
         SystemReport {
-            generation: runs.map(|(number, _)| *number),
+            generation: runs,
             configuration_revision: self.asked_revision(&path),
             store_path: Some(path.to_string_lossy().into_owned()),
             activated_at: generations::changed_at(&current(site)),
             agent_path: contained_agent(&path, UNITS),
             reboot_needed: reboot_needed(&site.root.join("run/booted-system"), &path),
+            profile_path: generations::target(&profiles(site).join("system")),
         }
+    }
+
+    fn profile(&self, site: &Site) -> PathBuf {
+        profiles(site).join("system")
+    }
+
+    fn running_path(&self, site: &Site) -> Option<PathBuf> {
+        fs::canonicalize(current(site)).ok()
     }
 
     fn revision(&self, store_path: &Path) -> Option<String> {

@@ -184,7 +184,10 @@ pub fn status(status: &Status, protocol: Protocol) -> HostEvent {
     let kind = match status.status {
         OutcomeStatus::Ok => OutcomeKind::Exited,
         OutcomeStatus::Error if status.timed_out == Some(true) => OutcomeKind::TimedOut,
-        OutcomeStatus::Error => OutcomeKind::Failed,
+        OutcomeStatus::Error | OutcomeStatus::Blocked | OutcomeStatus::Interrupted => {
+            OutcomeKind::Failed
+        }
+        OutcomeStatus::TimedOut => OutcomeKind::TimedOut,
         OutcomeStatus::Stopped => OutcomeKind::Stopped,
     };
     HostEvent::Ended {

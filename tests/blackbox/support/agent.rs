@@ -180,7 +180,7 @@ impl Drop for Agent {
         let jobs = fs::read_dir(self.dir.path().join("state/jobs")).into_iter().flatten();
         for pid in jobs.flatten().filter_map(|job| fs::read_to_string(job.path().join("pid")).ok())
         {
-            let _ = Command::new("kill").args(["-9", &pid]).stderr(Stdio::null()).status();
+            let _ = Command::new("kill").args(["-9", pid.trim()]).stderr(Stdio::null()).status();
         }
     }
 }

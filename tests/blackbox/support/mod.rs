@@ -10,6 +10,7 @@ pub mod old_agent;
 pub mod old_host;
 pub mod proxy;
 pub mod repo;
+pub mod standin;
 
 pub use agent::Agent;
 pub use client::Client;
@@ -19,6 +20,7 @@ pub use old_agent::OldAgent;
 pub use old_host::OldHost;
 pub use proxy::Proxy;
 pub use repo::ConfigRepo;
+pub use standin::StandIn;
 
 use std::fmt::Debug;
 use std::path::{Path, PathBuf};

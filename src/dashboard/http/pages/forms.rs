@@ -49,7 +49,8 @@ async fn command(
     >,
 ) -> Page {
     let reason = form.reason.filter(|reason| !reason.trim().is_empty());
-    let args = Args { generation: form.generation, reason, confirmed: form.confirmed };
+    let args =
+        Args { generation: form.generation, reason, confirmed: form.confirmed, ..Args::default() };
     let asked = Asked { op: &form.op, args, queue: query.queue, totp: form.totp.as_deref() };
     let order = Order::check(&acting, asked).await?;
     actions::run(&acting, host, &order).await?;

@@ -81,7 +81,12 @@ fn one_command() -> Command {
         id: command_id(1),
         host: host_id("web"),
         op: Operation::Rollback,
-        args: Args { generation: Some(47), reason: text("too slow"), confirmed: Some(true) },
+        args: Args {
+            generation: Some(47),
+            reason: text("too slow"),
+            confirmed: Some(true),
+            regardless: Vec::new(),
+        },
         state: State::Failed,
         requested_by: Author::Token("deploy bot".into()),
         created_at: at(1),

@@ -1,0 +1,57 @@
+//! A user's own clone: only ever brought forward, as its owner.
+
+use super::own::Runs;
+use super::{LOCAL, REMOTE, State, git, local, remote_reference};
+use crate::agent::site::Site;
+
+/// Fetches the branch into the user's clone, without touching the checkout.
+///
+/// # Errors
+///
+/// The command that failed, or in words why git cannot be run there.
+pub fn fetch<R: Runs>(site: &Site, runs: &mut R) -> Result<(), R::Error> {
+    let refspec = format!("+refs/heads/{}:{}", site.branch, remote_reference(site));
+    let mut command = git(site)?.at(&site.repo_dir);
+    runs.run(command.args(["fetch", "--no-tags", "origin", &refspec]), REMOTE)
+}
+
+/// What is in the way of bringing the clone forward, in the user's words; `None` if nothing is.
+pub fn in_the_way(site: &Site, state: &State) -> Option<String> {
+    let dir = site.repo_dir.display();
+    if state.dirty != Some(false) {
+        let files = state.changed.join(", ");
+        return Some(format!(
+            "{dir} has changes of its own: {files}. Commit, stash or remove them"
+        ));
+    }
+    let git = git(site).ok()?;
+    let ask = |arguments: &[&str]| local(git.at(&site.repo_dir).args(arguments), LOCAL);
+    let branch = ask(&["symbolic-ref", "--quiet", "--short", "HEAD"]).unwrap_or_default();
+    if branch != site.branch {
+        let is = if branch.is_empty() { "no branch".to_owned() } else { branch };
+        return Some(format!("{dir} is on {is}, not on {}", site.branch));
+    }
+    match state.ahead {
+        Some(0) => None,
+        Some(commits) => {
+            let remote = remote_reference(site);
+            let behind = ask(&["rev-list", "--count", &format!("HEAD..{remote}"), "--"]);
+            let diverged = behind.is_some_and(|count| count != "0");
+            let how = if diverged { "has diverged from" } else { "is ahead of" };
+            Some(format!("{dir} {how} origin/{} by {commits}. Push or rebase it", site.branch))
+        }
+        None => Some(format!("{dir}: git does not tell how far it is from its remote")),
+    }
+}
+
+/// Brings the clone forward to what was fetched.
+///
+/// # Errors
+///
+/// As [`fetch`].
+pub fn forward<R: Runs>(site: &Site, runs: &mut R) -> Result<(), R::Error> {
+    let mut command = git(site)?.at(&site.repo_dir);
+    // Git takes ignored files for rubbish that a merge may overwrite, unless it is told.
+    let merge = ["merge", "--ff-only", "--no-overwrite-ignore", "--quiet"];
+    runs.run(command.args(merge).arg(remote_reference(site)), REMOTE)
+}

@@ -209,7 +209,10 @@ impl Turn<'_, '_> {
                     op: after.op,
                     args: after.args.clone(),
                 }),
-                command::Effect::SendStop => self.effects.push(HostEffect::Stop(id)),
+                command::Effect::SendStop => {
+                    self.state.echoes.told_to_stop(id);
+                    self.effects.push(HostEffect::Stop(id));
+                }
                 command::Effect::Journal => self.effects.push(HostEffect::SaveCommand {
                     command: Box::new(after.clone()),
                     journal: true,

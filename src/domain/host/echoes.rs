@@ -8,6 +8,7 @@
 use crate::domain::ids::CommandId;
 use crate::domain::operation::Operation;
 use crate::domain::timestamp::Timestamp;
+use std::collections::VecDeque;
 use std::time::Duration;
 
 /// A name that so many heartbeats in a row repeat is no echo.
@@ -18,6 +19,8 @@ const QUIET_HEARTBEATS: u8 = 3;
 const QUIET_FOR: Duration = Duration::from_secs(120);
 /// So often a command is sent again to an agent that was busy with something short.
 const SENT_AGAIN_AT_MOST: u8 = 3;
+/// So many stops are remembered.
+const STOPS: usize = 8;
 /// A refresh of which nothing was heard is over after so long.
 const REFRESHES_FOR: Duration = Duration::from_secs(300);
 /// What such an agent is asked beside commands. It works on it as on one.
@@ -30,10 +33,14 @@ const CHORES: [&str; 4] = ["refresh-all", "refresh-lock", "refresh-system", "ref
 pub(super) struct Echoes {
     /// The operation whose end was heard last.
     ended: Option<Operation>,
-    /// How many heartbeats since then named something; `None` after one that named nothing.
+    /// Whether no heartbeat since then named nothing.
+    fresh: bool,
+    /// How many heartbeats since then, or since a stop, named something; `None` after one that named nothing.
     named: Option<u8>,
     /// The operation that was stopped: its end is heard twice.
     stopped: Option<Operation>,
+    /// The commands that it was told to stop and has not answered for, in that order.
+    stops: VecDeque<CommandId>,
     /// After a stop: the agent may say more about it.
     quiet: Option<Quiet>,
     /// What it was too busy to take.
@@ -81,11 +88,26 @@ impl Echoes {
         self.refreshes_since = None;
         self.busy_with = None;
         self.stopped = None;
+        self.stops.clear();
+    }
+
+    /// It was told to stop a command.
+    pub(super) fn told_to_stop(&mut self, id: CommandId) {
+        self.stops.push_back(id);
+        if self.stops.len() > STOPS {
+            self.stops.pop_front();
+        }
+    }
+
+    /// It answers for a stop: which command that was about.
+    pub(super) fn answers_for_stop(&mut self) -> Option<CommandId> {
+        self.stops.pop_front()
     }
 
     /// The end of an operation was heard.
     pub(super) fn ended(&mut self, op: Operation) {
         self.ended = Some(op);
+        self.fresh = true;
         self.named = Some(0);
     }
 
@@ -97,7 +119,7 @@ impl Echoes {
 
     /// Whether an end that was heard already may be heard once more.
     pub(super) fn may_repeat(&self, op: Operation) -> bool {
-        self.ended == Some(op) && self.named.is_some()
+        self.ended == Some(op) && self.fresh
     }
 
     /// The agent said that it stopped an operation. What it ran says so as well, later.
@@ -142,6 +164,7 @@ impl Echoes {
 
     /// A heartbeat named nothing. Answers the command that may be sent again now.
     pub(super) fn heard_idle(&mut self) -> Option<CommandId> {
+        self.fresh = false;
         self.named = None;
         self.stopped = None;
         self.quiet = None;

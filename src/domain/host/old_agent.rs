@@ -39,6 +39,9 @@ impl Turn<'_, '_> {
     /// A heartbeat that names nothing.
     pub(super) fn old_agent_is_idle(&mut self) {
         if let Some(id) = self.state.echoes.heard_idle() {
+            // What a new link proves is counted from here.
+            let links = self.state.links;
+            self.state.commands.set_links(id, links);
             self.step_id(id, &Event::SendAgain);
         }
         let Some(command) = self.state.command() else {
@@ -90,9 +93,9 @@ impl Turn<'_, '_> {
     /// Its word about the end of something that is no command. Answers whether it was that.
     pub(super) fn old_agent_ended_nameless(&mut self, name: &str, outcome: &Outcome) -> bool {
         if name == STOP {
-            let told = self.state.command().filter(|command| command.state == State::Stopping);
-            let told = told.map(|command| command.id);
+            let told = self.state.echoes.answers_for_stop();
             if let Some(id) = told
+                && self.state.commands.exclusive_is(id)
                 && outcome.kind == OutcomeKind::Failed
             {
                 self.step_id(id, &Event::CannotStop);
@@ -110,6 +113,7 @@ impl Turn<'_, '_> {
     pub(super) fn old_agent_ended(&mut self, op: Operation, outcome: &Outcome) {
         self.state.echoes.ended(op);
         if outcome.kind == OutcomeKind::Stopped {
+            self.state.echoes.answers_for_stop();
             self.state.echoes.stopped(self.now);
             self.state.echoes.says_it_stopped(op);
         }

@@ -295,8 +295,9 @@ impl World {
     /// What the dashboard says of a command is not another's end.
     fn is_true(&self) {
         let state = &self.lab.state;
-        let over = state.commands.last().into_iter().chain(state.live());
-        for command in over {
+        let live = |command: &&Command| state.live().any(|live| live.id == command.id);
+        let over = state.commands.last().filter(|last| !live(last));
+        for command in over.into_iter().chain(state.live()) {
             let end = self.ends.get(&command.id);
             match command.state {
                 State::Failed => {

@@ -271,6 +271,11 @@ impl World {
             Step::Dies => self.dies(),
             Step::Connect => self.connect(),
             Step::Wait(seconds) => {
+                // It needs no seconds to read. What is on its way for longer than a stop may
+                // take cannot be told from what is sent after it: there are no ids.
+                while !self.inbox.is_empty() {
+                    self.reads();
+                }
                 self.lab.now = self.lab.now + std::time::Duration::from_secs(*seconds);
                 self.happens(HostEvent::Tick);
             }

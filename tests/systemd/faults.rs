@@ -36,7 +36,7 @@ fn an_agent_that_hangs_is_killed_by_the_watchdog_and_started_again() {
     host.machine.run(&["systemctl", "restart", AGENT]);
     host.user.wait_for_online(NAME);
     let before = host.agent();
-    host.machine.run(&["kill", "-STOP", &before]);
+    host.machine.signal("STOP", &before);
     wait_until("another agent runs", || {
         let now = host.agent();
         let another = now != "0" && now != before;
@@ -58,7 +58,7 @@ fn a_supervisor_killed_in_a_build_loses_the_command_and_leaves_nothing() {
     host.pull(&json!({ "motd": "two" }));
     let id = host.switch_until("build");
     let supervisor = host.machine.property(&unit_of_the_job(&host), "MainPID");
-    host.machine.run(&["kill", "-KILL", &supervisor]);
+    host.machine.signal("KILL", &supervisor);
     let command = host.wait_for_the_end(&id);
     assert!(["lost", "failed"].contains(&command["state"].as_str().unwrap()), "{command}");
     assert_eq!(host.user.host(NAME)["system"]["generation"], 1);

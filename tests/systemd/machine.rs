@@ -176,6 +176,12 @@ impl Machine {
         text.unwrap_or_default()
     }
 
+    /// Sends a signal to a process.
+    #[track_caller]
+    pub fn signal(&self, signal: &str, process: &str) {
+        self.run(&["sh", "-c", &format!("kill -{signal} {process}")]);
+    }
+
     fn is_up(&self) -> bool {
         let state = self.says(&["systemctl", "is-system-running"]);
         ["running", "degraded"].contains(&state.as_str())

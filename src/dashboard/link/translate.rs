@@ -184,9 +184,9 @@ pub fn status(status: &Status, protocol: Protocol) -> HostEvent {
     let kind = match status.status {
         OutcomeStatus::Ok => OutcomeKind::Exited,
         OutcomeStatus::Error if status.timed_out == Some(true) => OutcomeKind::TimedOut,
-        OutcomeStatus::Error | OutcomeStatus::Blocked | OutcomeStatus::Interrupted => {
-            OutcomeKind::Failed
-        }
+        OutcomeStatus::Error => OutcomeKind::Failed,
+        OutcomeStatus::Blocked => OutcomeKind::Blocked,
+        OutcomeStatus::Interrupted => OutcomeKind::Interrupted,
         OutcomeStatus::TimedOut => OutcomeKind::TimedOut,
         OutcomeStatus::Stopped => OutcomeKind::Stopped,
     };

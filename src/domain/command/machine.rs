@@ -213,6 +213,16 @@ impl Machine {
                 let reason = message.unwrap_or_else(|| "It took too long.".to_owned());
                 self.enter(TimedOut, Some(reason), None);
             }
+            OutcomeKind::Blocked => {
+                self.command.exit_code = None;
+                let reason = message.unwrap_or_else(|| "The agent did not begin.".to_owned());
+                self.enter(Blocked, Some(reason), None);
+            }
+            OutcomeKind::Interrupted => {
+                self.command.exit_code = None;
+                let reason = message.unwrap_or_else(|| "Interrupted by a restart.".to_owned());
+                self.enter(Lost, Some(reason), None);
+            }
             OutcomeKind::Exited if outcome.exit_code == 0 => {
                 self.verify(None);
                 self.effects.push(Effect::Refetch);

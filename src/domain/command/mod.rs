@@ -258,6 +258,10 @@ pub enum OutcomeKind {
     Stopped,
     /// By the agent, for its time.
     TimedOut,
+    /// It was not begun: something on the host is in the way.
+    Blocked,
+    /// It died with the machine, or with its unit: nobody knows how far it came.
+    Interrupted,
 }
 
 /// Whether a command reached what it is for.

@@ -169,7 +169,10 @@ impl Turn<'_, '_> {
                 outcome.message = Some("No tests found".to_owned());
             }
             OutcomeKind::Exited | OutcomeKind::Failed => self.state.facts.has_tests = Some(true),
-            OutcomeKind::Stopped | OutcomeKind::TimedOut => {}
+            OutcomeKind::Stopped
+            | OutcomeKind::TimedOut
+            | OutcomeKind::Blocked
+            | OutcomeKind::Interrupted => {}
         }
     }
 

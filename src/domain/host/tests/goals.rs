@@ -235,3 +235,29 @@ fn a_command_that_an_earlier_version_left_verifying_still_finds_its_agent_stale(
     assert_eq!(lab.last().state, State::Unverified);
     assert!(lab.state.facts.agent.stale);
 }
+
+/// What an agent's preflight is in the way of did not begin: no deploy, and nothing red.
+#[test]
+fn a_switch_that_the_agent_did_not_begin_is_blocked_and_changes_no_row() {
+    let mut lab = Lab::green();
+    let id = lab.starts(Operation::Switch);
+    let message = Some("2.1 GiB are free in /nix/store, 3 GiB are needed.".to_owned());
+    let blocked = Outcome { kind: OutcomeKind::Blocked, exit_code: 1, message: message.clone() };
+    lab.ends(id, blocked, Report::default());
+    let command = lab.last().clone();
+    assert_eq!((command.state, command.reason), (State::Blocked, message));
+    assert_eq!(command.exit_code, None);
+    assert_eq!(lab.row(), "ok ok ok ok ok");
+}
+
+/// Finding 3 of systemd: a test run that a shutdown ended was recorded as red tests.
+#[test]
+fn a_test_run_that_the_machine_interrupted_is_lost_and_not_red() {
+    let mut lab = Lab::green();
+    let id = lab.starts(Operation::Test);
+    let message = Some("interrupted by a restart".to_owned());
+    let died = Outcome { kind: OutcomeKind::Interrupted, exit_code: 143, message };
+    lab.ends(id, died, Report::default());
+    assert_eq!(lab.last().state, State::Lost);
+    assert!(!lab.row().ends_with("err"), "{}", lab.row());
+}

@@ -9,6 +9,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod arrows;
+mod docs;
 mod imports;
 
 use arrows::{Arrow, Plan};

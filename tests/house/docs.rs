@@ -29,9 +29,19 @@ const DEFINED_ELSEWHERE: [(&str, &str); 3] = [
     ("src/domain/test_report.rs", "pub enum TestCaseOutcome {"),
 ];
 
+/// Files of src/protocol/ that hold no type of the wire.
+const NO_TYPES: [&str; 2] = ["mod.rs", "fragments.rs"];
+
 /// The source of every type of the wire.
 fn types_of_the_wire() -> String {
-    let mut text = read("src/protocol/messages.rs");
+    let mut files = Vec::new();
+    collect(&root().join("src/protocol"), "rs", &mut files);
+    files.retain(|file| !NO_TYPES.iter().any(|name| file.ends_with(name)));
+    let mut text = String::new();
+    for file in files {
+        text.push('\n');
+        text.push_str(&std::fs::read_to_string(file).unwrap());
+    }
     for (file, head) in DEFINED_ELSEWHERE {
         let file = read(file);
         let body = between(&file, head, "\n}\n");

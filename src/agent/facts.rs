@@ -4,6 +4,7 @@ use super::jobs::JobFacts;
 use super::platform::{self, Platform};
 use super::repository;
 use super::site::Site;
+use crate::base::hex;
 use crate::domain::generation::Generation;
 use crate::domain::timestamp::Timestamp;
 use crate::protocol::{SystemReport, TestSettings};
@@ -158,7 +159,7 @@ pub fn binary_hash() -> Option<String> {
             Err(_) => return None,
         }
     }
-    Some(hash.finalize().iter().map(|b| format!("{b:02x}")).collect())
+    Some(hex::encode(&hash.finalize()))
 }
 
 /// The store path of this program's package, if it is in a Nix store.

@@ -1,9 +1,9 @@
 //! The agent's own clone of the config repository.
 
 use super::site::Site;
+use crate::base::hex;
 use crate::domain::ids::Commit;
 use nix::fcntl::{Flock, FlockArg};
-use sha2::{Digest, Sha256};
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::Path;
@@ -35,7 +35,7 @@ fn packed(git: &Path, name: &str) -> Option<String> {
 pub fn lock_hash(site: &Site) -> Option<String> {
     checkout(site)?;
     match fs::read(site.repo_dir.join("flake.lock")) {
-        Ok(bytes) => Some(Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()),
+        Ok(bytes) => Some(hex::sha256(&bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Some(String::new()),
         Err(_) => None,
     }

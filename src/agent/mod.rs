@@ -45,6 +45,16 @@ pub enum AgentError {
     Restart(io::Error),
 }
 
+impl AgentError {
+    /// Whether whoever started it must change a setting: the exit code says so.
+    pub fn is_bad_setting(&self) -> bool {
+        match self {
+            Self::StateDir { .. } => true,
+            Self::InUse(_) | Self::Restart(_) => false,
+        }
+    }
+}
+
 /// Runs the agent until it is ended by a signal. Jobs go on without it.
 pub fn run(config: AgentConfig) -> Result<(), AgentError> {
     let path = config.state_dir.clone();

@@ -12,7 +12,9 @@ const BAD_SETTING: u8 = 2;
 
 fn main() -> ExitCode {
     log_output::start();
-    let role = match cli::parse(std::env::args_os(), &cli::environment()) {
+    let asked =
+        cli::environment().and_then(|environment| cli::parse(std::env::args_os(), &environment));
+    let role = match asked {
         Ok(role) => role,
         Err(CliError::Clap(error)) => error.exit(),
         Err(CliError::Setting(text)) => {
@@ -20,37 +22,64 @@ fn main() -> ExitCode {
             return BAD_SETTING.into();
         }
     };
-    let done = match role {
-        Role::Dashboard(config) => dashboard::run(*config).map_err(anyhow::Error::from),
-        Role::Agent(config) => agent::run(*config).map_err(anyhow::Error::from),
-        Role::CheckAgent(config) => {
-            let works = agent::check(config.map(|config| *config));
-            return if works { ExitCode::SUCCESS } else { ExitCode::FAILURE };
-        }
-        Role::AdoptClone(config) => {
-            agent::adopt_clone(&config).map(|told| println!("{told}")).map_err(anyhow::Error::from)
-        }
-        Role::Demo { listen } => demo::run(listen).map_err(anyhow::Error::from),
-        Role::Backup { data_dir, file } => {
-            dashboard::backup(&data_dir, &file).map_err(anyhow::Error::from)
-        }
-        Role::Restore { data_dir, file } => {
-            dashboard::restore(&data_dir, &file).map_err(anyhow::Error::from)
-        }
-        Role::JobRun { dir } => agent::jobs::supervisor::run(&dir).map_err(anyhow::Error::from),
-    };
-    match done {
+    match run(role) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("nixfleet: {error:#}");
-            let setting = match error.downcast_ref() {
-                Some(DashboardError::Setting(_)) => true,
-                _ => {
-                    let state = error.downcast_ref();
-                    matches!(state, Some(AgentError::StateDir { .. } | AgentError::Unsafe(_)))
-                }
-            };
-            if setting { BAD_SETTING.into() } else { ExitCode::FAILURE }
+        Err(failure) => {
+            eprintln!("nixfleet: {}", failure.text);
+            failure.code
         }
+    }
+}
+
+/// Why a role ended, and the exit code that says so.
+struct Failure {
+    text: String,
+    code: ExitCode,
+}
+
+fn run(role: Role) -> Result<(), Failure> {
+    match role {
+        Role::Dashboard(config) => Ok(dashboard::run(*config)?),
+        Role::Agent(config) => Ok(agent::run(*config)?),
+        Role::CheckAgent(config) => match agent::check(config.map(|config| *config)) {
+            true => Ok(()),
+            // What is wrong was said line by line.
+            false => Err(Failure {
+                text: "the agent would not work".to_owned(),
+                code: ExitCode::FAILURE,
+            }),
+        },
+        Role::AdoptClone(config) => {
+            let told = agent::adopt_clone(&config)?;
+            println!("{told}");
+            Ok(())
+        }
+        Role::Demo { listen } => demo::run(listen).map_err(failed),
+        Role::Backup { data_dir, file } => Ok(dashboard::backup(&data_dir, &file)?),
+        Role::Restore { data_dir, file } => Ok(dashboard::restore(&data_dir, &file)?),
+        Role::JobRun { dir } => agent::jobs::supervisor::run(&dir).map_err(failed),
+    }
+}
+
+fn failed(error: impl std::fmt::Display) -> Failure {
+    Failure { text: error.to_string(), code: ExitCode::FAILURE }
+}
+
+fn failed_or_bad_setting(error: impl std::fmt::Display, is_setting: bool) -> Failure {
+    let code = if is_setting { BAD_SETTING.into() } else { ExitCode::FAILURE };
+    Failure { text: error.to_string(), code }
+}
+
+impl From<DashboardError> for Failure {
+    fn from(error: DashboardError) -> Self {
+        let is_setting = error.is_bad_setting();
+        failed_or_bad_setting(error, is_setting)
+    }
+}
+
+impl From<AgentError> for Failure {
+    fn from(error: AgentError) -> Self {
+        let is_setting = error.is_bad_setting();
+        failed_or_bad_setting(error, is_setting)
     }
 }

@@ -1,11 +1,8 @@
 //! The link to the dashboard: connect, and come back for ever.
 
-use super::session::{Ended, Session};
+use super::session::{Ended, Quit, Session, Socket};
 use super::{Agent, tls};
 use crate::protocol::MAX_FRAME_BYTES;
-use awc::{BoxedSocket, ws};
-use std::future::Future;
-use std::pin::Pin;
 use std::time::Duration;
 
 /// How long connecting may take.
@@ -14,12 +11,6 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(15);
 const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 /// How long an agent pauses that another one has replaced: two machines use one name.
 const REPLACED: Duration = Duration::from_secs(60);
-
-/// A link.
-pub type Socket = actix_codec::Framed<BoxedSocket, ws::Codec>;
-
-/// Becomes ready when the agent is told to end.
-pub type Quit = Pin<Box<dyn Future<Output = ()>>>;
 
 /// Connects, and connects again, until the agent is told to restart or to end.
 pub async fn run(agent: &mut Agent, mut quit: Quit) {

@@ -98,6 +98,16 @@ impl Agent {
     }
 }
 
+impl AgentError {
+    /// Whether whoever started it must change a setting: the exit code says so.
+    pub fn is_bad_setting(&self) -> bool {
+        match self {
+            Self::StateDir { .. } | Self::Unsafe(_) => true,
+            Self::Adopt(_) | Self::InUse(_) | Self::Restart(_) => false,
+        }
+    }
+}
+
 /// Runs the agent until it is ended by a signal. Jobs go on without it.
 ///
 /// # Errors

@@ -1,7 +1,6 @@
 //! One link, from `register` to its end. Nothing here waits for a disk, a program or a job: that is
 //! done on threads, and what comes of it is an [`Event`].
 
-use super::connection::{Quit, Socket};
 use super::facts::Snapshot;
 use super::follower::Follower;
 use super::jobs::{Look, Rejection};
@@ -10,10 +9,12 @@ use crate::domain::ids::CommandId;
 use crate::protocol::{Ack, AgentMessage, DashboardMessage, MAX_FRAME_BYTES, Registered};
 use actix_http::ws::Item;
 use actix_rt::time::{Instant, interval_at};
-use awc::ws::{CloseCode, CloseReason, Frame, Message};
+use awc::BoxedSocket;
+use awc::ws::{self, CloseCode, CloseReason, Frame, Message};
 use futures_util::{SinkExt, StreamExt};
 use std::collections::BTreeMap;
 use std::io;
+use std::pin::Pin;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -26,6 +27,12 @@ const SILENT_FOR: Duration = Duration::from_secs(45);
 const FOLLOW_EVERY: Duration = Duration::from_millis(50);
 /// The dashboard closes a link with this when a newer one has its place.
 const REPLACED: u16 = 4001;
+
+/// A link.
+pub type Socket = actix_codec::Framed<BoxedSocket, ws::Codec>;
+
+/// Becomes ready when the agent is told to end.
+pub type Quit = Pin<Box<dyn Future<Output = ()>>>;
 
 /// Why a link ended.
 #[derive(Debug)]

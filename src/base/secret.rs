@@ -1,5 +1,6 @@
 //! Secrets: kept from logs, from children, and from texts that others read.
 
+use super::hex;
 use std::borrow::Cow;
 use std::fmt;
 use std::process::Command;
@@ -31,6 +32,12 @@ pub fn random(count: usize) -> Result<Vec<u8>, String> {
     let mut bytes = vec![0_u8; count];
     getrandom::fill(&mut bytes).map_err(|error| format!("no random numbers: {error}"))?;
     Ok(bytes)
+}
+
+/// A token that nobody guesses: so many random bytes, in hexadecimal. The error says why there is
+/// none.
+pub fn random_token(bytes: usize) -> Result<String, String> {
+    Ok(hex::encode(&random(bytes)?))
 }
 
 /// Whether a variable of this program's own is a secret, or names the file of one. The rule goes

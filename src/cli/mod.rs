@@ -1,10 +1,12 @@
 //! Flags and environment, one struct per role. The only room that reads the environment.
 
+mod environment;
 mod options;
 mod parse;
 mod values;
 
-pub use parse::{CliError, environment, parse};
+pub use environment::{Environment, environment, own_variables};
+pub use parse::{CliError, parse};
 
 use crate::agent::config::AgentConfig;
 use crate::dashboard::config::DashboardConfig;

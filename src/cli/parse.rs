@@ -4,6 +4,7 @@
 //! never flags. A bad setting names itself and what was expected.
 
 use super::Role;
+use super::environment::Environment;
 use super::options::{Action, Cli};
 use super::values::{
     Parsed, addresses, boolean, branch_name, colour, detected_platform, hostname, is_local, list,
@@ -14,7 +15,6 @@ use crate::base::secret::Secret;
 use crate::dashboard::config::{DashboardConfig, NamedSource, PullRequestRules};
 use crate::domain::operation::TimeLimits;
 use clap::{CommandFactory, FromArgMatches};
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
@@ -28,17 +28,6 @@ pub enum CliError {
     Clap(Box<clap::Error>),
     /// A setting is not as expected. The text names it.
     Setting(String),
-}
-
-/// The variables that matter here.
-type Environment = BTreeMap<String, String>;
-
-/// The variables of this process.
-pub fn environment() -> Environment {
-    std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .filter(|(_, value)| !value.is_empty())
-        .collect()
 }
 
 /// Reads arguments (the first is the program's name) and variables.

@@ -16,6 +16,8 @@ mod request_error;
 mod rollouts;
 mod startup;
 mod store;
+#[cfg(test)]
+mod tests;
 mod upkeep;
 mod views;
 

@@ -48,6 +48,20 @@ pub enum DashboardError {
     InUse(PathBuf),
 }
 
+impl DashboardError {
+    /// Whether whoever started it must change a setting: the exit code says so.
+    pub fn is_bad_setting(&self) -> bool {
+        match self {
+            Self::Setting(_) => true,
+            Self::Store(_)
+            | Self::Listen { .. }
+            | Self::Server(_)
+            | Self::ActorFailed(_)
+            | Self::InUse(_) => false,
+        }
+    }
+}
+
 /// Holds the data directory for this process alone.
 pub(super) fn lock(data_dir: &Path) -> Result<nix::fcntl::Flock<std::fs::File>, DashboardError> {
     let setting = |what: std::io::Error| {

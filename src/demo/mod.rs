@@ -7,7 +7,7 @@
 mod config;
 
 use crate::agent::jobs::Jobs;
-use crate::base::process;
+use crate::base::{process, secret};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -106,7 +106,7 @@ impl Demo {
         for host in &HOSTS {
             self.first_generation(host, &rebuild)?;
         }
-        let token = random_token()?;
+        let token = secret::random_token(16).map_err(DemoError::Program)?;
         let (url, password) = self.start_dashboard(listen, &token)?;
         for host in &HOSTS {
             self.start_agent(host, &url, &token, &rebuild)?;
@@ -157,8 +157,7 @@ Ctrl-C ends everything and leaves nothing behind."
         let program = std::env::current_exe().map_err(io_error("this program"))?;
         let log = fs::File::create(self.dir.join(log)).map_err(io_error(log))?;
         let mut command = Command::new(program);
-        let settings = crate::cli::environment();
-        for name in settings.keys().filter(|name| name.starts_with("NIXFLEET_")) {
+        for name in crate::cli::own_variables() {
             command.env_remove(name);
         }
         // Groups of their own: Ctrl-C reaches the demo alone, which ends them in order.
@@ -289,11 +288,4 @@ fn end_jobs(state_dir: &Path) {
             thread::sleep(POLL);
         }
     }
-}
-
-fn random_token() -> Result<String, DemoError> {
-    let mut bytes = [0_u8; 16];
-    getrandom::fill(&mut bytes)
-        .map_err(|e| DemoError::Program(format!("no random numbers: {e}")))?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }

@@ -3,7 +3,7 @@
 use super::{
     Auth, LoginError, NO_RANDOM_NUMBERS, password, random_token, secrets, token_hash, totp_of,
 };
-use crate::base::hex;
+use crate::base::{hex, secret};
 use crate::dashboard::store::api_tokens::ApiTokenRecord;
 use crate::dashboard::store::{StoreError, api_tokens, sessions, settings};
 use std::sync::Arc;
@@ -107,9 +107,8 @@ impl Auth {
     /// A new secret for one-time codes, in base32, and the address that authenticator apps
     /// read. Nothing is kept of it until [`Self::turn_totp_on`].
     pub fn offer_totp(&self) -> Result<(String, String), NotChanged> {
-        let mut bytes = [0_u8; 20];
-        getrandom::fill(&mut bytes).map_err(|error| {
-            log::error!("no random numbers: {error}");
+        let bytes = secret::random(20).map_err(|error| {
+            log::error!("{error}");
             NotChanged::Unavailable(NO_RANDOM_NUMBERS)
         })?;
         let secret = Secret::from(bytes).to_base32().trim_end_matches('=').to_owned();

@@ -10,7 +10,7 @@ mod secrets;
 pub use account::{ENROLMENT, NotChanged, totp_url};
 pub use secrets::Secrets;
 
-use crate::base::hex;
+use crate::base::{hex, secret};
 use crate::dashboard::clock::Clock;
 use crate::dashboard::store::api_tokens;
 use crate::dashboard::store::sessions::{self, SessionRecord};
@@ -100,12 +100,10 @@ impl From<StoreError> for LoginError {
 }
 
 fn random_token() -> Result<String, LoginError> {
-    let mut bytes = [0_u8; 32];
-    getrandom::fill(&mut bytes).map_err(|error| {
-        log::error!("no random numbers: {error}");
+    secret::random_token(32).map_err(|error| {
+        log::error!("{error}");
         LoginError::Unavailable(NO_RANDOM_NUMBERS)
-    })?;
-    Ok(hex::encode(&bytes))
+    })
 }
 
 /// SHA-256: all that is ever stored of a token.

@@ -1,11 +1,10 @@
 //! The dashboard's own secrets: given, read from the data directory, or made there.
 
 use super::password;
-use crate::base::hex;
+use crate::base::{atomic_file, secret};
 use crate::dashboard::config::DashboardConfig;
 use std::fs;
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// What the dashboard needs to know in secret.
@@ -40,9 +39,7 @@ impl Secrets {
         let dir = &config.data_dir;
         let session = match &config.session_secret {
             Some(secret) => secret.expose().to_owned(),
-            None => {
-                read_or_make(&dir.join("session-secret"), || random(32).map(|b| hex::encode(&b)))?.0
-            }
+            None => read_or_make(&dir.join("session-secret"), || secret::random_token(32))?.0,
         };
         let totp = match fs::read_to_string(dir.join(TOTP)) {
             Ok(text) => Some(text.trim().to_owned()),
@@ -80,28 +77,14 @@ impl Secrets {
 /// Writes a secret in place of the one before, whole or not at all, with mode 0600. The error
 /// says what could not be done.
 pub(super) fn replace(path: &Path, text: &str) -> Result<(), String> {
-    let new = path.with_extension("new");
-    let written = fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&new)
-        .and_then(|mut file| writeln!(file, "{text}").and_then(|()| file.sync_all()))
-        .and_then(|()| fs::rename(&new, path));
+    let written = atomic_file::write(path, format!("{text}\n").as_bytes(), 0o600);
     written.map_err(|error| format!("cannot write {}: {error}", path.display()))
-}
-
-fn random(count: usize) -> Result<Vec<u8>, String> {
-    let mut bytes = vec![0_u8; count];
-    getrandom::fill(&mut bytes).map_err(|error| format!("no random numbers: {error}"))?;
-    Ok(bytes)
 }
 
 /// 100 bits, in letters and digits that are not mistaken for each other.
 fn readable_password() -> Result<String, String> {
     const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
-    let letters = random(20)?;
+    let letters = secret::random(20)?;
     let letters: Vec<char> =
         letters.iter().map(|byte| char::from(ALPHABET[usize::from(byte % 32)])).collect();
     Ok(letters.chunks(5).map(String::from_iter).collect::<Vec<_>>().join("-"))
@@ -117,12 +100,6 @@ fn read_or_make(
         Err(error) => return Err(format!("cannot read {}: {error}", path.display())),
     }
     let text = make()?;
-    let written = fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
-        .and_then(|mut file| writeln!(file, "{text}").and_then(|()| file.sync_all()));
-    written.map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+    replace(path, &text)?;
     Ok((text, true))
 }

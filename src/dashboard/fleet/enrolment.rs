@@ -1,6 +1,7 @@
 //! Hosts come and go.
 
 use super::{FleetActor, gone, not_stored};
+use crate::base::secret;
 use crate::dashboard::auth::token_hash;
 use crate::dashboard::fleet::host::{HostActor, Remove};
 use crate::dashboard::fleet::requests::{AddHost, NewHost, RemoveHost};
@@ -174,12 +175,10 @@ impl Handler<AddHost> for FleetActor {
 
 /// 32 random bytes, in hexadecimal.
 fn new_token() -> Result<String, RequestError> {
-    let mut bytes = [0_u8; 32];
-    getrandom::fill(&mut bytes).map_err(|error| {
-        log::error!("no random numbers: {error}");
+    secret::random_token(32).map_err(|error| {
+        log::error!("{error}");
         RequestError::Unavailable("There are no random numbers now.")
-    })?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    })
 }
 
 impl Handler<RemoveHost> for FleetActor {

@@ -1,6 +1,7 @@
 //! What the fleet is restored from.
 
 use crate::dashboard::remotes::pull_requests;
+use crate::dashboard::store::hosts::HostRecord;
 use crate::dashboard::store::{self, StoreError};
 use crate::domain::command::Command;
 use crate::domain::desired::MergedPr;
@@ -19,8 +20,7 @@ impl StoredFleet {
     /// Reads every host with its commands.
     pub fn load(conn: &rusqlite::Connection) -> Result<Self, StoreError> {
         let mut live: BTreeMap<HostId, Vec<Command>> = BTreeMap::new();
-        for mut command in store::commands::live(conn)? {
-            command.output_lines = store::output::last_seq(conn, command.id)?;
+        for command in store::commands::live(conn)? {
             live.entry(command.host.clone()).or_default().push(command);
         }
         let mut last: BTreeMap<HostId, Command> = store::commands::latest_per_host(conn)?
@@ -32,19 +32,8 @@ impl StoredFleet {
             .into_iter()
             .map(|record| {
                 let live = live.remove(&record.id).unwrap_or_default();
-                let results = match live.iter().find(|c| c.state.is_active()) {
-                    Some(command) => store::test_results::list(conn, command.id)?,
-                    None => Vec::new(),
-                };
-                Ok(Restored {
-                    last: last.remove(&record.id),
-                    id: record.id,
-                    profile: record.profile,
-                    facts: record.facts,
-                    last_seen: record.last_seen,
-                    live,
-                    results,
-                })
+                let last = last.remove(&record.id);
+                restored(conn, record, live, last)
             })
             .collect::<Result<Vec<_>, StoreError>>()?;
         Ok(Self { hosts, merged: pull_requests::last_merged(conn)? })
@@ -55,7 +44,78 @@ impl StoredFleet {
         conn: &rusqlite::Connection,
         id: &HostId,
     ) -> Result<Option<Restored>, StoreError> {
-        let fleet = Self::load(conn)?;
-        Ok(fleet.hosts.into_iter().find(|host| host.id == *id))
+        let Some(record) = store::hosts::get(conn, id)? else {
+            return Ok(None);
+        };
+        let live = store::commands::live_of(conn, id)?;
+        let newest = store::commands::history(conn, id, 1, None)?.pop();
+        let last = newest.filter(|command| command.state.is_terminal());
+        restored(conn, record, live, last).map(Some)
+    }
+}
+
+/// A host with its commands. `live` are those that are not over, `last` the newest if that is over.
+fn restored(
+    conn: &rusqlite::Connection,
+    record: HostRecord,
+    mut live: Vec<Command>,
+    last: Option<Command>,
+) -> Result<Restored, StoreError> {
+    for command in &mut live {
+        command.output_lines = store::output::last_seq(conn, command.id)?;
+    }
+    let results = match live.iter().find(|command| command.state.is_active()) {
+        Some(command) => store::test_results::list(conn, command.id)?,
+        None => Vec::new(),
+    };
+    Ok(Restored {
+        id: record.id,
+        profile: record.profile,
+        facts: record.facts,
+        last_seen: record.last_seen,
+        live,
+        last,
+        results,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dashboard::store::Store;
+    use crate::dashboard::store::tests::{command, host_record};
+    use crate::domain::command::State;
+
+    fn id(name: &str) -> HostId {
+        HostId::parse(name).unwrap()
+    }
+
+    fn store_with_two_hosts(dir: &std::path::Path) -> Store {
+        let store = Store::open(dir).unwrap();
+        let write = store.write(|conn| {
+            for name in ["db", "web"] {
+                store::hosts::insert(conn, &host_record(name))?;
+                for state in [State::Failed, State::Succeeded, State::Running] {
+                    store::commands::save(conn, &command(name, state))?;
+                }
+            }
+            store::commands::save(conn, &command("db", State::Failed))
+        });
+        actix_rt::System::new().block_on(write).unwrap();
+        store
+    }
+
+    #[test]
+    fn one_host_is_read_as_it_is_read_with_all_the_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store_with_two_hosts(dir.path());
+        let fleet = store.read_blocking(StoredFleet::load).unwrap();
+        assert_eq!(fleet.hosts.len(), 2);
+        for host in fleet.hosts {
+            let alone = store.read_blocking(|conn| StoredFleet::load_one(conn, &host.id)).unwrap();
+            assert_eq!(format!("{alone:?}"), format!("{:?}", Some(host)));
+        }
+        let nobody = store.read_blocking(|conn| StoredFleet::load_one(conn, &id("nobody")));
+        assert!(nobody.unwrap().is_none());
     }
 }

@@ -360,3 +360,21 @@ impl Handler<CloseLink> for AgentSocket {
         self.close(&msg, ctx);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dashboard::tests::House;
+
+    /// The guard, not a handler: so it holds also for a panic and for a socket that is only dropped.
+    #[actix_rt::test]
+    async fn a_host_learns_that_its_link_is_gone_however_the_socket_ends() {
+        let house = House::open();
+        let agent = house.online("web").await;
+        let mut socket = AgentSocket::new(house.fleet.clone(), TokenFor::Enrolment);
+        socket.number = 1;
+        socket.host = Some(agent.host.clone());
+        drop(socket);
+        house.until("offline", |view| view.hosts.values().all(|h| !h.snapshot.online)).await;
+    }
+}

@@ -108,3 +108,26 @@ impl StreamHandler<Result<ws::Message, ProtocolError>> for BrowserSocket {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dashboard::tests::{House, settle, taken};
+
+    /// The guard, not a handler: so it holds also for a panic and for a socket that is only dropped.
+    #[actix_rt::test]
+    async fn the_broadcaster_learns_that_a_browser_is_gone_however_the_socket_ends() {
+        let house = House::open();
+        let (frames, number) = house.browser().await;
+        drop(BrowserSocket {
+            broadcaster: house.broadcaster.clone(),
+            number: Some(number),
+            waiting: Arc::default(),
+            heard: Instant::now(),
+        });
+        house.add("web").await.unwrap();
+        house.until("it is shown", |view| view.hosts.len() == 1).await;
+        settle(&house).await;
+        assert!(taken(&frames.0).is_empty());
+    }
+}

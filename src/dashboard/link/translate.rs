@@ -5,6 +5,7 @@
 
 use crate::domain::command::{Outcome, OutcomeKind};
 use crate::domain::facts::{AgentBinary, LockState, Process, SystemFacts};
+use crate::domain::generation::Generation;
 use crate::domain::host::{About, HostEvent, Job, Registration, Report, TestSetup, Work};
 use crate::domain::ids::{CommandId, Commit, HostId, LockHash};
 use crate::domain::looks::{Colour, DeviceType, Place};
@@ -20,6 +21,8 @@ use crate::protocol::{
 
 /// The longest text of a host that is kept, in characters.
 const MAX_TEXT: usize = 300;
+/// So many generations of a host are kept.
+const MAX_GENERATIONS: usize = 10;
 
 fn text(from: &str) -> String {
     from.chars().filter(|c| !c.is_control()).take(MAX_TEXT).collect()
@@ -74,6 +77,16 @@ fn binary(
     }
 }
 
+/// The last generations of a host.
+fn generations(told: &[Generation]) -> Vec<Generation> {
+    let bounded = |generation: &Generation| Generation {
+        store_path: some_text(generation.store_path.as_ref()),
+        configuration_revision: some_text(generation.configuration_revision.as_ref()),
+        ..generation.clone()
+    };
+    told.iter().take(MAX_GENERATIONS).map(bounded).collect()
+}
+
 /// The platform, from protocol 4's `platform` or protocol 3's `host_type`.
 fn platform(register: &Register) -> String {
     let name = register.platform.as_deref().unwrap_or(register.host_type.as_str());
@@ -104,8 +117,6 @@ pub fn registration(register: &Register) -> Registration {
         generations: Vec::new(),
         ..HostProfile::default()
     };
-    let mut generations = register.generations.clone();
-    generations.truncate(10);
     Registration {
         profile,
         version: some_text(Some(&register.agent_version)),
@@ -125,7 +136,7 @@ pub fn registration(register: &Register) -> Registration {
             ),
             system: register.system.as_ref().map(system),
             tests: register.tests.map(tests),
-            generations: Some(generations).filter(|list| !list.is_empty()),
+            generations: Some(generations(&register.generations)).filter(|list| !list.is_empty()),
             metrics: None,
         },
         jobs: protocol.resumes_jobs().then(|| {
@@ -147,10 +158,6 @@ pub fn registration(register: &Register) -> Registration {
 /// What a `heartbeat` says.
 pub fn heartbeat(beat: &Heartbeat, protocol: Protocol) -> HostEvent {
     let pending = beat.pending_command.as_deref().filter(|name| !name.is_empty());
-    let mut generations = beat.generations.clone();
-    if let Some(list) = &mut generations {
-        list.truncate(10);
-    }
     HostEvent::Heartbeat {
         report: Box::new(Report {
             checkout: Commit::parse(&beat.generation),
@@ -163,7 +170,7 @@ pub fn heartbeat(beat: &Heartbeat, protocol: Protocol) -> HostEvent {
             ),
             system: beat.system.as_ref().map(system),
             tests: beat.tests.map(tests),
-            generations,
+            generations: beat.generations.as_deref().map(generations),
             metrics: beat.metrics.map(metrics),
         }),
         work: pending.map(|name| Work { id: beat.command_id, name: text(name) }),
@@ -255,40 +262,4 @@ pub fn host_id(register: &Register) -> Result<HostId, String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn looks(location: &str, device_type: &str, theme_color: &str) -> HostProfile {
-        let register = Register {
-            hostname: "web".to_owned(),
-            location: location.to_owned(),
-            device_type: device_type.to_owned(),
-            theme_color: theme_color.to_owned(),
-            ..Register::default()
-        };
-        registration(&register).profile
-    }
-
-    #[test]
-    fn what_an_agent_says_of_its_looks_is_of_the_vocabulary_or_nothing() {
-        let told = looks("work", "laptop", "#7AA2F7");
-        assert_eq!(told.location, Some(Place::Work));
-        assert_eq!(told.device_type, Some(DeviceType::Laptop));
-        assert_eq!(told.theme_color.as_ref().map(Colour::as_str), Some("#7aa2f7"));
-        for hostile in ["", "Work", "<script>", "work\0", "#7aa2f7;x:url()", "../../etc"] {
-            let told = looks(hostile, hostile, hostile);
-            assert_eq!((told.location, told.device_type, told.theme_color), (None, None, None));
-        }
-    }
-
-    #[test]
-    fn an_empty_lock_hash_means_none_only_from_an_agent_that_can_say_so() {
-        for (protocol, expected) in
-            [(None, None), (Some(3), None), (Some(4), Some(LockState::Absent))]
-        {
-            let lock_hash = Some(String::new());
-            let register = Register { protocol, lock_hash, ..Register::default() };
-            assert_eq!(registration(&register).report.lock, expected, "{protocol:?}");
-        }
-    }
-}
+mod tests;

@@ -3,11 +3,15 @@
 
 use super::Seats;
 use super::fetcher::{Limits, Panic, Settings, VersionFetcher};
+use super::pull_requests::{self, Order, Target};
 use super::requests::{Compare, Merge, Publish, Refresh};
 use super::source::{Allowance, Fetched, MergeError, Patience, Source, SourceError};
 use crate::dashboard::clock::Clock;
 use crate::dashboard::live::Attention;
 use crate::dashboard::live::news::WasRead;
+use crate::dashboard::request_error::RequestError;
+use crate::dashboard::store::Store;
+use crate::domain::audit::Author;
 use crate::domain::desired::Desired;
 use crate::domain::facts::{Comparison, LockState, Relation};
 use crate::domain::ids::{Commit, HostId};
@@ -61,10 +65,14 @@ impl Source for Script {
         Ok(Some(Comparison { relation, missing: Vec::new() }))
     }
 
-    fn merge(&mut self, _: u64, _: &str) -> Result<(), MergeError> {
-        panic!("a test wants the merge to fail");
+    fn merge(&mut self, number: u64, _: &str) -> Result<(), MergeError> {
+        assert_ne!(number, PANICS, "a test wants the merge to fail");
+        Ok(())
     }
 }
+
+/// A pull request whose merge is a bug.
+const PANICS: u64 = 1;
 
 fn commit(n: u8) -> Commit {
     Commit::parse(&format!("{n:040x}")).unwrap()
@@ -223,7 +231,7 @@ async fn a_merge_that_panics_is_answered_and_comparisons_go_on() {
     let (settings, does) = scripted();
     does.send(Box::new(|| head(1))).unwrap();
     let fetcher = start(&settings);
-    let merge = Merge { number: 1, head: String::new() };
+    let merge = Merge { number: PANICS, head: String::new() };
     let error = fetcher.send(merge).await.unwrap().unwrap_err();
     assert!(error.to_string().contains("look there whether it was done"), "{error}");
     let by = HostId::parse("web").unwrap();
@@ -293,4 +301,28 @@ async fn a_limit_that_a_comparison_meets_is_seen_by_the_next_fetch_and_asked_aga
     assert!(asked.await.unwrap().is_ok());
     told.recv().unwrap();
     assert_eq!(forge.lock().unwrap().compared, 2);
+}
+
+/// "Stored, then true": a merge that is not remembered is not answered as one, and is not taken
+/// back from here.
+#[actix_rt::test]
+async fn a_merge_that_could_not_be_stored_is_not_answered_as_done() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let (settings, does) = scripted();
+    does.send(Box::new(|| head(1))).unwrap();
+    let target = Target { source: "default".into(), fetcher: start(&settings) };
+    let order = || Order { number: 7, by: Author::Admin, at: Timestamp::from_secs(1) };
+    let merge =
+        |order| pull_requests::merge(&store, &target, order, String::new(), "Update".to_owned());
+    let refusing = store.fail_writes();
+    let answer = merge(order()).await;
+    assert!(matches!(answer, Err(RequestError::Unavailable(_))), "{answer:?}");
+    assert!(store.read_blocking(pull_requests::last_merged).unwrap().is_empty());
+    let answer = pull_requests::revert(&store, &target, order()).await;
+    assert!(matches!(answer, Err(RequestError::Refused(_))));
+    drop(refusing);
+    let ours = merge(order()).await.unwrap();
+    let stored = store.read_blocking(pull_requests::last_merged).unwrap();
+    assert_eq!(stored.get("default"), Some(&ours));
 }

@@ -429,3 +429,18 @@ impl Handler<ChangeRollout> for Rollouts {
         })))
     }
 }
+
+/// Makes the actor panic, as a bug in it would.
+#[cfg(test)]
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Panic;
+
+#[cfg(test)]
+impl Handler<Panic> for Rollouts {
+    type Result = ();
+
+    fn handle(&mut self, _: Panic, _: &mut Self::Context) {
+        panic!("a bug");
+    }
+}

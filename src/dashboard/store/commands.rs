@@ -49,6 +49,16 @@ pub fn live(conn: &Connection) -> Result<Vec<Command>, StoreError> {
         .collect()
 }
 
+/// A host's commands that are not over, oldest first.
+pub fn live_of(conn: &Connection, host: &HostId) -> Result<Vec<Command>, StoreError> {
+    conn.prepare_cached(
+        "SELECT command_json FROM commands WHERE live = 1 AND host_id = ?1 ORDER BY id",
+    )?
+    .query_map([host.as_str()], |row| row.get(0))?
+    .map(|json| parse(json?))
+    .collect()
+}
+
 /// A host's commands, newest first, from before `before` on.
 pub fn history(
     conn: &Connection,

@@ -5,7 +5,7 @@ use crate::domain::facts::HostFacts;
 use crate::domain::ids::HostId;
 use crate::domain::profile::HostProfile;
 use crate::domain::timestamp::Timestamp;
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 /// A host as it is stored.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,6 +44,15 @@ fn record((id, profile, facts, last_seen, created_at): Raw) -> Result<HostRecord
 pub fn load_all(conn: &Connection) -> Result<Vec<HostRecord>, StoreError> {
     let mut statement = conn.prepare_cached(&format!("SELECT {COLUMNS} FROM hosts ORDER BY id"))?;
     statement.query_map([], raw)?.map(|row| record(row?)).collect()
+}
+
+/// One host.
+pub fn get(conn: &Connection, id: &HostId) -> Result<Option<HostRecord>, StoreError> {
+    conn.prepare_cached(&format!("SELECT {COLUMNS} FROM hosts WHERE id = ?1"))?
+        .query_row([id.as_str()], raw)
+        .optional()?
+        .map(record)
+        .transpose()
 }
 
 /// Changes a host that is known. One that was removed stays removed: nothing is written.

@@ -30,6 +30,8 @@ use std::fs;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+#[cfg(test)]
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// Name of the database file in the data directory.
@@ -103,6 +105,19 @@ impl From<serde_json::Error> for StoreError {
 pub struct Store {
     readers: Pool<SqliteConnectionManager>,
     writer: Arc<writer::Writer>,
+    #[cfg(test)]
+    refuses: Arc<AtomicBool>,
+}
+
+/// For as long as this lives, nothing is written: tests ask who says so, and who shows it.
+#[cfg(test)]
+pub struct WritesFail(Arc<AtomicBool>);
+
+#[cfg(test)]
+impl Drop for WritesFail {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::SeqCst);
+    }
 }
 
 impl Store {
@@ -134,7 +149,12 @@ impl Store {
             .min_idle(Some(0))
             .connection_timeout(Duration::from_secs(10))
             .build_unchecked(manager);
-        Ok(Self { readers, writer: Arc::new(writer::Writer::start(conn)) })
+        Ok(Self {
+            readers,
+            writer: Arc::new(writer::Writer::start(conn)),
+            #[cfg(test)]
+            refuses: Arc::default(),
+        })
     }
 
     /// Runs `work` in a transaction on the writing thread, after everything that was
@@ -147,8 +167,36 @@ impl Store {
         T: Send + 'static,
         F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     {
+        #[cfg(test)]
+        let work = self.unless_refused(work);
         // Queued here and not when first polled: writes keep the order they were asked in.
         self.writer.submit(work)
+    }
+
+    /// Lets every write fail after its work was done, as a full disk does, until the guard is gone.
+    #[cfg(test)]
+    pub fn fail_writes(&self) -> WritesFail {
+        self.refuses.store(true, Ordering::SeqCst);
+        WritesFail(Arc::clone(&self.refuses))
+    }
+
+    #[cfg(test)]
+    fn unless_refused<T, F>(
+        &self,
+        work: F,
+    ) -> impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static + use<T, F>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    {
+        let refuses = Arc::clone(&self.refuses);
+        move |conn| {
+            let done = work(conn)?;
+            if refuses.load(Ordering::SeqCst) {
+                return Err(StoreError::NotCommitted("a test wants this to fail".to_owned()));
+            }
+            Ok(done)
+        }
     }
 
     /// Runs `work` on a pooled connection, on a blocking thread.
@@ -185,4 +233,4 @@ fn instant(millis: i64) -> Timestamp {
 }
 
 #[cfg(test)]
-mod tests;
+pub(in crate::dashboard) mod tests;

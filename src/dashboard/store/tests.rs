@@ -14,7 +14,7 @@ fn temp() -> tempfile::TempDir {
     tempfile::tempdir().unwrap()
 }
 
-fn host_record(name: &str) -> hosts::HostRecord {
+pub(in crate::dashboard) fn host_record(name: &str) -> hosts::HostRecord {
     hosts::HostRecord {
         id: HostId::parse(name).unwrap(),
         profile: crate::domain::profile::HostProfile {
@@ -27,7 +27,7 @@ fn host_record(name: &str) -> hosts::HostRecord {
     }
 }
 
-fn command(host: &str, state: State) -> Command {
+pub(in crate::dashboard) fn command(host: &str, state: State) -> Command {
     Command {
         id: CommandId(uuid::Uuid::now_v7()),
         host: HostId::parse(host).unwrap(),

@@ -207,6 +207,25 @@ fn everything() -> Vec<Markup> {
     all
 }
 
+/// The row as HTML in every situation of the acceptance table: what changes on the page is seen in
+/// a review.
+#[test]
+fn rows_look_as_they_did_in_every_situation_of_the_acceptance_table() {
+    for (situation, state) in crate::domain::host::tests::rows::situations() {
+        let snapshot = Arc::new(state.snapshot());
+        let entry = HostEntry { snapshot, pulse: state.pulse(), compared_at: None };
+        let html = host::row(&entry).into_string();
+        let lines = html.replace("><", ">\n<");
+        // A release is no change of the page.
+        let lines = lines.replace(crate::domain::compartment::DASHBOARD_VERSION, "VERSION");
+        let words: Vec<&str> = situation
+            .split(|c: char| !c.is_ascii_alphanumeric())
+            .filter(|w| !w.is_empty())
+            .collect();
+        insta::assert_snapshot!(format!("row__{}", words.join("_")), lines);
+    }
+}
+
 #[test]
 fn text_from_outside_never_becomes_markup() {
     for html in everything() {

@@ -16,7 +16,7 @@ mod overrides;
 mod preconditions;
 mod state;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod user_asks;
 
 pub use event::{About, HostEffect, HostEvent, Job, Registration, Report, TestSetup, Work};

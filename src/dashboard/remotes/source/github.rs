@@ -6,6 +6,7 @@ use super::http::{Answer, Request, Web};
 use super::{
     Allowance, Fetched, MISSING, MergeError, Patience, Reverted, Source, SourceError, first_line,
 };
+use crate::base::hex;
 use crate::dashboard::config::PullRequestRules;
 use crate::domain::desired::PendingPr;
 use crate::domain::facts::{Comparison, LockState, MissingCommit, Relation};
@@ -14,7 +15,6 @@ use crate::domain::timestamp::Timestamp;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
-use sha2::{Digest, Sha256};
 use std::collections::{HashMap, HashSet};
 
 const JSON: &str = "application/vnd.github+json";
@@ -191,9 +191,7 @@ impl GitHub {
         let lock =
             match answer.status {
                 200 => {
-                    let hash: String =
-                        Sha256::digest(&answer.body).iter().map(|b| format!("{b:02x}")).collect();
-                    let hash = LockHash::parse(&hash);
+                    let hash = LockHash::parse(&hex::sha256(&answer.body));
                     LockState::Hash(hash.ok_or_else(|| {
                         SourceError::new("flake.lock could not be hashed".to_owned())
                     })?)

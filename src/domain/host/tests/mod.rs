@@ -3,7 +3,7 @@
 mod goals;
 mod old_agents;
 mod reconcile;
-mod rows;
+pub(crate) mod rows;
 mod sequences;
 
 use super::*;

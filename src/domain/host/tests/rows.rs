@@ -180,6 +180,11 @@ const TABLE: &[Situation] = &[
     ),
 ];
 
+/// Every situation of the table by its name, with a host that is in it.
+pub(crate) fn situations() -> Vec<(&'static str, HostState)> {
+    TABLE.iter().map(|(situation, reach, _)| (*situation, reach().state)).collect()
+}
+
 #[test]
 fn every_situation_of_the_acceptance_table_comes_out() {
     let wrong: Vec<_> = TABLE

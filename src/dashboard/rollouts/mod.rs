@@ -343,7 +343,7 @@ impl Handler<StartRollout> for Rollouts {
                 act.live
                     .get(&id)
                     .cloned()
-                    .ok_or_else(|| RequestError::Unavailable("The rollout was not started."))
+                    .ok_or(RequestError::Unavailable("The rollout was not started."))
             }))
         })))
     }

@@ -167,7 +167,7 @@ fn any_json() -> impl Strategy<Value = Value> {
         let known = prop_oneof!["[a-z_]{1,12}", Just("store_path".to_owned())];
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..12).prop_map(Value::from),
-            prop::collection::btree_map(known, inner, 0..6).prop_map(|map| Value::from_iter(map)),
+            prop::collection::btree_map(known, inner, 0..6).prop_map(Value::from_iter),
         ]
     })
 }

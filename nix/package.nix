@@ -24,6 +24,7 @@ rustPlatform.buildRustPackage {
       ../Cargo.toml
       ../Cargo.lock
       ../schema.sql
+      ../benches
       ../src
       ../assets
       ../docs

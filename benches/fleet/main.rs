@@ -1,0 +1,98 @@
+//! The fleet load generator: simulated agents and browsers against a dashboard process.
+//!
+//! `cargo bench --bench fleet -- --help` says how; docs/PERFORMANCE.md what came out.
+
+mod agent;
+mod api;
+mod browser;
+mod floor;
+mod frames;
+mod options;
+mod report;
+mod scenarios;
+mod server;
+mod stats;
+mod wire;
+
+use anyhow::Context as _;
+use clap::Parser as _;
+use options::{Options, Scenario};
+use report::{Report, Run};
+use server::Prepared;
+use std::process::ExitCode;
+
+/// How this program is called when it is the floor server itself.
+const FLOOR: &str = "serve-floor";
+
+fn main() -> ExitCode {
+    env_logger::Builder::from_env(env_logger::Env::new().filter_or("FLEET_LOG", "warn")).init();
+    let arguments: Vec<String> = std::env::args().collect();
+    let done = match arguments.get(1).map(String::as_str) {
+        Some(FLOOR) => floor::serve(),
+        // `cargo test --all-targets` starts benches without a word: it wants no load.
+        None => Ok(()),
+        Some(_) => measure(&arguments),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("fleet: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn measure(arguments: &[String]) -> anyhow::Result<()> {
+    // Cargo adds this word to whatever a user gives.
+    let own_arguments = arguments.iter().filter(|argument| *argument != "--bench");
+    let options = match Options::try_parse_from(own_arguments) {
+        Ok(options) => options,
+        Err(error) => error.exit(),
+    };
+    server::raise_file_limit(&options)?;
+    let subjects = options.subjects();
+    let mut report = Report::new(&options);
+    for scenario in options.scenarios() {
+        let mut prepared = Vec::new();
+        for subject in &subjects {
+            if scenario.needs_a_dashboard() && subject.is_floor() {
+                continue;
+            }
+            eprintln!("{}: preparing {}", scenario.name(), subject.label());
+            let ready = Prepared::new(subject.clone(), &options, scenario.hosts(&options))
+                .with_context(|| format!("preparing {}", subject.label()))?;
+            prepared.push(ready);
+        }
+        rounds(&options, scenario, &prepared, &mut report)?;
+    }
+    print!("{}", report.text());
+    if let Some(path) = &options.json {
+        std::fs::write(path, report.json()?)
+            .with_context(|| format!("--json: writing {}", path.display()))?;
+    }
+    report.verdict()
+}
+
+/// Subjects take turns, and in every other round the other way round: what the machine does
+/// beside us then hits them alike.
+fn rounds(
+    options: &Options,
+    scenario: Scenario,
+    prepared: &[Prepared],
+    report: &mut Report,
+) -> anyhow::Result<()> {
+    for round in 0..options.rounds {
+        let mut order: Vec<&Prepared> = prepared.iter().collect();
+        if round % 2 == 1 {
+            order.reverse();
+        }
+        for subject in order {
+            let label = subject.label();
+            eprintln!("{}: round {} of {}: {label}", scenario.name(), round + 1, options.rounds);
+            let figures = scenarios::run(scenario, options, subject)
+                .with_context(|| format!("{} with {label}", scenario.name()))?;
+            report.add(Run { scenario, subject: label.to_owned(), round, figures });
+        }
+    }
+    Ok(())
+}

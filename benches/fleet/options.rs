@@ -1,0 +1,165 @@
+//! What a user of the load generator can say.
+
+use crate::server::Subject;
+use clap::{Parser, ValueEnum};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Simulated agents and browsers against a dashboard process that this program starts.
+///
+/// Server CPU is user and system time of the server's process, from /proc.
+#[derive(Debug, Clone, Parser)]
+#[command(name = "fleet", no_binary_name = false)]
+pub(crate) struct Options {
+    /// What to measure, in this order; without any: open, closed, browsers and pages.
+    #[arg(value_enum)]
+    wanted: Vec<Scenario>,
+    /// The program to measure; the one of this build if missing.
+    #[arg(long, value_name = "PROGRAM")]
+    dashboard: Option<PathBuf>,
+    /// Another build of it, to compare with in the same run.
+    #[arg(long, value_name = "PROGRAM")]
+    against: Option<PathBuf>,
+    /// Leave the floor server out: a bare actix and WebSocket that only parses.
+    #[arg(long)]
+    no_floor: bool,
+    /// Simulated hosts; each scenario has a number of its own if missing.
+    #[arg(long)]
+    hosts: Option<usize>,
+    /// Seconds between heartbeats of a host.
+    #[arg(long, default_value_t = 5.0)]
+    interval: f64,
+    /// Seconds that are measured, after one interval of warming up.
+    #[arg(long, default_value_t = 15.0)]
+    seconds: f64,
+    /// Browsers that watch the fleet in `browsers` and `logs`; 50 and 1 if missing.
+    #[arg(long)]
+    browsers: Option<usize>,
+    /// Hosts per second whose row changes in `browsers`.
+    #[arg(long, default_value_t = 10.0)]
+    pub(crate) changes: f64,
+    /// Page loads, API calls or clicks that are measured.
+    #[arg(long, default_value_t = 100)]
+    pub(crate) loads: usize,
+    /// Lines of output in `logs`.
+    #[arg(long, default_value_t = 300_000)]
+    pub(crate) lines: u64,
+    /// How often everything is measured; medians are reported.
+    #[arg(long, default_value_t = 3)]
+    pub(crate) rounds: usize,
+    /// Every how manieth agent speaks protocol 4; 0: none.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) protocol_4_every: usize,
+    /// Directory for the databases; the system's one for temporary files if missing.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Writes every figure of every round here too.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+}
+
+/// One kind of load.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub(crate) enum Scenario {
+    /// Heartbeats every few seconds, whatever the server does; pings as 3.x agents send them.
+    Open,
+    /// Heartbeat, ping, wait for the answer, and again.
+    Closed,
+    /// The open loop with browsers that watch, and rows that change.
+    Browsers,
+    /// The open loop, and pages and the list of hosts are loaded.
+    Pages,
+    /// A command on one host after the other: from the request to the agent.
+    Clicks,
+    /// One protocol-4 agent sends lines of output, to disk and to browsers.
+    Logs,
+    /// Links and browsers that mean harm, beside hosts that do not.
+    Hostile,
+    /// From the start of the process to its first page, hosts in the database.
+    Start,
+}
+
+impl Scenario {
+    /// As a user writes it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Closed => "closed",
+            Self::Browsers => "browsers",
+            Self::Pages => "pages",
+            Self::Clicks => "clicks",
+            Self::Logs => "logs",
+            Self::Hostile => "hostile",
+            Self::Start => "start",
+        }
+    }
+
+    /// Whether the floor server cannot do it.
+    pub(crate) fn needs_a_dashboard(self) -> bool {
+        match self {
+            Self::Open | Self::Closed => false,
+            Self::Browsers
+            | Self::Pages
+            | Self::Clicks
+            | Self::Logs
+            | Self::Hostile
+            | Self::Start => true,
+        }
+    }
+
+    /// How many hosts take part.
+    pub(crate) fn hosts(self, options: &Options) -> usize {
+        let usual = match self {
+            Self::Open => 5000,
+            Self::Closed | Self::Hostile => 100,
+            Self::Browsers | Self::Pages | Self::Clicks | Self::Start => 1000,
+            Self::Logs => 1,
+        };
+        options.hosts.unwrap_or(usual)
+    }
+}
+
+impl Options {
+    /// What is to be measured.
+    pub(crate) fn scenarios(&self) -> Vec<Scenario> {
+        if !self.wanted.is_empty() {
+            return self.wanted.clone();
+        }
+        vec![Scenario::Open, Scenario::Closed, Scenario::Browsers, Scenario::Pages]
+    }
+
+    /// Who is measured.
+    pub(crate) fn subjects(&self) -> Vec<Subject> {
+        let mut subjects = Vec::new();
+        if !self.no_floor {
+            subjects.push(Subject::Floor);
+        }
+        let own = PathBuf::from(env!("CARGO_BIN_EXE_nixfleet"));
+        let program = self.dashboard.clone().unwrap_or(own);
+        subjects.push(Subject::Dashboard { label: "dashboard".to_owned(), program });
+        if let Some(program) = self.against.clone() {
+            subjects.push(Subject::Dashboard { label: "against".to_owned(), program });
+        }
+        subjects
+    }
+
+    /// Between two heartbeats of a host.
+    pub(crate) fn interval(&self) -> Duration {
+        Duration::from_secs_f64(self.interval.max(0.01))
+    }
+
+    /// How long is measured.
+    pub(crate) fn measured(&self) -> Duration {
+        Duration::from_secs_f64(self.seconds.max(0.1))
+    }
+
+    /// How many browsers watch.
+    pub(crate) fn browsers_or(&self, usual: usize) -> usize {
+        self.browsers.unwrap_or(usual)
+    }
+
+    /// The most hosts that any scenario wants.
+    pub(crate) fn most_hosts(&self) -> usize {
+        self.scenarios().into_iter().map(|scenario| scenario.hosts(self)).max().unwrap_or(0)
+    }
+}

@@ -1,0 +1,146 @@
+//! What came out, as text and as JSON.
+
+use crate::options::{Options, Scenario};
+use crate::stats::median;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+/// One number of one run.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Figure {
+    /// What was measured.
+    pub(crate) name: &'static str,
+    /// In what.
+    pub(crate) unit: &'static str,
+    /// How much.
+    pub(crate) value: f64,
+}
+
+/// A figure.
+pub(crate) fn figure(name: &'static str, unit: &'static str, value: f64) -> Figure {
+    Figure { name, unit, value }
+}
+
+/// The name of the figure that must be 0.
+pub(crate) const LOST: &str = "lost";
+
+/// What one subject did in one round of one scenario.
+pub(crate) struct Run {
+    pub(crate) scenario: Scenario,
+    pub(crate) subject: String,
+    pub(crate) round: usize,
+    pub(crate) figures: Vec<Figure>,
+}
+
+/// Everything that was measured.
+pub(crate) struct Report {
+    options: Options,
+    runs: Vec<Run>,
+}
+
+/// The values of one figure, by subject and round.
+type Values<'a> = BTreeMap<&'a str, BTreeMap<usize, f64>>;
+
+impl Report {
+    pub(crate) fn new(options: &Options) -> Self {
+        Self { options: options.clone(), runs: Vec::new() }
+    }
+
+    pub(crate) fn add(&mut self, run: Run) {
+        for one in &run.figures {
+            eprintln!("    {:<34} {:>12.3} {}", one.name, one.value, one.unit);
+        }
+        self.runs.push(run);
+    }
+
+    /// The figures of a scenario, in the order in which they first came.
+    fn figures(&self, scenario: Scenario) -> Vec<(&'static str, &'static str, Values<'_>)> {
+        let mut found: Vec<(&'static str, &'static str, Values<'_>)> = Vec::new();
+        for run in self.runs.iter().filter(|run| run.scenario == scenario) {
+            for one in &run.figures {
+                let place = found.iter().position(|(name, _, _)| *name == one.name);
+                let place = place.unwrap_or_else(|| {
+                    found.push((one.name, one.unit, Values::new()));
+                    found.len() - 1
+                });
+                let of_subject = found[place].2.entry(&run.subject).or_default();
+                of_subject.insert(run.round, one.value);
+            }
+        }
+        found
+    }
+
+    /// The table for people: medians, the range, and ratios of the same round.
+    pub(crate) fn text(&self) -> String {
+        let mut text = String::new();
+        for scenario in self.options.scenarios() {
+            let hosts = scenario.hosts(&self.options);
+            let rounds = self.options.rounds;
+            let _ = writeln!(text, "\n{}: {hosts} hosts, {rounds} rounds", scenario.name());
+            for (name, unit, values) in self.figures(scenario) {
+                let _ = writeln!(text, "  {name} ({unit})");
+                for subject in ["floor", "dashboard", "against"] {
+                    let Some(of_subject) = values.get(subject) else { continue };
+                    let all: Vec<f64> = of_subject.values().copied().collect();
+                    let low = all.iter().copied().fold(f64::INFINITY, f64::min);
+                    let high = all.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+                    let middle = median(&all);
+                    let _ = write!(text, "    {subject:<10} {middle:>12.3}  {low:.3} to {high:.3}");
+                    for other in ["floor", "against"] {
+                        if let Some(ratio) = ratio(&values, subject, other) {
+                            let _ = write!(text, "  {ratio:.3} x {other}");
+                        }
+                    }
+                    let _ = writeln!(text);
+                }
+            }
+        }
+        text
+    }
+
+    /// The same for programs, with every round.
+    pub(crate) fn json(&self) -> anyhow::Result<String> {
+        let runs: Vec<_> = self
+            .runs
+            .iter()
+            .map(|run| {
+                serde_json::json!({
+                    "scenario": run.scenario.name(), "subject": run.subject,
+                    "hosts": run.scenario.hosts(&self.options),
+                    "round": run.round, "figures": run.figures,
+                })
+            })
+            .collect();
+        let options = format!("{:?}", self.options);
+        Ok(serde_json::to_string_pretty(&serde_json::json!({ "options": options, "runs": runs }))?)
+    }
+
+    /// Nothing may have been lost.
+    pub(crate) fn verdict(&self) -> anyhow::Result<()> {
+        for run in &self.runs {
+            for one in &run.figures {
+                let lost = one.name == LOST && one.value > 0.0;
+                let name = run.scenario.name();
+                anyhow::ensure!(!lost, "{name}: {} lost {}", run.subject, one.value);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The median of what one subject needs, divided by what another one needs in the same round.
+fn ratio(values: &Values<'_>, subject: &str, other: &str) -> Option<f64> {
+    if subject == other || subject == "floor" {
+        return None;
+    }
+    let (own, others) = (values.get(subject)?, values.get(other)?);
+    let mut ratios = Vec::new();
+    for (round, value) in own {
+        let of_other = others.get(round).copied().unwrap_or(0.0);
+        if of_other != 0.0 {
+            ratios.push(value / of_other);
+        }
+    }
+    if ratios.is_empty() { None } else { Some(median(&ratios)) }
+}

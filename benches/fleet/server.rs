@@ -1,0 +1,246 @@
+//! The processes that are measured.
+
+use crate::FLOOR;
+use crate::api::{Api, Session};
+use crate::options::Options;
+use anyhow::{Context as _, ensure};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+/// Files that are open beside the links.
+const SPARE_FILES: u64 = 1000;
+/// Commits of the repository that the dashboard follows. Simulated hosts are at one of them.
+pub(crate) const COMMITS: usize = 64;
+
+/// Who is measured.
+#[derive(Debug, Clone)]
+pub(crate) enum Subject {
+    /// See [`crate::floor`].
+    Floor,
+    /// A build of NixFleet.
+    Dashboard { label: String, program: PathBuf },
+}
+
+impl Subject {
+    pub(crate) fn label(&self) -> &str {
+        match self {
+            Self::Floor => "floor",
+            Self::Dashboard { label, .. } => label,
+        }
+    }
+
+    pub(crate) fn is_floor(&self) -> bool {
+        match self {
+            Self::Floor => true,
+            Self::Dashboard { .. } => false,
+        }
+    }
+}
+
+/// Every link is a file here and one in the server, which inherits our limit.
+pub(crate) fn raise_file_limit(options: &Options) -> anyhow::Result<()> {
+    let needed = options.most_hosts() as u64 + options.browsers_or(50) as u64 + SPARE_FILES;
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    if soft >= needed {
+        return Ok(());
+    }
+    setrlimit(Resource::RLIMIT_NOFILE, needed, hard.max(needed)).with_context(|| {
+        format!("{needed} files are needed and {hard} allowed: raise `ulimit -Hn`, or be root")
+    })
+}
+
+/// The name of the n-th simulated host.
+pub(crate) fn host_name(n: usize) -> String {
+    format!("host-{n:05}")
+}
+
+/// A subject with its database: its hosts are added, and nothing runs.
+pub(crate) struct Prepared {
+    subject: Subject,
+    dir: tempfile::TempDir,
+    /// Of the hosts, in their order.
+    pub(crate) tokens: Vec<String>,
+    session: Option<Session>,
+    /// Commits of the repository, oldest first.
+    pub(crate) commits: Vec<String>,
+    /// Memory of the process before it knew any host.
+    pub(crate) empty_bytes: u64,
+}
+
+impl Prepared {
+    pub(crate) fn new(subject: Subject, options: &Options, hosts: usize) -> anyhow::Result<Self> {
+        let dir = match &options.data_dir {
+            Some(parent) => tempfile::tempdir_in(parent),
+            None => tempfile::tempdir(),
+        };
+        let dir = dir.context("--data-dir: making a directory")?;
+        let commits = make_repository(dir.path())?;
+        let mut prepared =
+            Self { subject, dir, tokens: Vec::new(), session: None, commits, empty_bytes: 0 };
+        let running = prepared.start()?;
+        prepared.empty_bytes = running.resident_bytes()?;
+        if prepared.subject.is_floor() {
+            prepared.tokens = vec![String::new(); hosts];
+            return Ok(prepared);
+        }
+        let password = running.line_after("admin password: ")?;
+        let mut api = Api::new(running.address, None);
+        prepared.session = Some(api.login(&password)?);
+        for n in 0..hosts {
+            prepared.tokens.push(api.add_host(&host_name(n))?);
+        }
+        running.end()?;
+        Ok(prepared)
+    }
+
+    pub(crate) fn label(&self) -> &str {
+        self.subject.label()
+    }
+
+    pub(crate) fn is_floor(&self) -> bool {
+        self.subject.is_floor()
+    }
+
+    /// Starts it with what it knew before.
+    pub(crate) fn start(&self) -> anyhow::Result<Running> {
+        let (mut command, before_address) = match &self.subject {
+            Subject::Floor => {
+                let mut command = Command::new(std::env::current_exe()?);
+                command.arg(FLOOR);
+                (command, "floor: http://")
+            }
+            Subject::Dashboard { program, .. } => {
+                let mut command = Command::new(program);
+                command.args(["--dashboard", "--listen", "127.0.0.1:0", "--data-dir"]);
+                command.arg(self.dir.path().join("data"));
+                (command, "dashboard: http://")
+            }
+        };
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("NIXFLEET_") {
+                command.env_remove(name);
+            }
+        }
+        command.env("NIXFLEET_SOURCE", repository(self.dir.path()));
+        command.env("NIXFLEET_LOG", "error");
+        command.stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut child = command.spawn().with_context(|| format!("starting {command:?}"))?;
+        let stdout = child.stdout.take().context("the process has no stdout")?;
+        let (tell, lines) = channel();
+        std::thread::spawn(move || {
+            let mut lines = BufReader::new(stdout).lines().map_while(Result::ok);
+            lines.try_for_each(|line| tell.send(line))
+        });
+        let address = SocketAddr::from(([127, 0, 0, 1], 0));
+        let session = self.session.clone();
+        let mut running = Running { child, address, lines, session };
+        let told = running.line_after(before_address)?;
+        running.address = told.parse().with_context(|| format!("its address is {told}"))?;
+        Ok(running)
+    }
+}
+
+/// A process that is measured.
+pub(crate) struct Running {
+    child: Child,
+    pub(crate) address: SocketAddr,
+    lines: Receiver<String>,
+    pub(crate) session: Option<Session>,
+}
+
+impl Running {
+    /// A user who is logged in.
+    pub(crate) fn api(&self) -> Api {
+        Api::new(self.address, self.session.clone())
+    }
+
+    fn line_after(&self, before: &str) -> anyhow::Result<String> {
+        loop {
+            let line = self.lines.recv_timeout(Duration::from_secs(60));
+            let line = line.with_context(|| format!("it never printed {before:?}"))?;
+            if let Some((_, after)) = line.split_once(before) {
+                return Ok(after.to_owned());
+            }
+        }
+    }
+
+    fn proc(&self, file: &str) -> anyhow::Result<String> {
+        let path = format!("/proc/{}/{file}", self.child.id());
+        std::fs::read_to_string(&path).with_context(|| path)
+    }
+
+    /// User and system time of the process so far.
+    pub(crate) fn cpu(&self) -> anyhow::Result<Duration> {
+        let stat = self.proc("stat")?;
+        let (_, fields) = stat.rsplit_once(')').context("/proc/.../stat has no name")?;
+        let mut fields = fields.split_whitespace().skip(11).map(str::parse::<u64>);
+        let user = fields.next().context("no user time")??;
+        let system = fields.next().context("no system time")??;
+        // The kernel tells it in hundredths of a second, whatever it counts in.
+        Ok(Duration::from_millis((user + system) * 10))
+    }
+
+    /// Memory of the process now.
+    pub(crate) fn resident_bytes(&self) -> anyhow::Result<u64> {
+        let status = self.proc("status")?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|line| line.split_whitespace().next());
+        let kib: u64 = kib.context("/proc/.../status has no VmRSS")?.parse()?;
+        Ok(kib * 1024)
+    }
+
+    /// Tells it to stop, and waits.
+    pub(crate) fn end(mut self) -> anyhow::Result<()> {
+        let pid = nix::unistd::Pid::from_raw(i32::try_from(self.child.id())?);
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM)?;
+        let status = self.child.wait()?;
+        ensure!(status.success(), "the process ended with {status}");
+        Ok(())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn repository(dir: &Path) -> PathBuf {
+    dir.join("config")
+}
+
+/// A repository with some commits; answers them, oldest first.
+fn make_repository(dir: &Path) -> anyhow::Result<Vec<String>> {
+    let path = repository(dir);
+    let git = |arguments: &[&str]| {
+        let mut command = Command::new("git");
+        command.env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_SYSTEM", "/dev/null");
+        command.arg("-C").arg(&path).args(arguments);
+        command
+    };
+    std::fs::create_dir(&path)?;
+    let made = git(&["init", "-q", "-b", "main"]).status().context("git is needed")?;
+    ensure!(made.success(), "git init failed");
+    let mut import = git(&["fast-import", "--quiet"]).stdin(Stdio::piped()).spawn()?;
+    let mut stream = String::new();
+    for n in 0..COMMITS {
+        let lock = format!("{{\"nodes\":{{}},\"root\":\"{n}\",\"version\":7}}\n");
+        let time = 1_700_000_000 + n * 60;
+        stream += &format!(
+            "commit refs/heads/main\ncommitter Fleet <fleet@example.org> {time} +0000\n\
+             data 7\ncommit\nM 100644 inline flake.lock\ndata {}\n{lock}\n",
+            lock.len()
+        );
+    }
+    import.stdin.take().context("git has no stdin")?.write_all(stream.as_bytes())?;
+    ensure!(import.wait()?.success(), "git fast-import failed");
+    let list = git(&["rev-list", "--reverse", "main"]).output()?;
+    let list = String::from_utf8(list.stdout)?;
+    Ok(list.lines().map(str::to_owned).collect())
+}

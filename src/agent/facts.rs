@@ -1,7 +1,6 @@
 //! What the agent tells about its machine.
 
 use super::disk;
-use super::jobs::JobFacts;
 use super::platform::{self, Platform};
 use super::repository;
 use super::site::Site;
@@ -11,6 +10,7 @@ use crate::base::hex;
 use crate::domain::generation::Generation;
 use crate::domain::timestamp::Timestamp;
 use crate::protocol::{DiskReport, SystemReport, TestSettings};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -47,6 +47,25 @@ pub fn test_settings(site: &Site) -> TestSettings {
         timeout_s: site.test_timeout.as_secs(),
         count: known.then(|| u32::try_from(tests(site).len()).unwrap_or(u32::MAX)),
     }
+}
+
+/// Facts gathered after a job.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct JobFacts {
+    /// Commit of the clone.
+    pub generation: Option<String>,
+    /// Hash of its flake.lock; empty if there is none.
+    pub lock_hash: Option<String>,
+    /// What runs.
+    pub system: Option<SystemReport>,
+    /// How tests are set up.
+    pub tests: Option<TestSettings>,
+    /// The checkout differs from its commit.
+    #[serde(default)]
+    pub dirty: Option<bool>,
+    /// Commits that the remote's branch has not.
+    #[serde(default)]
+    pub ahead: Option<u32>,
 }
 
 /// Facts as they are right after a job.

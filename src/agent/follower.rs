@@ -1,7 +1,8 @@
 //! Follows a job's spool and says what the dashboard does not have yet.
 
+use super::facts::JobFacts;
 use super::jobs::spool::SpoolReader;
-use super::jobs::{Job, JobFacts, Outcome, Progress};
+use super::jobs::{Job, Outcome, Progress};
 use crate::domain::operation::Operation;
 use crate::protocol::{
     AgentMessage, MAX_BATCH_BYTES, MAX_UNACKED_BYTES, OutputBatch, Status, TestProgress,

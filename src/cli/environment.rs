@@ -1,6 +1,6 @@
 //! The variables of this process.
 
-use super::parse::CliError;
+use super::error::CliError;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 

@@ -1,12 +1,14 @@
 //! Flags and environment, one struct per role. The only room that reads the environment.
 
 mod environment;
+mod error;
 mod options;
 mod parse;
 mod values;
 
 pub use environment::{Environment, environment, own_variables};
-pub use parse::{CliError, parse};
+pub use error::CliError;
+pub use parse::parse;
 
 use crate::agent::config::AgentConfig;
 use crate::dashboard::config::DashboardConfig;

@@ -5,6 +5,7 @@
 
 use super::Role;
 use super::environment::Environment;
+use super::error::CliError;
 use super::options::{Action, Cli};
 use super::values::{
     Parsed, addresses, boolean, branch_name, colour, detected_platform, hostname, is_local, list,
@@ -20,15 +21,6 @@ use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-
-/// Why a command line is not understood.
-#[derive(Debug)]
-pub enum CliError {
-    /// What clap says: also `--help` and `--version`.
-    Clap(Box<clap::Error>),
-    /// A setting is not as expected. The text names it.
-    Setting(String),
-}
 
 /// Reads arguments (the first is the program's name) and variables.
 pub fn parse(

@@ -19,12 +19,12 @@ pub mod work;
 
 pub use job::Job;
 
-use super::facts;
+use super::facts::{self, JobFacts};
 use super::site::Site;
 use crate::base::atomic_file::{self, Reserved};
 use crate::domain::ids::CommandId;
 use crate::domain::operation::{Args, Operation};
-use crate::protocol::{JobReport, JobState, OutcomeStatus, SystemReport, TestSettings};
+use crate::protocol::{JobReport, JobState, OutcomeStatus};
 use launcher::Launcher;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, Uid};
@@ -73,25 +73,6 @@ pub struct Outcome {
     pub last_seq: u64,
     /// Facts gathered after it.
     pub facts: JobFacts,
-}
-
-/// Facts gathered after a job.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub struct JobFacts {
-    /// Commit of the clone.
-    pub generation: Option<String>,
-    /// Hash of its flake.lock; empty if there is none.
-    pub lock_hash: Option<String>,
-    /// What runs.
-    pub system: Option<SystemReport>,
-    /// How tests are set up.
-    pub tests: Option<TestSettings>,
-    /// The checkout differs from its commit.
-    #[serde(default)]
-    pub dirty: Option<bool>,
-    /// Commits that the remote's branch has not.
-    #[serde(default)]
-    pub ahead: Option<u32>,
 }
 
 /// How far a test run is.

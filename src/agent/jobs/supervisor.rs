@@ -1,7 +1,8 @@
 //! The detached process that runs one job to its end.
 
 use super::work::{Failure, Work};
-use super::{Job, JobFacts, OUTCOME, Order, Outcome, activation, leftovers};
+use super::{Job, OUTCOME, Order, Outcome, activation, leftovers};
+use crate::agent::facts::JobFacts;
 use crate::agent::operations;
 use crate::base::atomic_file::{self, Reserved};
 use crate::domain::ids::CommandId;

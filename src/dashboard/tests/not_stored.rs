@@ -5,6 +5,7 @@ use super::*;
 use crate::dashboard::fleet::requests::{ConfigureHost, RemoveHost, StopCommand};
 use crate::dashboard::rollouts::requests::{ChangeRollout, RolloutChange, StartRollout};
 use crate::dashboard::store::{self, StoreError};
+use crate::domain::command::State;
 use crate::domain::host::{Change, Set};
 use crate::domain::looks::Place;
 use crate::domain::rollout::{Rollout, RolloutId};
@@ -111,7 +112,8 @@ async fn an_outcome_that_could_not_be_stored_is_not_acknowledged_and_its_command
     settle(&house).await;
     let shown = house.shown().await;
     let snapshot = &shown.hosts[&id("web")].snapshot;
-    assert_eq!(snapshot.command.as_ref().map(|command| command.id), Some(command_id));
+    let shown_as = snapshot.command.as_ref().map(|command| (command.id, command.state));
+    assert_eq!(shown_as, Some((command_id, State::Running)));
     assert_eq!(agent.wire.kinds(), [""; 0]);
     // It says it again on its next link; that this one is gone holds all the same.
     assert!(!snapshot.online);

@@ -9,9 +9,11 @@ mod fleet_face;
 mod from_agent;
 mod happen;
 mod journal;
+mod messages;
 mod output;
 
 pub use fleet_face::{FetchSoon, FleetFace, HostIsAt, WorkOutLineage};
+pub use messages::{AgentConnected, AgentGone, Ask, Configure, FromAgent, News, Remove};
 
 use crate::dashboard::clock::Clock;
 use crate::dashboard::link::{CloseLink, Link, SendFrame};
@@ -21,17 +23,15 @@ use crate::dashboard::live::news::{
 };
 use crate::dashboard::request_error::RequestError;
 use crate::dashboard::store::{self, Store, StoreError};
-use crate::domain::audit::{AuditCategory, Author};
+use crate::domain::audit::AuditCategory;
 use crate::domain::command::Command;
-use crate::domain::desired::Desired;
-use crate::domain::facts::Comparison;
-use crate::domain::host::{Change, HostEffect, HostEvent, HostState};
+use crate::domain::host::{HostEffect, HostEvent, HostState};
 use crate::domain::ids::{CommandId, Commit};
 use crate::domain::operation::Args;
 use crate::domain::refusal::{Refusal, RefusalCode};
 use crate::domain::snapshot::{HostSnapshot, Pulse};
 use crate::domain::timestamp::Timestamp;
-use crate::protocol::{AgentMessage, CommandMessage, DashboardMessage, Line, Register, Stream};
+use crate::protocol::{CommandMessage, DashboardMessage, Line, Stream};
 use actix::prelude::*;
 use happen::Happening;
 use std::collections::VecDeque;
@@ -100,82 +100,6 @@ impl Actor for HostActor {
         ctx.set_mailbox_capacity(MAILBOX);
         self.show(ctx);
     }
-}
-
-/// A message of the agent, by the link it came on.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct FromAgent {
-    /// The link's number.
-    pub link: u64,
-    /// What it said.
-    pub message: AgentMessage,
-}
-
-/// An agent registered. Answered on the link.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct AgentConnected {
-    /// The link.
-    pub link: Link,
-    /// What it said.
-    pub register: Box<Register>,
-}
-
-/// A link was closed.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct AgentGone {
-    /// The link's number.
-    pub link: u64,
-}
-
-/// A user's request: an event that answers.
-#[derive(Message)]
-#[rtype(result = "Result<Command, RequestError>")]
-pub struct Ask(pub HostEvent);
-
-/// A user changes what the dashboard says about the host.
-#[derive(Message)]
-#[rtype(result = "Result<(), RequestError>")]
-pub struct Configure {
-    /// What changes; the rest stays.
-    pub change: Change,
-    /// Who.
-    pub by: Author,
-}
-
-/// A user removes the host. Refused while it runs something; after this the actor is gone.
-#[derive(Message)]
-#[rtype(result = "Result<(), RequestError>")]
-pub struct Remove {
-    /// Who.
-    pub by: Author,
-}
-
-/// Something about the world outside the host.
-#[derive(Message, Clone)]
-#[rtype(result = "()")]
-pub enum News {
-    /// The remote says something new.
-    Desired(Arc<Desired>),
-    /// The source worked out how two commits relate.
-    Compared {
-        /// The host's commit.
-        host: Commit,
-        /// The remote's head.
-        head: Commit,
-        /// `None` if it could not be worked out.
-        comparison: Option<Comparison>,
-    },
-    /// The host's commit differs from the fleet's majority, or no longer does.
-    Drift(bool),
-    /// Somebody wants to know how the host is now.
-    Report,
-    /// The clock was set by so many milliseconds.
-    ClockJumped(i64),
-    /// The dashboard stops: the agent should come back at once.
-    Restarting,
 }
 
 type Done = ResponseActFuture<HostActor, ()>;

@@ -1,0 +1,89 @@
+//! What a host's actor is told and asked.
+
+use crate::dashboard::link::Link;
+use crate::dashboard::request_error::RequestError;
+use crate::domain::audit::Author;
+use crate::domain::command::Command;
+use crate::domain::desired::Desired;
+use crate::domain::facts::Comparison;
+use crate::domain::host::{Change, HostEvent};
+use crate::domain::ids::Commit;
+use crate::protocol::{AgentMessage, Register};
+use actix::prelude::*;
+use std::sync::Arc;
+
+/// A message of the agent, by the link it came on.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct FromAgent {
+    /// The link's number.
+    pub link: u64,
+    /// What it said.
+    pub message: AgentMessage,
+}
+
+/// An agent registered. Answered on the link.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct AgentConnected {
+    /// The link.
+    pub link: Link,
+    /// What it said.
+    pub register: Box<Register>,
+}
+
+/// A link was closed.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct AgentGone {
+    /// The link's number.
+    pub link: u64,
+}
+
+/// A user's request: an event that answers.
+#[derive(Message)]
+#[rtype(result = "Result<Command, RequestError>")]
+pub struct Ask(pub HostEvent);
+
+/// A user changes what the dashboard says about the host.
+#[derive(Message)]
+#[rtype(result = "Result<(), RequestError>")]
+pub struct Configure {
+    /// What changes; the rest stays.
+    pub change: Change,
+    /// Who.
+    pub by: Author,
+}
+
+/// A user removes the host. Refused while it runs something; after this the actor is gone.
+#[derive(Message)]
+#[rtype(result = "Result<(), RequestError>")]
+pub struct Remove {
+    /// Who.
+    pub by: Author,
+}
+
+/// Something about the world outside the host.
+#[derive(Message, Clone)]
+#[rtype(result = "()")]
+pub enum News {
+    /// The remote says something new.
+    Desired(Arc<Desired>),
+    /// The source worked out how two commits relate.
+    Compared {
+        /// The host's commit.
+        host: Commit,
+        /// The remote's head.
+        head: Commit,
+        /// `None` if it could not be worked out.
+        comparison: Option<Comparison>,
+    },
+    /// The host's commit differs from the fleet's majority, or no longer does.
+    Drift(bool),
+    /// Somebody wants to know how the host is now.
+    Report,
+    /// The clock was set by so many milliseconds.
+    ClockJumped(i64),
+    /// The dashboard stops: the agent should come back at once.
+    Restarting,
+}

@@ -40,7 +40,7 @@ async fn list(By(reader, ()): By<Reader>) -> Answer {
 }
 
 /// The list of all host objects.
-pub fn list_text(view: &FleetView) -> Vec<u8> {
+pub(crate) fn list_text(view: &FleetView) -> Vec<u8> {
     let hosts: Vec<_> = view.hosts.values().map(object::host).collect();
     let mut text = Vec::with_capacity(hosts.len() * USUAL_OBJECT);
     if let Err(error) = serde_json::to_writer(&mut text, &hosts) {

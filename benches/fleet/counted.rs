@@ -100,8 +100,8 @@ pub(crate) fn serve(arguments: &[String]) -> anyhow::Result<()> {
         }
     });
     let words = std::iter::once("nixfleet".into()).chain(arguments.iter().map(Into::into));
-    let role = cli::parse(words, &cli::environment());
-    match role.map_err(|error| anyhow::anyhow!("{error:?}"))? {
+    let asked = cli::environment().and_then(|environment| cli::parse(words, &environment));
+    match asked.map_err(|error| anyhow::anyhow!("{error:?}"))? {
         Role::Dashboard(config) => nixfleet::dashboard::run(*config).context("the dashboard"),
         other => bail!("expected --dashboard, not {other:?}"),
     }

@@ -135,7 +135,10 @@ impl Database {
         let profile = HostProfile { hostname: name.to_owned(), ..HostProfile::default() };
         let facts = HostFacts::default();
         let record = HostRecord { id, profile, facts, last_seen: Some(now()), created_at: now() };
-        let write = self.store.write(move |conn| store::hosts::save(conn, &record));
+        let write = self.store.write(move |conn| match store::hosts::get(conn, &record.id)? {
+            Some(_) => store::hosts::update(conn, &record),
+            None => store::hosts::insert(conn, &record),
+        });
         self.runtime.block_on(write).is_ok()
     }
 }
@@ -148,7 +151,7 @@ fn remote() -> Desired {
         source: "default".to_owned(),
         branch: "main".to_owned(),
         commit,
-        lock: LockState::Absent,
+        lock: Some(LockState::Absent),
         subject: "A commit".to_owned(),
         committed_at: now(),
         fetched_at: now(),

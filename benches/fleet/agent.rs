@@ -8,9 +8,10 @@ use anyhow::{Context as _, bail};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 
 /// As 3.x agents do.
 const PING_EVERY: Duration = Duration::from_secs(10);
@@ -53,6 +54,18 @@ pub(crate) struct Host {
     pub(crate) beats: Cell<u64>,
     /// Which commit it is at.
     commit: Cell<usize>,
+    /// Its link breaks now.
+    pub(crate) cut: Notify,
+    /// The job whose outcome the dashboard has not acknowledged.
+    job: RefCell<Option<Job>>,
+}
+
+/// A command that an agent of protocol 4 has carried out.
+#[derive(Clone)]
+struct Job {
+    id: String,
+    op: String,
+    lines: u64,
 }
 
 impl Host {
@@ -74,7 +87,8 @@ pub(crate) struct Change {
 pub(crate) struct Fleet {
     address: SocketAddr,
     turn: Loop,
-    commits: Vec<String>,
+    /// Of the repository that everybody follows, oldest first.
+    pub(crate) commits: RefCell<Vec<String>>,
     pub(crate) hosts: Vec<Host>,
     phase: watch::Sender<Phase>,
     connecting: Semaphore,
@@ -83,6 +97,9 @@ pub(crate) struct Fleet {
     pub(crate) fenced: Cell<usize>,
     pub(crate) heartbeats: Cell<u64>,
     pub(crate) failures: RefCell<Vec<String>>,
+    /// Links that break are opened again instead of being a failure.
+    pub(crate) comes_back: Cell<bool>,
+    pub(crate) links: Cell<u64>,
     /// Of pings; in the closed loop of heartbeats with their ping.
     pub(crate) latencies: RefCell<Latencies>,
     /// How much later than planned heartbeats were sent: this program's own slowness.
@@ -99,15 +116,29 @@ pub(crate) struct Fleet {
 }
 
 impl Fleet {
-    /// Hosts with what they need to join.
+    /// All hosts, with what they need to join.
     pub(crate) fn new(
         prepared: &Prepared,
         running: &Running,
         turn: Loop,
         protocol_4_every: usize,
     ) -> Rc<Self> {
-        let mut hosts = Vec::with_capacity(prepared.tokens.len());
+        Self::some(prepared, running, turn, protocol_4_every, 0..prepared.tokens.len())
+    }
+
+    /// Those hosts only.
+    pub(crate) fn some(
+        prepared: &Prepared,
+        running: &Running,
+        turn: Loop,
+        protocol_4_every: usize,
+        which: Range<usize>,
+    ) -> Rc<Self> {
+        let mut hosts = Vec::with_capacity(which.len());
         for (n, token) in prepared.tokens.iter().enumerate() {
+            if !which.contains(&n) {
+                continue;
+            }
             let newer = protocol_4_every > 0 && n % protocol_4_every == 0;
             hosts.push(Host {
                 name: host_name(n),
@@ -115,12 +146,14 @@ impl Fleet {
                 protocol: if newer { 4 } else { 3 },
                 beats: Cell::new(0),
                 commit: Cell::new(n % COMMITS),
+                cut: Notify::new(),
+                job: RefCell::default(),
             });
         }
         Rc::new(Self {
             address: running.address,
             turn,
-            commits: prepared.commits.clone(),
+            commits: RefCell::new(prepared.commits.clone()),
             hosts,
             phase: watch::channel(Phase::Join).0,
             connecting: Semaphore::new(CONNECTING),
@@ -129,6 +162,8 @@ impl Fleet {
             fenced: Cell::new(0),
             heartbeats: Cell::new(0),
             failures: RefCell::default(),
+            comes_back: Cell::new(false),
+            links: Cell::new(0),
             latencies: RefCell::default(),
             lateness: RefCell::default(),
             changes_due: Cell::new(0),
@@ -144,9 +179,13 @@ impl Fleet {
         for n in 0..self.hosts.len() {
             let fleet = Rc::clone(self);
             tokio::task::spawn_local(async move {
-                if let Err(error) = Agent::live(&fleet, n).await {
-                    let name = &fleet.hosts[n].name;
-                    fleet.failures.borrow_mut().push(format!("{name}: {error:#}"));
+                while let Err(error) = Agent::live(&fleet, n).await {
+                    if !fleet.comes_back.get() {
+                        let name = &fleet.hosts[n].name;
+                        fleet.failures.borrow_mut().push(format!("{name}: {error:#}"));
+                        return;
+                    }
+                    tokio::time::sleep(Duration::from_millis(100 + n as u64 % 400)).await;
                 }
             });
         }
@@ -157,6 +196,10 @@ impl Fleet {
     pub(crate) async fn fence(&self) -> anyhow::Result<()> {
         self.phase.send_replace(Phase::Fence);
         self.wait_for("the last pings are answered", |fleet| fleet.fenced.get()).await
+    }
+
+    fn commit_of(&self, host: &Host) -> String {
+        self.commits.borrow()[host.commit.get()].clone()
     }
 
     pub(crate) fn enter(&self, phase: Phase) {
@@ -197,15 +240,23 @@ impl<'a> Agent<'a> {
         let header = format!("Authorization: Bearer {}\r\n", host.token);
         let from = wire::source_address(n);
         let mut link = Link::open(from, fleet.address, "/ws", &header).await?;
-        let commit = &fleet.commits[host.commit.get()];
-        let register = frames::register(&host.name, commit, host.protocol);
+        let job = host.job.borrow().clone();
+        let told = job.as_ref().map(|job| (job.id.as_str(), job.op.as_str(), job.lines));
+        let register = frames::register(&host.name, &fleet.commit_of(host), host.protocol, told);
         link.send(Kind::Text, register.as_bytes()).await?;
         let answer = link.next_text().await.context("waiting for `registered`")?;
         let registered = frames::kind_of(&answer).is_some_and(|kind| kind == "registered");
         anyhow::ensure!(registered, "answered {}", String::from_utf8_lossy(&answer));
         drop(place);
-        fleet.joined.set(fleet.joined.get() + 1);
+        if fleet.joined.get() < fleet.hosts.len() {
+            fleet.joined.set(fleet.joined.get() + 1);
+        }
+        fleet.links.set(fleet.links.get() + 1);
         let mut agent = Self { fleet, n, host, link, pinged: None };
+        if let Some(job) = job {
+            let stored = frames::resume(&answer, &job.id);
+            agent.report(&job, stored).await?;
+        }
         match fleet.turn {
             Loop::Open(interval) => agent.open_loop(interval).await?,
             Loop::Closed => agent.closed_loop().await?,
@@ -235,6 +286,7 @@ impl<'a> Agent<'a> {
                     self.link.send(Kind::Ping, b"").await?;
                     ping_at += PING_EVERY;
                 }
+                () = self.host.cut.notified() => bail!("the link was cut"),
                 changed = phase.changed() => changed?,
             }
         }
@@ -282,8 +334,8 @@ impl<'a> Agent<'a> {
         let number = self.host.beats.get() + 1;
         self.host.beats.set(number);
         self.change();
-        let commit = &self.fleet.commits[self.host.commit.get()];
-        let heartbeat = frames::heartbeat(commit, number, self.host.protocol);
+        let commit = self.fleet.commit_of(self.host);
+        let heartbeat = frames::heartbeat(&commit, number, self.host.protocol);
         let mut bytes = Vec::with_capacity(heartbeat.len() + 32);
         wire::encode(Kind::Text, heartbeat.as_bytes(), &mut bytes);
         if and_ping {
@@ -304,7 +356,7 @@ impl<'a> Agent<'a> {
         self.fleet.changes_due.set(due - 1);
         let next = (self.host.commit.get() + 1) % COMMITS;
         self.host.commit.set(next);
-        let short = self.fleet.commits[next][..7].to_owned();
+        let short = self.fleet.commits.borrow()[next][..7].to_owned();
         let seen = vec![false; self.fleet.browsers.get()];
         changes.insert(self.n, Change { short, sent: Instant::now(), seen });
     }
@@ -326,9 +378,19 @@ impl<'a> Agent<'a> {
     /// A command is accepted, prints what it shall print, and succeeds.
     async fn obey(&mut self, frame: &[u8]) -> anyhow::Result<()> {
         let came = Instant::now();
+        if let Some(seq) = frames::ack(frame) {
+            let mut job = self.host.job.borrow_mut();
+            if job.as_ref().is_some_and(|job| seq > job.lines) {
+                *job = None;
+            }
+            return Ok(());
+        }
         let Some((op, id)) = frames::command(frame) else {
             return Ok(());
         };
+        if op == "pull" {
+            self.host.commit.set(self.fleet.commits.borrow().len() - 1);
+        }
         let Some(id) = id else {
             let status = frames::old_status(&op);
             return Ok(self.link.send(Kind::Text, status.as_bytes()).await?);
@@ -336,12 +398,21 @@ impl<'a> Agent<'a> {
         self.fleet.commands.borrow_mut().insert(id.clone(), came);
         let accepted = frames::accepted(&id);
         self.link.send(Kind::Text, accepted.as_bytes()).await?;
-        let lines = self.fleet.lines.get();
-        let mut acked = 0;
-        let mut sent = 0;
-        while sent < lines {
-            let count = BATCH_LINES.min(lines - sent);
-            let batch = frames::batch(&id, sent + 1, count, LINE);
+        let job = Job { id, op, lines: self.fleet.lines.get() };
+        *self.host.job.borrow_mut() = Some(job.clone());
+        self.report(&job, 0).await
+    }
+
+    /// Sends what the dashboard has not stored of a job.
+    async fn report(&mut self, job: &Job, stored: u64) -> anyhow::Result<()> {
+        if stored > job.lines {
+            *self.host.job.borrow_mut() = None;
+            return Ok(());
+        }
+        let (mut acked, mut sent) = (stored, stored);
+        while sent < job.lines {
+            let count = BATCH_LINES.min(job.lines - sent);
+            let batch = frames::batch(&job.id, sent + 1, count, LINE);
             self.link.send(Kind::Text, batch.as_bytes()).await?;
             sent += count;
             while sent - acked > UNACKED_LINES {
@@ -349,7 +420,7 @@ impl<'a> Agent<'a> {
                 acked = frames::ack(&text).unwrap_or(acked);
             }
         }
-        let status = frames::status(&id, &op, lines + 1);
+        let status = frames::status(&job.id, &job.op, job.lines + 1);
         self.link.send(Kind::Text, status.as_bytes()).await?;
         Ok(())
     }

@@ -18,6 +18,8 @@ pub(crate) struct Seen {
     pub(crate) bytes: Cell<u64>,
     /// Heartbeats that were shown.
     pub(crate) pulses: Cell<u64>,
+    /// Bytes of the messages that showed them.
+    pub(crate) pulse_bytes: Cell<u64>,
     /// Lines of output that were shown.
     pub(crate) lines: Cell<u64>,
     /// How often one had missed something and asked for everything.
@@ -97,11 +99,13 @@ struct Browser {
 impl Browser {
     async fn watch(&mut self) -> anyhow::Result<()> {
         loop {
-            let before = self.link.received;
             let text = self.link.next_text().await?;
             add(&self.seen.frames, 1);
-            add(&self.seen.bytes, self.link.received - before);
+            add(&self.seen.bytes, text.len() as u64);
             let frame: Frame<'_> = serde_json::from_slice(&text)?;
+            if frame.r#type == "host_heartbeat" {
+                add(&self.seen.pulse_bytes, text.len() as u64);
+            }
             if self.receive(&frame) {
                 add(&self.seen.gaps, 1);
                 self.link.send(Kind::Text, br#"{"type":"full_state"}"#).await?;

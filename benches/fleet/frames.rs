@@ -2,8 +2,11 @@
 
 use serde_json::{Value, json};
 
-/// `register` of a host at a commit.
-pub(crate) fn register(name: &str, commit: &str, protocol: u32) -> String {
+/// Id, operation and lines of a job that has ended.
+type Ended<'a> = (&'a str, &'a str, u64);
+
+/// `register` of a host at a commit, perhaps with a job that nobody has acknowledged.
+pub(crate) fn register(name: &str, commit: &str, protocol: u32, job: Option<Ended<'_>>) -> String {
     let mut payload = json!({
         "hostname": name, "host_type": "nixos", "agent_version": "3.1.5",
         "os_version": "26.05 (Yarara)", "nixpkgs_version": "26.05pre", "generation": commit,
@@ -20,7 +23,15 @@ pub(crate) fn register(name: &str, commit: &str, protocol: u32) -> String {
         payload["branch"] = json!("main");
         payload["tests"] = tests();
         payload["system"] = system(commit);
-        payload["jobs"] = json!([]);
+        payload["jobs"] = job
+            .iter()
+            .map(|(id, op, lines)| {
+                json!({
+                    "command_id": id, "op": op, "state": "finished", "exit_code": 0,
+                    "last_seq": lines,
+                })
+            })
+            .collect();
         payload["lock_hash"] = json!(LOCK);
     }
     json!({ "type": "register", "payload": payload }).to_string()
@@ -101,6 +112,12 @@ pub(crate) fn ack(frame: &[u8]) -> Option<u64> {
         return None;
     }
     value["payload"]["seq"].as_u64()
+}
+
+/// How far a job is stored, as `registered` says.
+pub(crate) fn resume(frame: &[u8], id: &str) -> u64 {
+    let value: Value = serde_json::from_slice(frame).unwrap_or_default();
+    value["payload"]["resume"][id].as_u64().unwrap_or(0)
 }
 
 pub(crate) fn accepted(id: &str) -> String {

@@ -5,6 +5,7 @@
 mod agent;
 mod api;
 mod browser;
+mod counted;
 mod floor;
 mod frames;
 mod options;
@@ -23,12 +24,18 @@ use std::process::ExitCode;
 
 /// How this program is called when it is the floor server itself.
 const FLOOR: &str = "serve-floor";
+/// How it is called when it is the dashboard itself, and counts what that allocates.
+const COUNTED: &str = "serve-counted";
+
+#[global_allocator]
+static ALLOCATOR: counted::Counting = counted::Counting;
 
 fn main() -> ExitCode {
     env_logger::Builder::from_env(env_logger::Env::new().filter_or("FLEET_LOG", "warn")).init();
     let arguments: Vec<String> = std::env::args().collect();
     let done = match arguments.get(1).map(String::as_str) {
         Some(FLOOR) => floor::serve(),
+        Some(COUNTED) => counted::serve(&arguments[2..]),
         // `cargo test --all-targets` starts benches without a word: it wants no load.
         None => Ok(()),
         Some(_) => measure(&arguments),
@@ -55,7 +62,7 @@ fn measure(arguments: &[String]) -> anyhow::Result<()> {
     for scenario in options.scenarios() {
         let mut prepared = Vec::new();
         for subject in &subjects {
-            if scenario.needs_a_dashboard() && subject.is_floor() {
+            if !scenario.fits(subject) {
                 continue;
             }
             eprintln!("{}: preparing {}", scenario.name(), subject.label());

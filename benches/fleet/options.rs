@@ -32,6 +32,9 @@ pub(crate) struct Options {
     /// Seconds that are measured, after one interval of warming up.
     #[arg(long, default_value_t = 15.0)]
     seconds: f64,
+    /// Minutes of `soak`.
+    #[arg(long, default_value_t = 10.0)]
+    pub(crate) minutes: f64,
     /// Browsers that watch the fleet in `browsers` and `logs`; 50 and 1 if missing.
     #[arg(long)]
     browsers: Option<usize>,
@@ -50,6 +53,9 @@ pub(crate) struct Options {
     /// Every how manieth agent speaks protocol 4; 0: none.
     #[arg(long, default_value_t = 0)]
     pub(crate) protocol_4_every: usize,
+    /// Fails where a heartbeat costs more than so many times the floor's CPU.
+    #[arg(long, value_name = "TIMES")]
+    pub(crate) at_most_floor: Option<f64>,
     /// Directory for the databases; the system's one for temporary files if missing.
     #[arg(long, value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
@@ -77,6 +83,10 @@ pub(crate) enum Scenario {
     Hostile,
     /// From the start of the process to its first page, hosts in the database.
     Start,
+    /// Random commands, cuts, pushes and reloads for minutes: nothing may pile up.
+    Soak,
+    /// What must not grow unnoticed: writes, allocations, bytes. It fails where one has.
+    Guard,
 }
 
 impl Scenario {
@@ -91,19 +101,29 @@ impl Scenario {
             Self::Logs => "logs",
             Self::Hostile => "hostile",
             Self::Start => "start",
+            Self::Soak => "soak",
+            Self::Guard => "guard",
         }
     }
 
-    /// Whether the floor server cannot do it.
-    pub(crate) fn needs_a_dashboard(self) -> bool {
-        match self {
-            Self::Open | Self::Closed => false,
-            Self::Browsers
-            | Self::Pages
-            | Self::Clicks
-            | Self::Logs
-            | Self::Hostile
-            | Self::Start => true,
+    /// Whether it can be measured with this subject: the floor only reads heartbeats, and only
+    /// the dashboard inside this program counts.
+    pub(crate) fn fits(self, subject: &Subject) -> bool {
+        match (self, subject) {
+            (Self::Guard, subject) => *subject == Subject::Counted,
+            (_, Subject::Counted) => false,
+            (Self::Open | Self::Closed, Subject::Floor) => true,
+            (
+                Self::Browsers
+                | Self::Pages
+                | Self::Clicks
+                | Self::Logs
+                | Self::Hostile
+                | Self::Start
+                | Self::Soak,
+                Subject::Floor,
+            ) => false,
+            (_, Subject::Dashboard { .. }) => true,
         }
     }
 
@@ -111,8 +131,8 @@ impl Scenario {
     pub(crate) fn hosts(self, options: &Options) -> usize {
         let usual = match self {
             Self::Open => 5000,
-            Self::Closed | Self::Hostile => 100,
-            Self::Browsers | Self::Pages | Self::Clicks | Self::Start => 1000,
+            Self::Closed | Self::Hostile | Self::Guard => 100,
+            Self::Browsers | Self::Pages | Self::Clicks | Self::Start | Self::Soak => 1000,
             Self::Logs => 1,
         };
         options.hosts.unwrap_or(usual)
@@ -140,6 +160,7 @@ impl Options {
         if let Some(program) = self.against.clone() {
             subjects.push(Subject::Dashboard { label: "against".to_owned(), program });
         }
+        subjects.push(Subject::Counted);
         subjects
     }
 

@@ -15,15 +15,27 @@ pub(crate) struct Figure {
     pub(crate) unit: &'static str,
     /// How much.
     pub(crate) value: f64,
+    /// The most that it may be.
+    pub(crate) most: Option<f64>,
 }
 
-/// A figure.
+/// A figure that is told.
 pub(crate) fn figure(name: &'static str, unit: &'static str, value: f64) -> Figure {
-    Figure { name, unit, value }
+    Figure { name, unit, value, most: None }
 }
 
-/// The name of the figure that must be 0.
-pub(crate) const LOST: &str = "lost";
+/// A figure that must not be higher; else the whole run fails.
+pub(crate) fn at_most(name: &'static str, unit: &'static str, value: f64, most: f64) -> Figure {
+    Figure { name, unit, value, most: Some(most) }
+}
+
+/// The figure that is compared with the floor's.
+pub(crate) const CPU_PER_HEARTBEAT: &str = "CPU per heartbeat";
+
+/// What was lost: nothing may be.
+pub(crate) fn lost(unit: &'static str, count: usize) -> Figure {
+    at_most("lost", unit, count as f64, 0.0)
+}
 
 /// What one subject did in one round of one scenario.
 pub(crate) struct Run {
@@ -49,7 +61,8 @@ impl Report {
 
     pub(crate) fn add(&mut self, run: Run) {
         for one in &run.figures {
-            eprintln!("    {:<34} {:>12.3} {}", one.name, one.value, one.unit);
+            let most = one.most.map(|most| format!(" (at most {most})")).unwrap_or_default();
+            eprintln!("    {:<34} {:>12.3} {}{most}", one.name, one.value, one.unit);
         }
         self.runs.push(run);
     }
@@ -80,7 +93,7 @@ impl Report {
             let _ = writeln!(text, "\n{}: {hosts} hosts, {rounds} rounds", scenario.name());
             for (name, unit, values) in self.figures(scenario) {
                 let _ = writeln!(text, "  {name} ({unit})");
-                for subject in ["floor", "dashboard", "against"] {
+                for subject in ["floor", "dashboard", "against", "counted"] {
                     let Some(of_subject) = values.get(subject) else { continue };
                     let all: Vec<f64> = of_subject.values().copied().collect();
                     let low = all.iter().copied().fold(f64::INFINITY, f64::min);
@@ -116,15 +129,44 @@ impl Report {
         Ok(serde_json::to_string_pretty(&serde_json::json!({ "options": options, "runs": runs }))?)
     }
 
-    /// Nothing may have been lost.
-    pub(crate) fn verdict(&self) -> anyhow::Result<()> {
-        for run in &self.runs {
-            for one in &run.figures {
-                let lost = one.name == LOST && one.value > 0.0;
-                let name = run.scenario.name();
-                anyhow::ensure!(!lost, "{name}: {} lost {}", run.subject, one.value);
+    /// Where a heartbeat costs more than it may, as a multiple of the floor in the same run.
+    fn above_floor(&self) -> Vec<String> {
+        let Some(most) = self.options.at_most_floor else {
+            return Vec::new();
+        };
+        let mut broken = Vec::new();
+        for scenario in self.options.scenarios() {
+            for (name, _, values) in self.figures(scenario) {
+                let times = ratio(&values, "dashboard", "floor").unwrap_or(0.0);
+                if name == CPU_PER_HEARTBEAT && times > most {
+                    let scenario = scenario.name();
+                    broken.push(format!(
+                        "{scenario}: {name}: {times:.2} x the floor, at most {most} allowed"
+                    ));
+                }
             }
         }
+        broken
+    }
+
+    /// Whether every figure is within its bound. What is no number is not.
+    pub(crate) fn verdict(&self) -> anyhow::Result<()> {
+        let mut broken = Vec::new();
+        for run in &self.runs {
+            for one in &run.figures {
+                let Some(most) = one.most else { continue };
+                let within = one.value <= most;
+                if !within {
+                    let (scenario, subject) = (run.scenario.name(), &run.subject);
+                    let (name, unit, value) = (one.name, one.unit, one.value);
+                    broken.push(format!(
+                        "{scenario}: {subject}: {name}: {value:.3} {unit}, at most {most} allowed"
+                    ));
+                }
+            }
+        }
+        broken.extend(self.above_floor());
+        anyhow::ensure!(broken.is_empty(), "{}", broken.join("\n"));
         Ok(())
     }
 }

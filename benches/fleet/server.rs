@@ -1,8 +1,9 @@
 //! The processes that are measured.
 
-use crate::FLOOR;
 use crate::api::{Api, Session};
+use crate::counted::{COUNTS, Counts};
 use crate::options::Options;
+use crate::{COUNTED, FLOOR};
 use anyhow::{Context as _, ensure};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -18,10 +19,12 @@ const SPARE_FILES: u64 = 1000;
 pub(crate) const COMMITS: usize = 64;
 
 /// Who is measured.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Subject {
     /// See [`crate::floor`].
     Floor,
+    /// See [`crate::counted`].
+    Counted,
     /// A build of NixFleet.
     Dashboard { label: String, program: PathBuf },
 }
@@ -30,6 +33,7 @@ impl Subject {
     pub(crate) fn label(&self) -> &str {
         match self {
             Self::Floor => "floor",
+            Self::Counted => "counted",
             Self::Dashboard { label, .. } => label,
         }
     }
@@ -37,7 +41,7 @@ impl Subject {
     pub(crate) fn is_floor(&self) -> bool {
         match self {
             Self::Floor => true,
-            Self::Dashboard { .. } => false,
+            Self::Counted | Self::Dashboard { .. } => false,
         }
     }
 }
@@ -106,6 +110,21 @@ impl Prepared {
         self.subject.is_floor()
     }
 
+    /// Pushes commit number so-and-so; answers it.
+    pub(crate) fn push(&self, number: usize) -> anyhow::Result<String> {
+        let path = repository(self.dir.path());
+        import(&path, number..number + 1)?;
+        let head = git(&path, &["rev-parse", "main"]).output()?;
+        Ok(String::from_utf8(head.stdout)?.trim().to_owned())
+    }
+
+    /// Bytes of the database with its log.
+    pub(crate) fn database_bytes(&self) -> u64 {
+        let data = self.dir.path().join("data");
+        let files = ["nixfleet.db", "nixfleet.db-wal"].map(|name| data.join(name));
+        files.iter().filter_map(|file| std::fs::metadata(file).ok()).map(|meta| meta.len()).sum()
+    }
+
     /// Starts it with what it knew before.
     pub(crate) fn start(&self) -> anyhow::Result<Running> {
         let (mut command, before_address) = match &self.subject {
@@ -114,13 +133,17 @@ impl Prepared {
                 command.arg(FLOOR);
                 (command, "floor: http://")
             }
-            Subject::Dashboard { program, .. } => {
-                let mut command = Command::new(program);
-                command.args(["--dashboard", "--listen", "127.0.0.1:0", "--data-dir"]);
-                command.arg(self.dir.path().join("data"));
+            Subject::Counted => {
+                let mut command = Command::new(std::env::current_exe()?);
+                command.arg(COUNTED);
                 (command, "dashboard: http://")
             }
+            Subject::Dashboard { program, .. } => (Command::new(program), "dashboard: http://"),
         };
+        if !self.is_floor() {
+            command.args(["--dashboard", "--listen", "127.0.0.1:0", "--data-dir"]);
+            command.arg(self.dir.path().join("data"));
+        }
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("NIXFLEET_") {
                 command.env_remove(name);
@@ -128,7 +151,7 @@ impl Prepared {
         }
         command.env("NIXFLEET_SOURCE", repository(self.dir.path()));
         command.env("NIXFLEET_LOG", "error");
-        command.stdin(Stdio::null()).stdout(Stdio::piped());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().with_context(|| format!("starting {command:?}"))?;
         let stdout = child.stdout.take().context("the process has no stdout")?;
         let (tell, lines) = channel();
@@ -185,6 +208,22 @@ impl Running {
         Ok(Duration::from_millis((user + system) * 10))
     }
 
+    /// What the dashboard inside this program has allocated.
+    pub(crate) fn counts(&self) -> anyhow::Result<Counts> {
+        let mut stdin = self.child.stdin.as_ref().context("the process has no stdin")?;
+        stdin.write_all(b"\n")?;
+        Counts::read(&self.line_after(COUNTS)?)
+    }
+
+    /// Files and threads of the process now.
+    pub(crate) fn files_and_threads(&self) -> anyhow::Result<(usize, usize)> {
+        let count = |what: &str| {
+            let dir = format!("/proc/{}/{what}", self.child.id());
+            std::fs::read_dir(dir).map(Iterator::count)
+        };
+        Ok((count("fd")?, count("task")?))
+    }
+
     /// Memory of the process now.
     pub(crate) fn resident_bytes(&self) -> anyhow::Result<u64> {
         let status = self.proc("status")?;
@@ -215,32 +254,42 @@ fn repository(dir: &Path) -> PathBuf {
     dir.join("config")
 }
 
+fn git(path: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new("git");
+    command.env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_SYSTEM", "/dev/null");
+    command.arg("-C").arg(path).args(arguments);
+    command
+}
+
 /// A repository with some commits; answers them, oldest first.
 fn make_repository(dir: &Path) -> anyhow::Result<Vec<String>> {
     let path = repository(dir);
-    let git = |arguments: &[&str]| {
-        let mut command = Command::new("git");
-        command.env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_SYSTEM", "/dev/null");
-        command.arg("-C").arg(&path).args(arguments);
-        command
-    };
     std::fs::create_dir(&path)?;
-    let made = git(&["init", "-q", "-b", "main"]).status().context("git is needed")?;
+    let made = git(&path, &["init", "-q", "-b", "main"]).status().context("git is needed")?;
     ensure!(made.success(), "git init failed");
-    let mut import = git(&["fast-import", "--quiet"]).stdin(Stdio::piped()).spawn()?;
+    import(&path, 0..COMMITS)?;
+    let list = git(&path, &["rev-list", "--reverse", "main"]).output()?;
+    let list = String::from_utf8(list.stdout)?;
+    Ok(list.lines().map(str::to_owned).collect())
+}
+
+/// Adds commits with these numbers.
+fn import(path: &Path, numbers: std::ops::Range<usize>) -> anyhow::Result<()> {
+    let mut import = git(path, &["fast-import", "--quiet"]).stdin(Stdio::piped()).spawn()?;
     let mut stream = String::new();
-    for n in 0..COMMITS {
+    for n in numbers.clone() {
         let lock = format!("{{\"nodes\":{{}},\"root\":\"{n}\",\"version\":7}}\n");
         let time = 1_700_000_000 + n * 60;
+        // The first one of a stream has to say what it follows.
+        let follows = n > 0 && n == numbers.start;
+        let from = if follows { "from refs/heads/main^0\n" } else { "" };
         stream += &format!(
             "commit refs/heads/main\ncommitter Fleet <fleet@example.org> {time} +0000\n\
-             data 7\ncommit\nM 100644 inline flake.lock\ndata {}\n{lock}\n",
+             data 7\ncommit\n{from}M 100644 inline flake.lock\ndata {}\n{lock}\n",
             lock.len()
         );
     }
     import.stdin.take().context("git has no stdin")?.write_all(stream.as_bytes())?;
     ensure!(import.wait()?.success(), "git fast-import failed");
-    let list = git(&["rev-list", "--reverse", "main"]).output()?;
-    let list = String::from_utf8(list.stdout)?;
-    Ok(list.lines().map(str::to_owned).collect())
+    Ok(())
 }

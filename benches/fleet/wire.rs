@@ -68,8 +68,6 @@ pub(crate) fn source_address(n: usize) -> Ipv4Addr {
 pub(crate) struct Link {
     stream: TcpStream,
     unread: Vec<u8>,
-    /// Bytes that came after the handshake.
-    pub(crate) received: u64,
 }
 
 impl Link {
@@ -90,7 +88,7 @@ impl Link {
              {headers}\r\n"
         );
         stream.write_all(request.as_bytes()).await?;
-        let mut link = Self { stream, unread: Vec::new(), received: 0 };
+        let mut link = Self { stream, unread: Vec::new() };
         let end = loop {
             let found = link.unread.windows(4).position(|window| window == b"\r\n\r\n");
             if let Some(end) = found {
@@ -101,7 +99,6 @@ impl Link {
         let head = String::from_utf8_lossy(&link.unread[..end]).into_owned();
         ensure!(head.starts_with("HTTP/1.1 101"), "{path} answered: {head}");
         link.unread.drain(..end + 4);
-        link.received = 0;
         Ok(link)
     }
 
@@ -114,7 +111,6 @@ impl Link {
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Ok(length) => {
                     self.unread.extend_from_slice(&chunk[..length]);
-                    self.received += length as u64;
                     return Ok(());
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}

@@ -4,6 +4,8 @@
 
 mod assets;
 mod auth;
+#[doc(hidden)]
+pub mod bench;
 mod clock;
 pub mod config;
 mod fleet;

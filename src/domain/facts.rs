@@ -7,6 +7,7 @@ use super::ids::{CommandId, Commit, LockHash};
 use super::test_report::TestCounts;
 use super::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// All facts about one host that its compartments are decided by.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -265,9 +266,9 @@ pub struct Lineage {
     pub head: Commit,
     /// How they relate.
     pub relation: Relation,
-    /// The newest of the commits that the host misses.
+    /// The newest of the commits that the host misses: one list for all hosts of that commit.
     #[serde(default)]
-    pub missing: Vec<MissingCommit>,
+    pub missing: Arc<[MissingCommit]>,
 }
 
 /// How two commits relate, as a source worked it out.
@@ -276,7 +277,7 @@ pub struct Comparison {
     /// How they relate.
     pub relation: Relation,
     /// The newest of the commits that the host misses.
-    pub missing: Vec<MissingCommit>,
+    pub missing: Arc<[MissingCommit]>,
 }
 
 /// A commit that a host does not have yet.

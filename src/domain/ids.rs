@@ -2,12 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::sync::Arc;
 use uuid::Uuid;
 
-/// A host's id: its hostname in lower case (spec: the protocol, "Connection").
+/// A host's id: its hostname in lower case (spec: the protocol, "Connection"). It is in many
+/// places at once: copies share its text.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
-pub struct HostId(String);
+pub struct HostId(Arc<str>);
 
 impl HostId {
     /// Checks a hostname: 1 to 253 characters of letters, digits, `.`, `_` and `-`,
@@ -17,7 +19,7 @@ impl HostId {
         let all_well =
             hostname.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'));
         if hostname.len() <= 253 && starts_well && all_well {
-            Ok(Self(hostname.to_ascii_lowercase()))
+            Ok(Self(hostname.to_ascii_lowercase().into()))
         } else {
             Err(InvalidHostname)
         }
@@ -70,7 +72,7 @@ impl fmt::Display for CommandId {
 /// A git commit: a full hash, or the 7 or more leading characters of one.
 #[derive(Debug, Clone, Serialize)]
 #[serde(transparent)]
-pub struct Commit(String);
+pub struct Commit(Arc<str>);
 
 impl Commit {
     /// Reads a commit as hosts report it. `None` for the empty string, `unknown`, and
@@ -78,7 +80,7 @@ impl Commit {
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
         let valid = (7..=64).contains(&text.len()) && text.chars().all(|c| c.is_ascii_hexdigit());
-        valid.then(|| Self(text.to_ascii_lowercase()))
+        valid.then(|| Self(text.to_ascii_lowercase().into()))
     }
 
     /// The hash as it was given, in lower case.
@@ -95,7 +97,7 @@ impl Commit {
 /// A full hash and its own prefix of 7 or more characters are the same commit.
 impl PartialEq for Commit {
     fn eq(&self, other: &Self) -> bool {
-        self.0.starts_with(&other.0) || other.0.starts_with(&self.0)
+        self.0.starts_with(&*other.0) || other.0.starts_with(&*self.0)
     }
 }
 
@@ -116,14 +118,14 @@ impl<'de> Deserialize<'de> for Commit {
 /// The SHA-256 of the bytes of a `flake.lock`, as 64 hexadecimal digits.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 #[serde(transparent)]
-pub struct LockHash(String);
+pub struct LockHash(Arc<str>);
 
 impl LockHash {
     /// `None` unless the text is 64 hexadecimal digits.
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
         let valid = text.len() == 64 && text.chars().all(|c| c.is_ascii_hexdigit());
-        valid.then(|| Self(text.to_ascii_lowercase()))
+        valid.then(|| Self(text.to_ascii_lowercase().into()))
     }
 
     /// The hash as text.

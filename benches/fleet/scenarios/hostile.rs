@@ -4,7 +4,7 @@ use crate::agent::{Fleet, Loop};
 use crate::browser;
 use crate::frames;
 use crate::options::Options;
-use crate::report::{Figure, LOST, figure};
+use crate::report::{Figure, figure, lost};
 use crate::server::{Prepared, Running};
 use crate::wire::{self, Kind, Link};
 use std::cell::Cell;
@@ -21,7 +21,7 @@ const TOO_MUCH: u64 = 4 << 30;
 /// of good hosts take meanwhile. One host of the fleet is the one that means harm.
 pub(crate) async fn run(options: &Options, prepared: &Prepared) -> anyhow::Result<Vec<Figure>> {
     let mut figures = Vec::new();
-    let mut lost = 0;
+    let mut fallen = 0;
     for harm in [Harm::Flood, Harm::HugeFrames, Harm::Garbage, Harm::HalfOpen, Harm::DeafBrowser] {
         let running = prepared.start()?;
         let turn = Loop::Open(options.interval());
@@ -44,9 +44,9 @@ pub(crate) async fn run(options: &Options, prepared: &Prepared) -> anyhow::Resul
         figures.push(figure(bytes, "MB", sent.get() as f64 / 1e6));
         let failed = fleet.failures.borrow().len();
         // The host whose name the hostile link used was replaced: that one may fall.
-        lost += failed.saturating_sub(usize::from(harm.uses_a_host()));
+        fallen += failed.saturating_sub(usize::from(harm.uses_a_host()));
     }
-    figures.push(figure(LOST, "good hosts", lost as f64));
+    figures.push(lost("good hosts", fallen));
     Ok(figures)
 }
 
@@ -110,7 +110,7 @@ impl Harm {
                 let from = wire::source_address(0);
                 let mut link = Link::open(from, running.address, "/ws", &header).await?;
                 let commit = prepared.commits.first().map_or("", String::as_str);
-                let register = frames::register("host-00000", commit, 3);
+                let register = frames::register("host-00000", commit, 3, None);
                 link.send(Kind::Text, register.as_bytes()).await?;
                 Some(link)
             }

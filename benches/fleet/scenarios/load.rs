@@ -4,7 +4,7 @@ use crate::agent::{Fleet, Loop, Phase};
 use crate::browser::{self, Seen};
 use crate::frames;
 use crate::options::Options;
-use crate::report::{Figure, LOST, figure};
+use crate::report::{CPU_PER_HEARTBEAT, Figure, figure, lost};
 use crate::server::{Prepared, Running};
 use serde_json::Value;
 use std::collections::HashMap;
@@ -40,7 +40,7 @@ pub(crate) async fn open(options: &Options, prepared: &Prepared) -> anyhow::Resu
     figures.push(figure("sent late by us, p99", "ms", late));
     figures.push(figure("sent late by us, max", "ms", latest));
     fleet.fence().await?;
-    figures.push(figure(LOST, "hosts", lost(&fleet, prepared, &running).await? as f64));
+    figures.push(lost("hosts", not_as_said(&fleet, prepared, &running).await?));
     Ok(figures)
 }
 
@@ -55,7 +55,7 @@ pub(crate) async fn closed(options: &Options, prepared: &Prepared) -> anyhow::Re
     let mut figures = costs(&used);
     figures.extend(waits(&fleet, "heartbeat and ping"));
     fleet.fence().await?;
-    figures.push(figure(LOST, "hosts", lost(&fleet, prepared, &running).await? as f64));
+    figures.push(lost("hosts", not_as_said(&fleet, prepared, &running).await?));
     Ok(figures)
 }
 
@@ -95,8 +95,8 @@ pub(crate) async fn browsers(
     figures.push(figure("changes", "rows", changes));
     figures.push(figure("full states asked for", "frames", seen.gaps.get() as f64));
     let failed = seen.failures.borrow().len();
-    let lost = unseen + failed + lost(&fleet, prepared, &running).await?;
-    figures.push(figure(LOST, "hosts and changes", lost as f64));
+    let wrong = not_as_said(&fleet, prepared, &running).await?;
+    figures.push(lost("hosts and changes", unseen + failed + wrong));
     Ok(figures)
 }
 
@@ -145,7 +145,7 @@ fn costs(used: &Used) -> Vec<Figure> {
     let rate = used.heartbeats as f64 / used.wall.as_secs_f64();
     let share = used.cpu.as_secs_f64() / used.wall.as_secs_f64() * 100.0;
     vec![
-        figure("CPU per heartbeat", "us", micros),
+        figure(CPU_PER_HEARTBEAT, "us", micros),
         figure("heartbeats", "per s", rate),
         figure("CPU", "% of a core", share),
     ]
@@ -174,7 +174,11 @@ fn waits(fleet: &Fleet, what: &'static str) -> [Figure; 3] {
 }
 
 /// How many hosts are not shown as their last heartbeat said, though it was read.
-async fn lost(fleet: &Fleet, prepared: &Prepared, running: &Running) -> anyhow::Result<usize> {
+pub(super) async fn not_as_said(
+    fleet: &Fleet,
+    prepared: &Prepared,
+    running: &Running,
+) -> anyhow::Result<usize> {
     let broken = fleet.failures.borrow().clone();
     for failure in broken.iter().take(5) {
         eprintln!("    {failure}");

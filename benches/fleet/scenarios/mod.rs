@@ -1,7 +1,9 @@
 //! One round of one scenario with one subject.
 
+mod guard;
 mod hostile;
 mod load;
+mod soak;
 mod user;
 
 use crate::options::{Options, Scenario};
@@ -26,6 +28,8 @@ pub(crate) fn run(
             Scenario::Clicks => user::clicks(options, prepared).await,
             Scenario::Logs => user::logs(options, prepared).await,
             Scenario::Start => user::start(options, prepared).await,
+            Scenario::Soak => soak::run(options, prepared).await,
+            Scenario::Guard => guard::run(options, prepared).await,
             Scenario::Hostile => hostile::run(options, prepared).await,
         }
     })

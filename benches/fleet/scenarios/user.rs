@@ -4,7 +4,7 @@ use crate::agent::{Fleet, Loop};
 use crate::api::Api;
 use crate::browser;
 use crate::options::Options;
-use crate::report::{Figure, LOST, figure};
+use crate::report::{Figure, figure, lost};
 use crate::server::{Prepared, Running, host_name};
 use crate::stats::Latencies;
 use anyhow::{Context as _, ensure};
@@ -84,7 +84,7 @@ pub(crate) async fn clicks(options: &Options, prepared: &Prepared) -> anyhow::Re
     let running = prepared.start()?;
     let fleet = fleet_at_work(options, prepared, &running, 1).await?;
     let (mut answers, mut arrivals) = (Latencies::default(), Latencies::default());
-    let mut lost = 0;
+    let mut gone = 0;
     for n in 0..options.loads.min(fleet.hosts.len()) {
         let api = running.api();
         let began = Instant::now();
@@ -100,7 +100,7 @@ pub(crate) async fn clicks(options: &Options, prepared: &Prepared) -> anyhow::Re
         };
         match arrived {
             Some(came) => arrivals.add(came.saturating_duration_since(began)),
-            None => lost += 1,
+            None => gone += 1,
         }
     }
     let [middle, most, longest] = arrivals.summary();
@@ -111,7 +111,7 @@ pub(crate) async fn clicks(options: &Options, prepared: &Prepared) -> anyhow::Re
         figure("click to agent, max", "ms", longest),
         figure("click to answer, p50", "ms", answered),
         figure("click to answer, p99", "ms", answered_most),
-        figure(LOST, "commands", f64::from(lost)),
+        lost("commands", gone),
     ])
 }
 
@@ -160,7 +160,7 @@ pub(crate) async fn logs(options: &Options, prepared: &Prepared) -> anyhow::Resu
         figure("CPU per line", "us", cpu * 1e6 / lines),
         figure("lines a browser did not get one by one", "lines", unseen as f64),
         figure("full states asked for", "frames", seen.gaps.get() as f64),
-        figure(LOST, "lines", options.lines.saturating_sub(stored) as f64),
+        lost("lines", options.lines.saturating_sub(stored) as usize),
     ])
 }
 
@@ -179,6 +179,6 @@ pub(crate) async fn start(_: &Options, prepared: &Prepared) -> anyhow::Result<Ve
     Ok(vec![
         figure("start to listening", "ms", listening.as_secs_f64() * 1000.0),
         figure("start to first page", "ms", shown.as_secs_f64() * 1000.0),
-        figure(LOST, "hosts", missing as f64),
+        lost("hosts", missing),
     ])
 }

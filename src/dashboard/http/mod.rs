@@ -18,5 +18,6 @@ mod hooks;
 mod pages;
 
 pub(crate) use agent_socket::AgentDoor;
+pub(crate) use api::host_list;
 pub(crate) use app::{configure, headers};
 pub(crate) use extract::{App, Rooms};

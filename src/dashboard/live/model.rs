@@ -5,8 +5,9 @@ use crate::domain::ids::HostId;
 use crate::domain::rollout::Rollout;
 use crate::domain::snapshot::{HostSnapshot, Pulse};
 use crate::domain::timestamp::Timestamp;
+use maud::Markup;
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// One host as it is now, for reading.
 #[derive(Debug, Clone)]
@@ -17,6 +18,16 @@ pub struct HostEntry {
     pub pulse: Pulse,
     /// When the remote that it is compared with was last read.
     pub compared_at: Option<Timestamp>,
+    /// The row of this snapshot, before and after its pulse, once somebody has looked: a page
+    /// renders only what has changed since the one before.
+    pub rendered: Arc<OnceLock<[Markup; 2]>>,
+}
+
+impl HostEntry {
+    /// A host that nobody has looked at since it changed.
+    pub fn new(snapshot: Arc<HostSnapshot>, pulse: Pulse) -> Self {
+        Self { snapshot, pulse, compared_at: None, rendered: Arc::default() }
+    }
 }
 
 /// The whole fleet as it is now, for reading.

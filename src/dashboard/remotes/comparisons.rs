@@ -9,6 +9,7 @@ use crate::domain::facts::{Comparison, Relation};
 use crate::domain::ids::{Commit, HostId};
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
@@ -74,7 +75,7 @@ pub(super) struct Comparisons {
 }
 
 fn not_on_branch() -> Comparison {
-    Comparison { relation: Relation::NotOnBranch, missing: Vec::new() }
+    Comparison { relation: Relation::NotOnBranch, missing: Arc::default() }
 }
 
 impl Comparisons {
@@ -194,7 +195,7 @@ mod tests {
 
     fn behind() -> Option<Comparison> {
         let relation = Relation::Behind { commits: 1, lock_commits: 0 };
-        Some(Comparison { relation, missing: Vec::new() })
+        Some(Comparison { relation, missing: Arc::default() })
     }
 
     #[test]

@@ -62,7 +62,7 @@ impl Source for Script {
             return Err(SourceError { reason, retry_after: Some(wait) });
         }
         let relation = Relation::Behind { commits: 1, lock_commits: 0 };
-        Ok(Some(Comparison { relation, missing: Vec::new() }))
+        Ok(Some(Comparison { relation, missing: Arc::default() }))
     }
 
     fn merge(&mut self, number: u64, _: &str) -> Result<(), MergeError> {

@@ -8,7 +8,7 @@ use crate::domain::ids::HostId;
 use crate::domain::looks::{Colour, Place, or_empty};
 use crate::domain::operation::Operation;
 use crate::domain::snapshot::{HostSnapshot, Metrics, Standing};
-use maud::{Markup, html};
+use maud::{Markup, PreEscaped, html};
 
 /// Id of a host's row.
 pub fn row_id(id: &HostId) -> String {
@@ -20,9 +20,22 @@ pub fn pulse_id(id: &HostId) -> String {
     format!("pulse-{id}")
 }
 
-/// The row.
+/// Where the pulse stands in a row. No text of a host can hold it: what it writes is escaped.
+const PULSE: PreEscaped<&str> = PreEscaped("<!pulse>");
+
+/// The row. What changes with every heartbeat is put into what was rendered before.
 pub fn row(entry: &HostEntry) -> Markup {
-    let host = &*entry.snapshot;
+    let [before, after] = entry.rendered.get_or_init(|| around_pulse(&entry.snapshot));
+    html! { (before) (pulse(entry)) (after) }
+}
+
+fn around_pulse(host: &HostSnapshot) -> [Markup; 2] {
+    let row = without_pulse(host).into_string();
+    let (before, after) = row.split_once(PULSE.0).unwrap_or((&row, ""));
+    [PreEscaped(before.to_owned()), PreEscaped(after.to_owned())]
+}
+
+fn without_pulse(host: &HostSnapshot) -> Markup {
     let busy = host.command.as_ref().map_or("", |command| command.op.name());
     html! {
         article.host id=(row_id(&host.id)) data-host=(host.id) data-online=(host.online)
@@ -35,7 +48,7 @@ pub fn row(entry: &HostEntry) -> Markup {
                 }
             }
             (generation(host))
-            (pulse(entry))
+            (PULSE)
             (controls(host))
             (activity(host))
         }

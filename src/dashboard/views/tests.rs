@@ -76,7 +76,7 @@ fn hostile_host() -> HostEntry {
     };
     let state = HostState::restore(restored, desired, Timestamp::from_secs(1));
     let snapshot = Arc::new(state.snapshot());
-    HostEntry { snapshot, pulse: state.pulse(), compared_at: None }
+    HostEntry::new(snapshot, state.pulse())
 }
 
 fn hostile_rollout() -> Rollout {
@@ -213,7 +213,7 @@ fn everything() -> Vec<Markup> {
 fn rows_look_as_they_did_in_every_situation_of_the_acceptance_table() {
     for (situation, state) in crate::domain::host::tests::rows::situations() {
         let snapshot = Arc::new(state.snapshot());
-        let entry = HostEntry { snapshot, pulse: state.pulse(), compared_at: None };
+        let entry = HostEntry::new(snapshot, state.pulse());
         let html = host::row(&entry).into_string();
         let lines = html.replace("><", ">\n<");
         // A release is no change of the page.
@@ -279,4 +279,17 @@ fn the_page_holds_each_element_as_an_update_would_send_it() {
             assert!(page.contains(&element), "{element}");
         }
     }
+}
+
+#[test]
+fn a_heartbeat_shows_in_a_row_that_was_rendered_before() {
+    let mut entry = hostile_host();
+    let before = host::row(&entry).into_string();
+    assert!(before.contains("never seen"), "{before}");
+    assert!(!before.contains("<!pulse>"), "{before}");
+    entry.pulse.last_seen = Some(Timestamp::from_secs(1));
+    let after = host::row(&entry).into_string();
+    assert!(!after.contains("never seen"), "{after}");
+    let fresh = HostEntry::new(std::sync::Arc::clone(&entry.snapshot), entry.pulse);
+    assert_eq!(after, host::row(&fresh).into_string());
 }

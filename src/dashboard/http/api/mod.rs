@@ -6,6 +6,8 @@ mod object;
 mod remotes;
 mod rollouts;
 
+pub(crate) use hosts::list_text as host_list;
+
 use super::actions;
 use super::error::{ApiError, HttpError};
 use super::exposition;

@@ -4,15 +4,20 @@ use crate::dashboard::live::model::{HostEntry, SourceState};
 use crate::dashboard::store::events::EventRecord;
 use crate::dashboard::store::transitions::TransitionRecord;
 use crate::domain::closure_diff::Change;
-use crate::domain::command::Command;
-use crate::domain::compartment::Compartment;
+use crate::domain::command::{Command, State};
+use crate::domain::compartment::{Action, Compartment, Status};
 use crate::domain::desired::{Desired, PendingPr, Remote};
-use crate::domain::facts::{LockState, TestRun};
+use crate::domain::facts::{LockState, MissingCommit, SystemFacts, TestRun};
 use crate::domain::generation::TestedGeneration;
+use crate::domain::ids::{CommandId, Commit, HostId};
 use crate::domain::looks::or_empty;
+use crate::domain::message::Message;
+use crate::domain::operation::Operation;
 use crate::domain::rollout::Rollout;
-use crate::domain::snapshot::HostSnapshot;
+use crate::domain::snapshot::Metrics;
 use crate::domain::test_report::TestResult;
+use crate::domain::timestamp::Timestamp;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 fn lock(lock: &LockState) -> Option<&str> {
@@ -22,65 +27,133 @@ fn lock(lock: &LockState) -> Option<&str> {
     }
 }
 
+/// The host object. Lists hold thousands of them: it borrows what it says, and is written
+/// without a tree of values in between.
+#[derive(Serialize)]
+pub(super) struct HostObject<'a> {
+    host_id: &'a HostId,
+    hostname: &'a str,
+    platform: &'a str,
+    online: bool,
+    last_seen: Option<Timestamp>,
+    location: &'a str,
+    device_type: &'a str,
+    theme_color: &'a str,
+    generation: Option<&'a Commit>,
+    lock_hash: Option<&'a str>,
+    system: &'a SystemFacts,
+    agent_version: Option<&'a str>,
+    agent_outdated: bool,
+    pending_command: Option<PendingCommand<'a>>,
+    busy_with: Option<&'a str>,
+    waiting_commands: Vec<PendingCommand<'a>>,
+    metrics: Option<Metrics>,
+    update_status: UpdateStatus<'a>,
+    missing_commits: &'a [MissingCommit],
+    reboot_needed: Option<bool>,
+    tests: TestSettings,
+    generation_drift: bool,
+    pending_pr: Option<&'a PendingPr>,
+}
+
+#[derive(Serialize)]
+struct UpdateStatus<'a> {
+    agent: CompartmentObject<'a>,
+    git: CompartmentObject<'a>,
+    lock: CompartmentObject<'a>,
+    system: CompartmentObject<'a>,
+    tests: CompartmentObject<'a>,
+}
+
+#[derive(Serialize)]
+struct CompartmentObject<'a> {
+    status: Status,
+    message: &'a Message,
+    action: Option<Action>,
+    checked_at: Option<Timestamp>,
+}
+
+#[derive(Serialize)]
+struct TestSettings {
+    enabled: Option<bool>,
+    auto_run: Option<bool>,
+    auto_rollback: bool,
+}
+
+#[derive(Serialize)]
+struct PendingCommand<'a> {
+    command_id: CommandId,
+    op: Operation,
+    state: State,
+    since: Timestamp,
+    progress: Option<&'a str>,
+}
+
 /// The host object.
-pub(super) fn host(entry: &HostEntry) -> Value {
-    let host = &entry.snapshot;
+pub(super) fn host(entry: &HostEntry) -> HostObject<'_> {
+    let host = &*entry.snapshot;
     let facts = &host.facts;
-    let mut statuses = serde_json::Map::new();
-    for (compartment, verdict) in host.row.iter() {
-        // Git and Lock were checked when the remote was read, the rest when the host spoke.
-        let checked_at = match compartment {
-            Compartment::Git | Compartment::Lock => entry.compared_at,
-            Compartment::Agent | Compartment::System | Compartment::Tests => entry.pulse.last_seen,
-        };
-        statuses.insert(
-            compartment.name().to_owned(),
-            json!({
-                "status": verdict.status, "message": verdict.message,
-                "action": verdict.action, "checked_at": checked_at,
-            }),
-        );
-    }
-    json!({
-        "host_id": host.id,
-        "hostname": host.profile.hostname,
-        "platform": host.profile.platform,
-        "online": host.online,
-        "last_seen": entry.pulse.last_seen,
-        "location": or_empty::text(host.profile.location.as_ref()),
-        "device_type": or_empty::text(host.profile.device_type.as_ref()),
-        "theme_color": or_empty::text(host.profile.theme_color.as_ref()),
-        "generation": facts.checkout,
-        "lock_hash": facts.lock.as_ref().and_then(lock),
-        "system": facts.system,
-        "agent_version": facts.agent.version,
-        "agent_outdated": host.agent_outdated,
-        "pending_command": host.command.as_ref().map(pending),
-        "busy_with": host.busy_with,
-        "waiting_commands": host.waiting.iter().map(pending).collect::<Vec<_>>(),
-        "metrics": entry.pulse.metrics,
-        "update_status": statuses,
-        "missing_commits": missing(host),
-        "reboot_needed": facts.system.reboot_needed,
-        "tests": {
-            "enabled": facts.tests_enabled, "auto_run": host.profile.tests_auto_run,
-            "auto_rollback": host.profile.overrides.auto_rollback,
+    let profile = &host.profile;
+    HostObject {
+        host_id: &host.id,
+        hostname: &profile.hostname,
+        platform: &profile.platform,
+        online: host.online,
+        last_seen: entry.pulse.last_seen,
+        location: or_empty::text(profile.location.as_ref()),
+        device_type: or_empty::text(profile.device_type.as_ref()),
+        theme_color: or_empty::text(profile.theme_color.as_ref()),
+        generation: facts.checkout.as_ref(),
+        lock_hash: facts.lock.as_ref().and_then(lock),
+        system: &facts.system,
+        agent_version: facts.agent.version.as_deref(),
+        agent_outdated: host.agent_outdated,
+        pending_command: host.command.as_ref().map(pending),
+        busy_with: host.busy_with.as_deref(),
+        waiting_commands: host.waiting.iter().map(pending).collect(),
+        metrics: entry.pulse.metrics,
+        update_status: UpdateStatus {
+            agent: compartment(entry, Compartment::Agent),
+            git: compartment(entry, Compartment::Git),
+            lock: compartment(entry, Compartment::Lock),
+            system: compartment(entry, Compartment::System),
+            tests: compartment(entry, Compartment::Tests),
         },
-        "generation_drift": host.drift,
-        "pending_pr": host.pending_pr,
-    })
+        missing_commits: host.missing(),
+        reboot_needed: facts.system.reboot_needed,
+        tests: TestSettings {
+            enabled: facts.tests_enabled,
+            auto_run: profile.tests_auto_run,
+            auto_rollback: profile.overrides.auto_rollback,
+        },
+        generation_drift: host.drift,
+        pending_pr: host.pending_pr.as_ref(),
+    }
 }
 
-/// The newest of the commits that the host does not have, if it is behind.
-fn missing(host: &HostSnapshot) -> Vec<Value> {
-    host.missing().iter().map(|m| json!({ "commit": m.commit, "subject": m.subject })).collect()
+fn compartment(entry: &HostEntry, which: Compartment) -> CompartmentObject<'_> {
+    let verdict = &entry.snapshot.row[which];
+    // Git and Lock were checked when the remote was read, the rest when the host spoke.
+    let checked_at = match which {
+        Compartment::Git | Compartment::Lock => entry.compared_at,
+        Compartment::Agent | Compartment::System | Compartment::Tests => entry.pulse.last_seen,
+    };
+    CompartmentObject {
+        status: verdict.status,
+        message: &verdict.message,
+        action: verdict.action,
+        checked_at,
+    }
 }
 
-fn pending(command: &Command) -> Value {
-    json!({
-        "command_id": command.id, "op": command.op, "state": command.state,
-        "since": command.sent_at.unwrap_or(command.created_at), "progress": command.progress,
-    })
+fn pending(command: &Command) -> PendingCommand<'_> {
+    PendingCommand {
+        command_id: command.id,
+        op: command.op,
+        state: command.state,
+        since: command.sent_at.unwrap_or(command.created_at),
+        progress: command.progress.as_deref(),
+    }
 }
 
 /// The command object.

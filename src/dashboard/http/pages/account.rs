@@ -47,7 +47,7 @@ fn login_form(visitor: &Visitor, status: StatusCode, error: Option<&str>) -> Htt
         Ok((token, field)) => {
             let age = actix_web::cookie::time::Duration::hours(1);
             let page = layout::login(&field, visitor.wants_totp(), error);
-            let mut response = show(status, &page);
+            let mut response = show(status, page);
             let cookie = cookies::cookie(visitor.config(), auth::LOGIN_COOKIE, token, age);
             if let Err(error) = response.add_cookie(&cookie) {
                 log::error!("the login cookie was not set: {error}");
@@ -108,7 +108,7 @@ async fn logout(Submitted(acting, _, ()): Submitted<NoFields>) -> Page {
 }
 
 async fn settings(By(user, ()): By<User>) -> Page {
-    Ok(show(StatusCode::OK, &page(&user, &user.csrf, None, None).await?))
+    Ok(show(StatusCode::OK, page(&user, &user.csrf, None, None).await?))
 }
 
 async fn page(
@@ -146,7 +146,7 @@ async fn told(acting: &Acting, done: Result<&str, NotChanged>) -> Page {
         Ok(text) => {
             acting.record(AuditCategory::Settings, text.to_owned()).await;
             let news = News { text: text.to_owned(), ..News::default() };
-            Ok(show(StatusCode::OK, &page(acting, &acting.csrf, Some(news), None).await?))
+            Ok(show(StatusCode::OK, page(acting, &acting.csrf, Some(news), None).await?))
         }
         Err(error) => not_changed(acting, error, None).await,
     }
@@ -160,14 +160,14 @@ async fn not_changed(acting: &Acting, error: impl Into<HttpError>, offered: Opti
         other => other,
     };
     let news = News { text: error.to_string(), failed: true, secret: None };
-    Ok(show(status, &page(acting, &acting.csrf, Some(news), offered).await?))
+    Ok(show(status, page(acting, &acting.csrf, Some(news), offered).await?))
 }
 
 /// A secret that was made: shown now, and never again.
 async fn made(acting: &Acting, text: String, secret: String) -> Page {
     acting.record(AuditCategory::Settings, text.clone()).await;
     let news = News { text, failed: false, secret: Some(secret) };
-    Ok(show(StatusCode::OK, &page(acting, &acting.csrf, Some(news), None).await?))
+    Ok(show(StatusCode::OK, page(acting, &acting.csrf, Some(news), None).await?))
 }
 
 #[derive(Deserialize)]
@@ -189,7 +189,7 @@ async fn offer_totp(Submitted(acting, _, ()): Submitted<NoFields>) -> Page {
     match acting.auth().offer_totp() {
         Ok((secret, url)) => {
             let offered = Some(Totp::Offered { secret, url });
-            Ok(show(StatusCode::OK, &page(&acting, &acting.csrf, None, offered).await?))
+            Ok(show(StatusCode::OK, page(&acting, &acting.csrf, None, offered).await?))
         }
         Err(error) => told(&acting, Err(error)).await,
     }

@@ -70,5 +70,5 @@ async fn page(By(user, Query(query)): By<User, Query<EventsQuery>>) -> Page {
     });
     let filter = Filter { host, category, from, to };
     let page = events::page(&entries, &filter, &categories, older.as_deref(), &user.csrf);
-    Ok(show(StatusCode::OK, &page))
+    Ok(show(StatusCode::OK, page))
 }

@@ -42,7 +42,7 @@ async fn page(By(user, Query(query)): By<User, Query<FleetQuery>>) -> Page {
         None => None,
     };
     let shown = tail.as_ref().map(super::output::Tail::shown);
-    Ok(show(StatusCode::OK, &fleet::page(&view, shown.as_ref(), &user.csrf)))
+    Ok(show(StatusCode::OK, fleet::page(&view, shown.as_ref(), &user.csrf)))
 }
 
 #[derive(Deserialize)]
@@ -77,9 +77,9 @@ async fn host(
         version: view.version,
     };
     if super::wants_fragment(&request) {
-        return Ok(show(StatusCode::OK, &host_page::live(&page, &user.csrf)));
+        return Ok(show(StatusCode::OK, host_page::live(&page, &user.csrf)));
     }
-    Ok(show(StatusCode::OK, &host_page::page(&page, &user.csrf)))
+    Ok(show(StatusCode::OK, host_page::page(&page, &user.csrf)))
 }
 
 /// What happened on a host.

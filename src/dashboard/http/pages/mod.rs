@@ -31,16 +31,16 @@ pub(super) fn configure(service: &mut web::ServiceConfig) {
 
 type Page = Result<HttpResponse, PageError>;
 
-fn show(status: StatusCode, page: &Markup) -> HttpResponse {
-    HttpResponse::build(status).content_type("text/html; charset=utf-8").body(page.0.clone())
+fn show(status: StatusCode, page: Markup) -> HttpResponse {
+    HttpResponse::build(status).content_type("text/html; charset=utf-8").body(page.into_string())
 }
 
 /// A dialog: for the page's script only itself, for everybody else a page.
 fn dialog(request: &HttpRequest, status: StatusCode, dialog: &Dialog, csrf: &str) -> HttpResponse {
     if wants_fragment(request) {
-        show(status, &dialog.fragment())
+        show(status, dialog.fragment())
     } else {
-        show(status, &dialog.page(csrf))
+        show(status, dialog.page(csrf))
     }
 }
 
@@ -55,5 +55,5 @@ fn go(to: &str) -> HttpResponse {
 /// What was asked for is under way: back to the fleet, or, for the page's script, what there
 /// is to say about it.
 fn done(request: &HttpRequest, note: &str) -> HttpResponse {
-    if wants_fragment(request) { show(StatusCode::OK, &layout::note(note)) } else { go("/") }
+    if wants_fragment(request) { show(StatusCode::OK, layout::note(note)) } else { go("/") }
 }

@@ -69,7 +69,7 @@ async fn of_host(By(user, HostPath(host)): By<User, HostPath>) -> Page {
         Some(id) => tail(&user, id, None).await?,
         None => None,
     };
-    Ok(show(StatusCode::OK, &log::one(tail.as_ref().map(Tail::shown).as_ref())))
+    Ok(show(StatusCode::OK, log::one(tail.as_ref().map(Tail::shown).as_ref())))
 }
 
 fn no_such_command(id: CommandId) -> HttpError {
@@ -96,7 +96,7 @@ async fn of_command(
         found.earlier = found.lines.len() >= CHUNK as usize;
         found.search = Some(wanted);
     }
-    Ok(show(StatusCode::OK, &log::one(Some(&found.shown()))))
+    Ok(show(StatusCode::OK, log::one(Some(&found.shown()))))
 }
 
 #[derive(Deserialize)]
@@ -109,5 +109,5 @@ async fn earlier(
 ) -> Page {
     let tail = tail(&user, command, Some(query.before)).await?;
     let tail = tail.ok_or_else(|| no_such_command(command))?;
-    Ok(show(StatusCode::OK, &log::chunk(&tail.shown())))
+    Ok(show(StatusCode::OK, log::chunk(&tail.shown())))
 }

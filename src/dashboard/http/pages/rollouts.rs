@@ -92,7 +92,7 @@ async fn bar(By(user, body): By<User, Bytes>) -> Page {
         let offered = OFFERED.into_iter().map(|name| choice(name, &hosts, &view));
         offered.collect::<Result<Vec<_>, _>>()?
     };
-    Ok(show(StatusCode::OK, &rollouts::bar(&hosts, &choices, &user.csrf)))
+    Ok(show(StatusCode::OK, rollouts::bar(&hosts, &choices, &user.csrf)))
 }
 
 /// What the page offers under this name. An update where none is given: the selection's form

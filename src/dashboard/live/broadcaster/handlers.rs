@@ -42,7 +42,7 @@ impl Handler<HostChanged> for Broadcaster {
     fn handle(&mut self, msg: HostChanged, _: &mut Self::Context) {
         let id = msg.snapshot.id.clone();
         let was_busy = self.hosts.get(&id).is_some_and(is_busy);
-        let entry = HostEntry { snapshot: msg.snapshot, pulse: msg.pulse, compared_at: None };
+        let entry = HostEntry::new(msg.snapshot, msg.pulse);
         match (was_busy, is_busy(&entry)) {
             (false, true) => self.busy += 1,
             (true, false) => self.busy -= 1,

@@ -272,7 +272,7 @@ impl Source for GitSource {
     }
 
     fn compare(&mut self, host: &Commit, head: &Commit) -> Result<Option<Comparison>, SourceError> {
-        let nothing = |relation| Ok(Some(Comparison { relation, missing: Vec::new() }));
+        let nothing = |relation| Ok(Some(Comparison { relation, missing: Arc::default() }));
         let (host, head) = (host.as_str(), head.as_str());
         let known = |commit: &str| {
             let name = format!("{commit}^{{commit}}");
@@ -290,7 +290,7 @@ impl Source for GitSource {
                 commits: self.count(&range, None)?,
                 lock_commits: self.count(&range, Some("flake.lock"))?,
             };
-            return Ok(Some(Comparison { relation, missing: self.missing(&range)? }));
+            return Ok(Some(Comparison { relation, missing: self.missing(&range)?.into() }));
         }
         let ahead = self.is_ancestor(head, host)?;
         nothing(if ahead { Relation::Ahead } else { Relation::NotOnBranch })

@@ -16,6 +16,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 const JSON: &str = "application/vnd.github+json";
 const RAW: &str = "application/vnd.github.raw+json";
@@ -293,7 +294,7 @@ impl Source for GitHub {
     }
 
     fn compare(&mut self, host: &Commit, head: &Commit) -> Result<Option<Comparison>, SourceError> {
-        let nothing = |relation| Ok(Some(Comparison { relation, missing: Vec::new() }));
+        let nothing = |relation| Ok(Some(Comparison { relation, missing: Arc::default() }));
         let Some((status, commits, between)) = self.commits_between(host, head)? else {
             return Ok(None);
         };

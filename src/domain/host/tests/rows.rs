@@ -204,7 +204,7 @@ fn messages_name_the_two_values_that_were_compared() {
         "Not the head of origin/main (host 1111111, latest 2222222). Pull to update."
     );
     let relation = Relation::Behind { commits: 3, lock_commits: 2 };
-    let comparison = Some(Comparison { relation, missing: Vec::new() });
+    let comparison = Some(Comparison { relation, missing: Arc::default() });
     lab.apply(HostEvent::Compared { host: commit(1), head: commit(2), comparison });
     assert_eq!(
         lab.says(Compartment::Git),

@@ -125,7 +125,10 @@ fn facts() -> HostFacts {
             host: commit("a"),
             head: commit("b"),
             relation: Relation::Behind { commits: 1, lock_commits: 0 },
-            missing: vec![MissingCommit { commit: commit("b"), subject: "Add a printer".into() }],
+            missing: Arc::new([MissingCommit {
+                commit: commit("b"),
+                subject: "Add a printer".into(),
+            }]),
         }),
         ..HostFacts::default()
     };
@@ -159,8 +162,9 @@ pub(super) fn host() -> Value {
     snapshot.pending_pr = Some(pending_pr());
     let metrics = Some(Metrics { cpu: 25.0, ram: 60.0, swap: 5.0, load: 1.2 });
     let pulse = Pulse { last_seen: Some(at(0)), metrics };
-    let mut object =
-        object::host(&HostEntry { snapshot: Arc::new(snapshot), pulse, compared_at: Some(at(0)) });
+    let mut entry = HostEntry::new(Arc::new(snapshot), pulse);
+    entry.compared_at = Some(at(0));
+    let mut object = json!(object::host(&entry));
     // The version of the package is not what these tests are about.
     object["agent_version"] = json!("4.0.0");
     object["update_status"]["agent"]["message"] = json!("as the dashboard");

@@ -13,7 +13,7 @@ const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_se
 const REPLACED: Duration = Duration::from_secs(60);
 
 /// Connects, and connects again, until the agent is told to restart or to end.
-pub async fn run(agent: &mut Agent, mut quit: Quit) {
+pub(crate) async fn run(agent: &mut Agent, mut quit: Quit) {
     let mut wait = BACKOFF.0;
     let mut complained = String::new();
     loop {

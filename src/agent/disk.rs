@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 /// What a directory is needed for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Use {
+pub(crate) enum Use {
     /// Building: the Nix store.
     Store,
     /// Booting: kernels and entries of the boot loader.
@@ -19,7 +19,7 @@ pub enum Use {
 }
 
 /// The directories that matter, where they are there.
-pub fn places(site: &Site) -> Vec<(Use, PathBuf)> {
+pub(crate) fn places(site: &Site) -> Vec<(Use, PathBuf)> {
     let store =
         if site.store_dir.is_dir() { site.store_dir.clone() } else { site.root.join("nix") };
     let all = [
@@ -31,7 +31,7 @@ pub fn places(site: &Site) -> Vec<(Use, PathBuf)> {
 }
 
 /// The disks below these directories, each once.
-pub fn report(site: &Site) -> Vec<DiskReport> {
+pub(crate) fn report(site: &Site) -> Vec<DiskReport> {
     let mut disks: Vec<DiskReport> = Vec::new();
     for (_, dir) in places(site) {
         let Some(disk) = of(&dir) else { continue };
@@ -44,7 +44,7 @@ pub fn report(site: &Site) -> Vec<DiskReport> {
 
 /// Whether the disks differ enough to be told again: by a hundredth of one of them. Every heartbeat
 /// with other figures would be stored.
-pub fn differs_visibly(told: &[DiskReport], now: &[DiskReport]) -> bool {
+pub(crate) fn differs_visibly(told: &[DiskReport], now: &[DiskReport]) -> bool {
     let same_disk = |(told, now): (&DiskReport, &DiskReport)| {
         let inodes = (told.inodes_free.unwrap_or(0), now.inodes_free.unwrap_or(0));
         let least = told.inodes_free.map_or(0, |inodes| inodes / 100);
@@ -58,7 +58,7 @@ pub fn differs_visibly(told: &[DiskReport], now: &[DiskReport]) -> bool {
 
 /// The disk that holds a directory; `None` where the system does not tell.
 #[allow(clippy::useless_conversion)] // the counts have 32 bits on macOS
-pub fn of(dir: &Path) -> Option<DiskReport> {
+pub(crate) fn of(dir: &Path) -> Option<DiskReport> {
     let told = statvfs(dir).ok()?;
     let unit = told.fragment_size();
     let mount = mount_point(dir)?;

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
 /// The host's test scripts, in name order; where it has none, those common to all hosts.
-pub fn tests(site: &Site) -> Vec<PathBuf> {
+pub(crate) fn tests(site: &Site) -> Vec<PathBuf> {
     let own = scripts_in(&site.tests_dir());
     if own.is_empty() { scripts_in(&site.common_tests_dir()) } else { own }
 }
@@ -39,7 +39,7 @@ fn scripts_in(dir: &Path) -> Vec<PathBuf> {
 }
 
 /// How tests are set up. Without a checkout nobody knows how many there are.
-pub fn test_settings(site: &Site) -> TestSettings {
+pub(crate) fn test_settings(site: &Site) -> TestSettings {
     let known = repository::checkout(site).is_some();
     TestSettings {
         enabled: site.tests_enabled,
@@ -69,7 +69,7 @@ pub struct JobFacts {
 }
 
 /// Facts as they are right after a job.
-pub fn after_job(site: &Site) -> JobFacts {
+pub(crate) fn after_job(site: &Site) -> JobFacts {
     let state = repository::state(site);
     JobFacts {
         generation: repository::checkout(site),
@@ -87,7 +87,7 @@ const ASK_GIT_EVERY: Duration = Duration::from_secs(5);
 
 /// What the agent tells of its machine at one moment.
 #[derive(Debug, Clone, Default)]
-pub struct Snapshot {
+pub(crate) struct Snapshot {
     /// The commit that is checked out.
     pub checkout: Option<String>,
     /// As [`repository::lock_hash`].
@@ -108,7 +108,7 @@ pub struct Snapshot {
 
 /// Facts for heartbeats. What costs more than reading a small file is looked up again
 /// only when what it hangs on has changed.
-pub struct Facts {
+pub(crate) struct Facts {
     site: Site,
     platform: Box<dyn Platform + Send>,
     lock: Option<(FileStamp, String)>,
@@ -132,13 +132,13 @@ fn stamp(path: &Path) -> Option<FileStamp> {
 
 impl Facts {
     /// Facts of this machine.
-    pub fn new(site: Site) -> Self {
+    pub(crate) fn new(site: Site) -> Self {
         let platform = platform::of(&site);
         Self { site, platform, lock: None, system: None, state: None, revisions: HashMap::new() }
     }
 
     /// Looks at everything. Starts programs now and then: not for an async loop.
-    pub fn gather(&mut self) -> Snapshot {
+    pub(crate) fn gather(&mut self) -> Snapshot {
         let checkout = repository::checkout(&self.site);
         let state = self.state(checkout.as_ref());
         let lock_hash = if checkout.is_some() { self.lock_hash() } else { None };
@@ -218,7 +218,7 @@ impl Facts {
 }
 
 /// Which boot of the machine this is. Another boot has another id, whatever the clock says.
-pub fn boot_id() -> Option<String> {
+pub(crate) fn boot_id() -> Option<String> {
     let read = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok();
     let id = read.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
     id.or_else(boot_id_of_macos)
@@ -239,7 +239,7 @@ fn boot_id_of_macos() -> Option<String> {
 }
 
 /// SHA-256 of this program's file.
-pub fn binary_hash() -> Option<String> {
+pub(crate) fn binary_hash() -> Option<String> {
     let mut file = File::open(std::env::current_exe().ok()?).ok()?;
     let mut hash = Sha256::new();
     let mut buffer = vec![0_u8; 64 * 1024];
@@ -254,7 +254,7 @@ pub fn binary_hash() -> Option<String> {
 }
 
 /// The store path of this program's package, if it is in a Nix store.
-pub fn own_store_path() -> Option<String> {
+pub(crate) fn own_store_path() -> Option<String> {
     let program = std::env::current_exe().ok()?;
     let mut parts = program.ancestors().collect::<Vec<_>>();
     parts.reverse();
@@ -263,13 +263,13 @@ pub fn own_store_path() -> Option<String> {
 }
 
 /// When this machine was booted.
-pub fn boot_time() -> Option<Timestamp> {
+pub(crate) fn boot_time() -> Option<Timestamp> {
     let seconds = i64::try_from(sysinfo::System::boot_time().ok()?).ok()?;
     (seconds > 0).then(|| Timestamp::from_secs(seconds))
 }
 
 /// Name and version of the operating system.
-pub fn os_version() -> String {
+pub(crate) fn os_version() -> String {
     sysinfo::System::long_os_version().unwrap_or_default()
 }
 

@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use std::io;
 
 /// One job, as far as this link has told of it.
-pub struct Follower {
+pub(crate) struct Follower {
     /// The job.
     pub job: Job,
     op: Operation,
@@ -29,7 +29,7 @@ pub struct Follower {
 impl Follower {
     /// Follows from the line after number `stored`. The results of tests are told again
     /// from the first: they are few, and carry their own numbers.
-    pub fn new(job: Job, op: Operation, stored: u64) -> Self {
+    pub(crate) fn new(job: Job, op: Operation, stored: u64) -> Self {
         let reader = SpoolReader::after(&job.dir, stored);
         Self {
             job,
@@ -44,17 +44,17 @@ impl Follower {
     }
 
     /// What it does.
-    pub fn op(&self) -> Operation {
+    pub(crate) fn op(&self) -> Operation {
         self.op
     }
 
     /// Whether the outcome was not sent yet: to the dashboard the command still runs.
-    pub fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         self.ended.is_none()
     }
 
     /// The dashboard has everything up to `seq`. True if that is all there is.
-    pub fn acked(&mut self, seq: u64) -> bool {
+    pub(crate) fn acked(&mut self, seq: u64) -> bool {
         while let Some((last, bytes)) = self.on_the_wire.front().copied()
             && last <= seq
         {
@@ -66,7 +66,7 @@ impl Follower {
 
     /// What is to be sent now; at most what the window of unacknowledged output allows. `outcome` is
     /// how the job has ended, if it has.
-    pub fn next(&mut self, outcome: Option<Outcome>) -> io::Result<Vec<AgentMessage>> {
+    pub(crate) fn next(&mut self, outcome: Option<Outcome>) -> io::Result<Vec<AgentMessage>> {
         let mut messages = Vec::new();
         if self.ended.is_some() {
             return Ok(messages);

@@ -4,13 +4,13 @@ use crate::protocol::Metrics;
 use sysinfo::{CpuRefreshKind, MemoryRefreshKind, RefreshKind, System};
 
 /// Measures load. CPU use is measured between two calls.
-pub struct Meter {
+pub(crate) struct Meter {
     system: Option<System>,
 }
 
 impl Meter {
     /// Begins to measure.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let what = RefreshKind::nothing()
             .with_cpu(CpuRefreshKind::nothing().with_usage())
             .with_memory(MemoryRefreshKind::nothing().with_ram().with_swap());
@@ -18,7 +18,7 @@ impl Meter {
     }
 
     /// Load since the last call; `None` where the system does not tell.
-    pub fn measure(&mut self) -> Option<Metrics> {
+    pub(crate) fn measure(&mut self) -> Option<Metrics> {
         let system = self.system.as_mut()?;
         system.refresh_cpu_usage();
         system.refresh_memory();

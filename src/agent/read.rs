@@ -7,7 +7,7 @@ use std::path::Path;
 
 /// Why a file is not read.
 #[derive(Debug)]
-pub enum Refused {
+pub(crate) enum Refused {
     /// It is a link, a device, a pipe or a directory.
     NotPlain,
     /// It is larger than it may be.
@@ -24,13 +24,13 @@ impl From<io::Error> for Refused {
 
 /// Reads a plain file of at most `limit` bytes. A link in its place is not followed, and nothing
 /// that is no file is waited for.
-pub fn plain_file(path: &Path, limit: u64) -> Result<Vec<u8>, Refused> {
+pub(crate) fn plain_file(path: &Path, limit: u64) -> Result<Vec<u8>, Refused> {
     let bytes = beginning(path, limit.saturating_add(1))?;
     if bytes.len() as u64 > limit { Err(Refused::TooLarge) } else { Ok(bytes) }
 }
 
 /// Reads at most the first `limit` bytes of a plain file.
-pub fn beginning(path: &Path, limit: u64) -> Result<Vec<u8>, Refused> {
+pub(crate) fn beginning(path: &Path, limit: u64) -> Result<Vec<u8>, Refused> {
     let flags = nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK | nix::libc::O_CLOEXEC;
     let file = match OpenOptions::new().read(true).custom_flags(flags).open(path) {
         Ok(file) => file,

@@ -11,13 +11,13 @@ use crate::protocol::{self, Heartbeat, Register};
 
 /// What was told last on this link, so that it is not repeated.
 #[derive(Debug, Default)]
-pub struct Told {
+pub(crate) struct Told {
     generations: Vec<Generation>,
     snapshot: Snapshot,
 }
 
 /// The first message on a link.
-pub fn register(agent: &Agent, told: &mut Told) -> Register {
+pub(crate) fn register(agent: &Agent, told: &mut Told) -> Register {
     let (config, snapshot) = (&agent.config, &agent.snapshot);
     *told = Told { generations: snapshot.generations.clone(), snapshot: snapshot.clone() };
     Register {
@@ -62,7 +62,7 @@ pub fn register(agent: &Agent, told: &mut Told) -> Register {
 }
 
 /// A heartbeat. `work` is the command that runs as far as the dashboard can know.
-pub fn heartbeat(
+pub(crate) fn heartbeat(
     agent: &mut Agent,
     work: Option<(CommandId, Operation)>,
     told: &mut Told,

@@ -29,14 +29,14 @@ const FOLLOW_EVERY: Duration = Duration::from_millis(50);
 const REPLACED: u16 = 4001;
 
 /// A link.
-pub type Socket = actix_codec::Framed<BoxedSocket, ws::Codec>;
+pub(crate) type Socket = actix_codec::Framed<BoxedSocket, ws::Codec>;
 
 /// Becomes ready when the agent is told to end.
-pub type Quit = Pin<Box<dyn Future<Output = ()>>>;
+pub(crate) type Quit = Pin<Box<dyn Future<Output = ()>>>;
 
 /// Why a link ended.
 #[derive(Debug)]
-pub enum Ended {
+pub(crate) enum Ended {
     /// The dashboard restarts: come back at once.
     DashboardRestarts,
     /// Another agent with this name has taken its place.
@@ -73,7 +73,7 @@ pub(super) enum Event {
 }
 
 /// One link.
-pub struct Session<'a> {
+pub(crate) struct Session<'a> {
     pub(super) agent: &'a mut Agent,
     socket: Socket,
     phase: Phase,
@@ -89,7 +89,7 @@ pub struct Session<'a> {
 
 impl<'a> Session<'a> {
     /// A link that was just opened.
-    pub fn new(agent: &'a mut Agent, socket: Socket) -> Self {
+    pub(crate) fn new(agent: &'a mut Agent, socket: Socket) -> Self {
         let (events, happened) = unbounded_channel();
         Self {
             agent,
@@ -105,12 +105,12 @@ impl<'a> Session<'a> {
     }
 
     /// Whether the dashboard ever answered.
-    pub fn is_registered(&self) -> bool {
+    pub(crate) fn is_registered(&self) -> bool {
         self.phase == Phase::Registered
     }
 
     /// Serves the link to its end.
-    pub async fn serve(&mut self, quit: &mut Quit) -> Ended {
+    pub(crate) async fn serve(&mut self, quit: &mut Quit) -> Ended {
         self.gather();
         let now = Instant::now();
         let mut beat = interval_at(now + self.agent.config.interval, self.agent.config.interval);

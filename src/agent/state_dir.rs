@@ -11,12 +11,12 @@ use std::path::Path;
 /// # Errors
 ///
 /// What the system says.
-pub fn prepare(dir: &Path) -> io::Result<()> {
+pub(crate) fn prepare(dir: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(dir)
 }
 
 /// Why the directory must not be used, in the user's words; `None` if it may.
-pub fn is_unsafe(dir: &Path) -> Option<String> {
+pub(crate) fn is_unsafe(dir: &Path) -> Option<String> {
     [dir.to_owned(), dir.join("jobs")].iter().find_map(|dir| others_may_write(dir))
 }
 

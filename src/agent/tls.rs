@@ -10,7 +10,7 @@ use std::time::Duration;
 /// # Errors
 ///
 /// In words: TLS is spoken there and this machine has no certificates.
-pub fn client(url: &str, timeout: Duration) -> Result<awc::Client, String> {
+pub(crate) fn client(url: &str, timeout: Duration) -> Result<awc::Client, String> {
     let connector = awc::Connector::new();
     let connector = if url.starts_with("wss://") || url.starts_with("https://") {
         connector.rustls_0_23(Arc::new(config()?))

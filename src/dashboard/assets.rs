@@ -52,12 +52,12 @@ fn dense(bytes: &[u8]) -> Vec<u8> {
 }
 
 /// The address of an asset; the empty string if there is none of that name.
-pub fn url(name: &str) -> &'static str {
+pub(crate) fn url(name: &str) -> &'static str {
     ASSETS.iter().find(|asset| asset.name == name).map_or("", |asset| asset.url.as_str())
 }
 
 /// The asset with that address, as it is served: its type and its bytes.
-pub fn served(url: &str) -> Option<(&'static str, &'static [u8])> {
+pub(crate) fn served(url: &str) -> Option<(&'static str, &'static [u8])> {
     let asset = ASSETS.iter().find(|asset| asset.url == url)?;
     Some((asset.kind, &asset.bytes))
 }

@@ -132,7 +132,7 @@ fn note(what: impl FnOnce(&Metrics)) {
 }
 
 /// A command is over.
-pub fn command_over(command: &Command) {
+pub(crate) fn command_over(command: &Command) {
     note(|metrics| {
         metrics.commands.with_label_values(&[command.op.name(), command.state.name()]).inc();
         if let (Some(from), Some(to)) = (command.sent_at, command.finished_at) {
@@ -143,7 +143,7 @@ pub fn command_over(command: &Command) {
 }
 
 /// A source was read.
-pub fn fetched(source: &str, worked: bool, took: Duration) {
+pub(crate) fn fetched(source: &str, worked: bool, took: Duration) {
     note(|metrics| {
         let result = if worked { "ok" } else { "error" };
         metrics.fetches.with_label_values(&[source, result]).inc();
@@ -153,32 +153,32 @@ pub fn fetched(source: &str, worked: bool, took: Duration) {
 }
 
 /// A WebSocket of this kind was opened, or (`-1`) closed.
-pub fn sockets(kind: &str, change: i64) {
+pub(crate) fn sockets(kind: &str, change: i64) {
     note(|metrics| metrics.sockets.with_label_values(&[kind]).add(change));
 }
 
 /// A browser read too slowly.
-pub fn slow_browser() {
+pub(crate) fn slow_browser() {
     note(|metrics| metrics.frames_dropped.with_label_values::<&str>(&[]).inc());
 }
 
 /// So many more, or fewer, writes wait.
-pub fn writes_waiting(change: i64) {
+pub(crate) fn writes_waiting(change: i64) {
     note(|metrics| metrics.write_queue.add(change));
 }
 
 /// A transaction was committed, or failed.
-pub fn transaction(took: Duration) {
+pub(crate) fn transaction(took: Duration) {
     note(|metrics| metrics.write_seconds.observe(took.as_secs_f64()));
 }
 
 /// A read from SQLite is done.
-pub fn read(took: Duration) {
+pub(crate) fn read(took: Duration) {
     note(|metrics| metrics.read_seconds.observe(took.as_secs_f64()));
 }
 
 /// So many hosts have this status in this compartment.
-pub fn hosts(compartment: Compartment, status: Status, count: usize) {
+pub(crate) fn hosts(compartment: Compartment, status: Status, count: usize) {
     note(|metrics| {
         let gauge = metrics.hosts.with_label_values(&[compartment.name(), status.name()]);
         gauge.set(gauge_of(count));
@@ -186,12 +186,12 @@ pub fn hosts(compartment: Compartment, status: Status, count: usize) {
 }
 
 /// So many agents are connected.
-pub fn hosts_online(count: usize) {
+pub(crate) fn hosts_online(count: usize) {
     note(|metrics| metrics.online.set(gauge_of(count)));
 }
 
 /// So many rollouts go on.
-pub fn rollouts_running(count: usize) {
+pub(crate) fn rollouts_running(count: usize) {
     note(|metrics| metrics.rollouts.set(gauge_of(count)));
 }
 
@@ -201,7 +201,7 @@ fn gauge_of(count: usize) -> i64 {
 
 /// Everything that was recorded, as Prometheus reads it. The error says what could not be
 /// written.
-pub fn text() -> Result<String, String> {
+pub(crate) fn text() -> Result<String, String> {
     let metrics = METRICS.as_ref().ok_or("there are no metrics")?;
     let mut bytes = Vec::new();
     TextEncoder::new()

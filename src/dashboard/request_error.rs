@@ -5,7 +5,7 @@ use crate::domain::refusal::Refusal;
 
 /// Why a request about a host was not carried out. All of it may be shown to users.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum RequestError {
+pub(crate) enum RequestError {
     /// 404
     #[error("there is no host `{0}`")]
     NoSuchHost(String),
@@ -31,7 +31,7 @@ pub enum RequestError {
 
 impl RequestError {
     /// What is said when SQLite cannot be used.
-    pub const DATABASE: &str = "The database cannot be used now; nothing was changed. \
+    pub(crate) const DATABASE: &str = "The database cannot be used now; nothing was changed. \
                                 The dashboard's log says why.";
 }
 

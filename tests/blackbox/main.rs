@@ -1,6 +1,8 @@
 //! Black-box tests: the real binary, real git, real sockets, a real browser.
 // A test that cannot go on says so by a panic.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+// A test program has no face: what its files share is plainly `pub`.
+#![allow(unreachable_pub)]
 
 mod account;
 mod agent;

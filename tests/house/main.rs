@@ -7,6 +7,8 @@
 
 // A test that cannot go on says so by a panic.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+// A test program has no face: what its files share is plainly `pub`.
+#![allow(unreachable_pub)]
 
 mod arrows;
 mod docs;

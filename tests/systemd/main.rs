@@ -3,6 +3,8 @@
 //! why; nobody may take that for a pass.
 // A test that cannot go on says so by a panic.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+// A test program has no face: what its files share is plainly `pub`.
+#![allow(unreachable_pub)]
 
 mod faults;
 mod home;

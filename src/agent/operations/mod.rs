@@ -11,7 +11,7 @@ use crate::domain::operation::Operation;
 use std::process::Command;
 
 /// Carries out an order.
-pub fn run(order: &Order, work: &mut Work<'_>) -> Result<(), Failure> {
+pub(crate) fn run(order: &Order, work: &mut Work<'_>) -> Result<(), Failure> {
     let site = &order.site;
     if let Some(why) = preflight::blocks(site, order.op, &order.args.regardless) {
         return Err(Failure::Blocked(why));

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// A way to rebuild a machine and to see what runs on it.
-pub trait Platform {
+pub(crate) trait Platform {
     /// Builds and activates the checkout.
     fn switch(&self, site: &Site) -> Vec<Command>;
     /// Activates an earlier generation. The error says why that cannot be done.
@@ -36,7 +36,7 @@ pub trait Platform {
 }
 
 /// The machine's platform.
-pub fn of(site: &Site) -> Box<dyn Platform + Send> {
+pub(crate) fn of(site: &Site) -> Box<dyn Platform + Send> {
     match site.platform {
         Kind::NixOs => Box::new(system::System { tool: "nixos-rebuild", version: "nixos-version" }),
         Kind::Darwin => {

@@ -2,8 +2,8 @@
 //! is brought to the branch's head (spec: lifecycle, "The checkout belongs to its owner").
 
 mod layout;
-pub mod own;
-pub mod user;
+pub(crate) mod own;
+pub(crate) mod user;
 
 use super::read;
 use super::site::Site;
@@ -24,7 +24,7 @@ use std::time::Duration;
 /// How long a git command may take that works on this machine only.
 const LOCAL: Duration = Duration::from_secs(60);
 /// How long a git command may take that talks to the remote: a first clone brings everything.
-pub const REMOTE: Duration = Duration::from_secs(1800);
+pub(crate) const REMOTE: Duration = Duration::from_secs(1800);
 /// The largest flake.lock that is read, in bytes.
 const MAX_LOCK: u64 = 16 * 1024 * 1024;
 /// How much is read of what git prints about a checkout, in bytes.
@@ -34,7 +34,7 @@ const MARK: &str = "nixfleet-clone";
 
 /// Whose the directory of the checkout is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Whose {
+pub(crate) enum Whose {
     /// Nobody's: it is not there, or empty. The agent may clone into it.
     Nobody,
     /// The agent's: it made it, or was told that it may have it.
@@ -46,7 +46,7 @@ pub enum Whose {
 }
 
 /// Whose the checkout's directory is. Reads some small files and starts nothing.
-pub fn whose(site: &Site) -> Whose {
+pub(crate) fn whose(site: &Site) -> Whose {
     let dir = &site.repo_dir;
     let layout = match Layout::of(dir) {
         Ok(Some(layout)) => layout,
@@ -94,7 +94,7 @@ fn is_below_state_dir(site: &Site) -> bool {
 /// # Errors
 ///
 /// The mark cannot be written.
-pub fn mark_if_ours(site: &Site) -> io::Result<bool> {
+pub(crate) fn mark_if_ours(site: &Site) -> io::Result<bool> {
     let Ok(Some(layout)) = Layout::of(&site.repo_dir) else {
         return Ok(false);
     };
@@ -131,7 +131,7 @@ fn write_mark(git_dir: &Path) -> io::Result<()> {
 /// # Errors
 ///
 /// In words: there is no clone, or it cannot be marked.
-pub fn adopt(site: &Site) -> Result<String, String> {
+pub(crate) fn adopt(site: &Site) -> Result<String, String> {
     let dir = site.repo_dir.display();
     let layout = match Layout::of(&site.repo_dir) {
         Ok(Some(layout)) => layout,
@@ -151,7 +151,7 @@ pub fn adopt(site: &Site) -> Result<String, String> {
 
 /// The commit that is checked out; `None` if there is no clone or no commit yet. Reads some small
 /// files; only where references are kept in tables, git itself is asked.
-pub fn checkout(site: &Site) -> Option<String> {
+pub(crate) fn checkout(site: &Site) -> Option<String> {
     let layout = Layout::of(&site.repo_dir).ok()??;
     if layout.has_tables() {
         return local(at(site).args(["rev-parse", "--verify", "--quiet", "HEAD"]), LOCAL);
@@ -161,7 +161,7 @@ pub fn checkout(site: &Site) -> Option<String> {
 
 /// SHA-256 of the checkout's flake.lock; the empty string if it has none; `None` if there is no
 /// checkout. What is no plain file, or too large to be one of Nix, is none.
-pub fn lock_hash(site: &Site) -> Option<String> {
+pub(crate) fn lock_hash(site: &Site) -> Option<String> {
     checkout(site)?;
     match read::plain_file(&site.repo_dir.join("flake.lock"), MAX_LOCK) {
         Ok(bytes) => Some(hex::sha256(&bytes)),
@@ -172,7 +172,7 @@ pub fn lock_hash(site: &Site) -> Option<String> {
 
 /// How the checkout differs from what the remote is known to have.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct State {
+pub(crate) struct State {
     /// Files were changed by hand, or are there that are neither tracked nor ignored. `None`: it
     /// cannot be told.
     pub dirty: Option<bool>,
@@ -183,7 +183,7 @@ pub struct State {
 }
 
 /// Asks git how the checkout differs. Costs some processes.
-pub fn state(site: &Site) -> State {
+pub(crate) fn state(site: &Site) -> State {
     let mut ask = at(site);
     let arguments = ["--no-optional-locks", "status", "--porcelain", "-z", "--no-renames"];
     let status = raw(ask.args(arguments), LOCAL);
@@ -224,7 +224,7 @@ fn raw(command: &mut Command, timeout: Duration) -> Option<String> {
 /// # Errors
 ///
 /// In words: it is somebody else's and this agent cannot act as them.
-pub fn git(site: &Site) -> Result<Git, String> {
+pub(crate) fn git(site: &Site) -> Result<Git, String> {
     let git = Git::new().with_ssh_key(site.ssh_key.as_deref());
     let Ok(data) = fs::metadata(&site.repo_dir) else {
         return trusting_the_source(site, git);
@@ -264,7 +264,11 @@ fn at(site: &Site) -> Command {
 ///
 /// The file cannot be opened, or `stop` became true while somebody else held the clone: then the
 /// kind is `Interrupted`.
-pub fn lock(site: &Site, stop: &AtomicBool, waits: impl FnOnce()) -> io::Result<Flock<File>> {
+pub(crate) fn lock(
+    site: &Site,
+    stop: &AtomicBool,
+    waits: impl FnOnce(),
+) -> io::Result<Flock<File>> {
     fs::create_dir_all(&site.state_dir)?;
     let path = site.state_dir.join("repository.lock");
     let mut file = OpenOptions::new().create(true).append(true).open(path)?;

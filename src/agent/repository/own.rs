@@ -20,7 +20,7 @@ const SAVED_MOST: usize = 10;
 const RESET: Duration = Duration::from_secs(300);
 
 /// Who runs the commands of a pull and hears what is done: a job, or the first clone.
-pub trait Runs {
+pub(crate) trait Runs {
     /// Why a command did not succeed.
     type Error: From<String>;
     /// Runs a command to its end; anything but exit code 0 is an error.
@@ -35,7 +35,7 @@ pub trait Runs {
 /// # Errors
 ///
 /// The first command that failed, or in words what is in the way.
-pub fn pull<R: Runs>(site: &Site, runs: &mut R) -> Result<(), R::Error> {
+pub(crate) fn pull<R: Runs>(site: &Site, runs: &mut R) -> Result<(), R::Error> {
     let git = git(site)?;
     let dir = &site.repo_dir;
     prepare_directory(site)?;
@@ -176,7 +176,7 @@ impl Runs for FirstClone {
 /// # Errors
 ///
 /// What git said, or in words what is in the way.
-pub fn make(site: &Site) -> Result<(), String> {
+pub(crate) fn make(site: &Site) -> Result<(), String> {
     let never = AtomicBool::new(false);
     let _lock = super::lock(site, &never, || ()).map_err(|error| error.to_string())?;
     if checkout(site).is_some() {

@@ -9,14 +9,14 @@ use crate::agent::site::Site;
 /// # Errors
 ///
 /// The command that failed, or in words why git cannot be run there.
-pub fn fetch<R: Runs>(site: &Site, runs: &mut R) -> Result<(), R::Error> {
+pub(crate) fn fetch<R: Runs>(site: &Site, runs: &mut R) -> Result<(), R::Error> {
     let refspec = format!("+refs/heads/{}:{}", site.branch, remote_reference(site));
     let mut command = git(site)?.at(&site.repo_dir);
     runs.run(command.args(["fetch", "--no-tags", "origin", &refspec]), REMOTE)
 }
 
 /// What is in the way of bringing the clone forward, in the user's words; `None` if nothing is.
-pub fn in_the_way(site: &Site, state: &State) -> Option<String> {
+pub(crate) fn in_the_way(site: &Site, state: &State) -> Option<String> {
     let dir = site.repo_dir.display();
     if state.dirty != Some(false) {
         let files = state.changed.join(", ");
@@ -49,7 +49,7 @@ pub fn in_the_way(site: &Site, state: &State) -> Option<String> {
 /// # Errors
 ///
 /// As [`fetch`].
-pub fn forward<R: Runs>(site: &Site, runs: &mut R) -> Result<(), R::Error> {
+pub(crate) fn forward<R: Runs>(site: &Site, runs: &mut R) -> Result<(), R::Error> {
     let mut command = git(site)?.at(&site.repo_dir);
     // Git takes ignored files for rubbish that a merge may overwrite, unless it is told.
     let merge = ["merge", "--ff-only", "--no-overwrite-ignore", "--quiet"];

@@ -11,7 +11,7 @@ use std::time::Duration;
 use totp_rs::Secret;
 
 /// Where the hash of a shared token that was made on the page is stored.
-pub const ENROLMENT: &str = "enrolment-token-hash";
+pub(crate) const ENROLMENT: &str = "enrolment-token-hash";
 /// The shortest password that can be chosen, in characters.
 const SHORTEST: usize = 12;
 /// The longest.
@@ -19,7 +19,7 @@ const LONGEST: usize = 256;
 
 /// Why something about the account was not changed, in the user's words.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum NotChanged {
+pub(crate) enum NotChanged {
     /// It is not as expected, or may not be changed.
     #[error("{0}")]
     Refused(String),
@@ -61,17 +61,17 @@ impl From<StoreError> for NotChanged {
 
 impl Auth {
     /// Whether the password is set by a variable.
-    pub fn password_is_fixed(&self) -> bool {
+    pub(crate) fn password_is_fixed(&self) -> bool {
         self.fixed_password
     }
 
     /// Whether one-time codes are set up by a variable.
-    pub fn totp_is_fixed(&self) -> bool {
+    pub(crate) fn totp_is_fixed(&self) -> bool {
         self.fixed_totp
     }
 
     /// Changes the password and ends every session but `keep`.
-    pub async fn change_password(
+    pub(crate) async fn change_password(
         &self,
         keep: [u8; 32],
         current: String,
@@ -106,7 +106,7 @@ impl Auth {
 
     /// A new secret for one-time codes, in base32, and the address that authenticator apps
     /// read. Nothing is kept of it until [`Self::turn_totp_on`].
-    pub fn offer_totp(&self) -> Result<(String, String), NotChanged> {
+    pub(crate) fn offer_totp(&self) -> Result<(String, String), NotChanged> {
         let bytes = secret::random(20).map_err(|error| {
             log::error!("{error}");
             NotChanged::Unavailable(NO_RANDOM_NUMBERS)
@@ -117,7 +117,7 @@ impl Auth {
     }
 
     /// Asks for one-time codes from now on, once the first code is right.
-    pub async fn turn_totp_on(&self, secret: &str, code: &str) -> Result<(), NotChanged> {
+    pub(crate) async fn turn_totp_on(&self, secret: &str, code: &str) -> Result<(), NotChanged> {
         if self.wants_totp() {
             return Err(no("One-time codes are on already."));
         }
@@ -135,7 +135,7 @@ impl Auth {
     }
 
     /// Asks for no more codes.
-    pub async fn turn_totp_off(&self, code: &str) -> Result<(), NotChanged> {
+    pub(crate) async fn turn_totp_off(&self, code: &str) -> Result<(), NotChanged> {
         if self.fixed_totp {
             return Err(no("One-time codes are set by NIXFLEET_TOTP_SECRET."));
         }
@@ -150,7 +150,7 @@ impl Auth {
     }
 
     /// Makes an API token, which is shown this once. Answers its name too.
-    pub async fn new_api_token(&self, name: &str) -> Result<(String, String), NotChanged> {
+    pub(crate) async fn new_api_token(&self, name: &str) -> Result<(String, String), NotChanged> {
         let name = name.trim().to_owned();
         if name.is_empty() || name.chars().count() > 100 {
             return Err(no("`name`: expected 1 to 100 characters."));
@@ -164,22 +164,22 @@ impl Auth {
     }
 
     /// All API tokens, oldest first.
-    pub async fn api_tokens(&self) -> Result<Vec<ApiTokenRecord>, StoreError> {
+    pub(crate) async fn api_tokens(&self) -> Result<Vec<ApiTokenRecord>, StoreError> {
         self.store.read(api_tokens::list).await
     }
 
     /// Removes an API token.
-    pub async fn remove_api_token(&self, hash: [u8; 32]) -> Result<(), StoreError> {
+    pub(crate) async fn remove_api_token(&self, hash: [u8; 32]) -> Result<(), StoreError> {
         self.store.write(move |conn| api_tokens::delete(conn, &hash)).await
     }
 
     /// Whether there is a shared token that was made on the page.
-    pub async fn has_enrolment_token(&self) -> Result<bool, StoreError> {
+    pub(crate) async fn has_enrolment_token(&self) -> Result<bool, StoreError> {
         Ok(self.store.read(|conn| settings::get(conn, ENROLMENT)).await?.is_some())
     }
 
     /// Makes a shared token, which replaces the one before. It is shown this once.
-    pub async fn new_enrolment_token(&self) -> Result<String, NotChanged> {
+    pub(crate) async fn new_enrolment_token(&self) -> Result<String, NotChanged> {
         let token = random_token()?;
         let hash = hex::encode(&token_hash(&token));
         self.store.write(move |conn| settings::set(conn, ENROLMENT, &hash)).await?;
@@ -187,12 +187,12 @@ impl Auth {
     }
 
     /// Lets in no more hosts without a token of their own.
-    pub async fn no_enrolment_token(&self) -> Result<(), StoreError> {
+    pub(crate) async fn no_enrolment_token(&self) -> Result<(), StoreError> {
         self.store.write(|conn| settings::remove(conn, ENROLMENT)).await
     }
 }
 
 /// The address that authenticator apps read.
-pub fn totp_url(secret: &str) -> String {
+pub(crate) fn totp_url(secret: &str) -> String {
     format!("otpauth://totp/nixfleet:admin?secret={secret}&issuer=nixfleet")
 }

@@ -7,8 +7,8 @@ mod limiter;
 mod password;
 mod secrets;
 
-pub use account::{ENROLMENT, NotChanged, totp_url};
-pub use secrets::Secrets;
+pub(crate) use account::{ENROLMENT, NotChanged, totp_url};
+pub(crate) use secrets::Secrets;
 
 use crate::base::{hex, secret};
 use crate::dashboard::clock::Clock;
@@ -26,9 +26,9 @@ use subtle::ConstantTimeEq;
 use totp_rs::Totp;
 
 /// The session cookie's name.
-pub const SESSION_COOKIE: &str = "nixfleet_session";
+pub(crate) const SESSION_COOKIE: &str = "nixfleet_session";
 /// The name of the cookie that guards the login form.
-pub const LOGIN_COOKIE: &str = "nixfleet_login";
+pub(crate) const LOGIN_COOKIE: &str = "nixfleet_login";
 /// How long a session lasts.
 const SESSION_FOR: Duration = Duration::from_secs(30 * 24 * 3600);
 /// Tries that are counted together, wherever they come from.
@@ -41,7 +41,7 @@ const LAST_TOTP_STEP: &str = "last_totp_step";
 
 /// Who makes a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Caller {
+pub(crate) enum Caller {
     /// The administrator, by a browser's session.
     Session {
         /// SHA-256 of the cookie.
@@ -58,7 +58,7 @@ pub enum Caller {
 
 impl Caller {
     /// Who that is, for the audit log.
-    pub fn author(&self) -> Author {
+    pub(crate) fn author(&self) -> Author {
         match self {
             Self::Session { .. } => Author::Admin,
             Self::ApiToken { name } => Author::Token(name.clone()),
@@ -68,7 +68,7 @@ impl Caller {
 
 /// Why a login failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum LoginError {
+pub(crate) enum LoginError {
     /// Wrong password or code; which one is not told.
     Wrong,
     /// Too many tries: wait so long.
@@ -80,7 +80,7 @@ pub enum LoginError {
 }
 
 /// Everything that decides who may do what.
-pub struct Auth {
+pub(crate) struct Auth {
     session_secret: String,
     password_hash: RwLock<String>,
     fixed_password: bool,
@@ -107,13 +107,13 @@ fn random_token() -> Result<String, LoginError> {
 }
 
 /// SHA-256: all that is ever stored of a token.
-pub fn token_hash(token: &str) -> [u8; 32] {
+pub(crate) fn token_hash(token: &str) -> [u8; 32] {
     Sha256::digest(token.as_bytes()).into()
 }
 
 impl Auth {
     /// Checks the settings that matter here. The error names the setting.
-    pub fn new(
+    pub(crate) fn new(
         secrets: Secrets,
         totp: Option<&str>,
         store: Store,
@@ -144,7 +144,7 @@ impl Auth {
     }
 
     /// Whether a one-time code is asked for.
-    pub fn wants_totp(&self) -> bool {
+    pub(crate) fn wants_totp(&self) -> bool {
         self.totp().is_some()
     }
 
@@ -163,7 +163,7 @@ impl Auth {
     }
 
     /// A guard for the login form: the cookie's value and the hidden field's.
-    pub fn login_form(&self) -> Result<(String, String), LoginError> {
+    pub(crate) fn login_form(&self) -> Result<(String, String), LoginError> {
         let token = random_token()?;
         let field = self.mac("login:", &token);
         Ok((token, field))
@@ -171,7 +171,7 @@ impl Auth {
 
     /// Checks the form, the password and the code, and opens a session. Answers the
     /// cookie's value.
-    pub async fn login(
+    pub(crate) async fn login(
         &self,
         peer: IpAddr,
         guard: Option<&str>,
@@ -209,7 +209,7 @@ impl Auth {
 
     /// Whether a one-time code confirms something that needs one; always, where none is set up.
     /// Guesses are limited as those of a login are, all of them together.
-    pub async fn confirms(&self, code: Option<&str>) -> Result<bool, LoginError> {
+    pub(crate) async fn confirms(&self, code: Option<&str>) -> Result<bool, LoginError> {
         if !self.wants_totp() {
             return Ok(true);
         }
@@ -262,19 +262,19 @@ impl Auth {
     }
 
     /// Ends a session.
-    pub async fn logout(&self, hash: [u8; 32]) -> Result<(), StoreError> {
+    pub(crate) async fn logout(&self, hash: [u8; 32]) -> Result<(), StoreError> {
         self.store.write(move |conn| sessions::delete(conn, &hash)).await
     }
 
     /// Who has this API token; `None` if nobody.
-    pub async fn token_caller(&self, token: &str) -> Result<Option<Caller>, StoreError> {
+    pub(crate) async fn token_caller(&self, token: &str) -> Result<Option<Caller>, StoreError> {
         let hash = token_hash(token);
         let found = self.store.read(move |conn| api_tokens::find(conn, &hash)).await?;
         Ok(found.map(|token| Caller::ApiToken { name: token.name }))
     }
 
     /// Whose session this cookie's value is; `None` if it is over or never was.
-    pub async fn session_caller(&self, cookie: &str) -> Result<Option<Caller>, StoreError> {
+    pub(crate) async fn session_caller(&self, cookie: &str) -> Result<Option<Caller>, StoreError> {
         let hash = token_hash(cookie);
         let now = self.clock.now();
         let found = self.store.read(move |conn| sessions::find(conn, &hash)).await?;
@@ -283,7 +283,7 @@ impl Auth {
     }
 
     /// Whether a caller may change something: a browser must send the page's token along.
-    pub fn may_change(caller: &Caller, sent: Option<&str>) -> bool {
+    pub(crate) fn may_change(caller: &Caller, sent: Option<&str>) -> bool {
         match caller {
             Caller::ApiToken { .. } => true,
             Caller::Session { csrf, .. } => sent.is_some_and(|sent| same(csrf, sent)),

@@ -8,7 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 /// What the dashboard needs to know in secret.
-pub struct Secrets {
+pub(crate) struct Secrets {
     /// Hash of the admin password.
     pub password_hash: String,
     /// It comes from a variable.
@@ -27,7 +27,7 @@ pub(super) const PASSWORD: &str = "password-hash";
 pub(super) const TOTP: &str = "totp-secret";
 
 /// What is shown once, at the first start.
-pub struct FirstStart {
+pub(crate) struct FirstStart {
     /// The admin password; `None` if one was set before or is configured.
     pub password: Option<String>,
 }
@@ -35,7 +35,7 @@ pub struct FirstStart {
 impl Secrets {
     /// Takes what is configured, reads what was made before, and makes what is missing,
     /// in files of mode 0600. The error says what could not be done.
-    pub fn prepare(config: &DashboardConfig) -> Result<(Self, FirstStart), String> {
+    pub(crate) fn prepare(config: &DashboardConfig) -> Result<(Self, FirstStart), String> {
         let dir = &config.data_dir;
         let session = match &config.session_secret {
             Some(secret) => secret.expose().to_owned(),

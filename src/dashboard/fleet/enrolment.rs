@@ -58,7 +58,7 @@ impl FleetActor {
 /// An agent registers: answers its host's actor, or why the link is closed.
 #[derive(Message)]
 #[rtype(result = "Result<Addr<HostActor>, CloseLink>")]
-pub struct AgentJoins {
+pub(crate) struct AgentJoins {
     /// The host it claims to be.
     pub host: HostId,
     /// The name as it writes it.
@@ -118,7 +118,7 @@ impl Handler<AgentJoins> for FleetActor {
 /// An agent registered with a text that is no hostname.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct BadHostname(pub String);
+pub(crate) struct BadHostname(pub String);
 
 impl Handler<BadHostname> for FleetActor {
     type Result = ResponseFuture<()>;

@@ -35,7 +35,7 @@ pub(super) struct Following {
 /// The sources, once their fetchers have started.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct UseSources(pub Seats);
+pub(crate) struct UseSources(pub Seats);
 
 impl Handler<UseSources> for FleetActor {
     type Result = ();

@@ -5,15 +5,15 @@
 
 mod enrolment;
 mod following;
-pub mod host;
-pub mod requests;
+pub(crate) mod host;
+pub(crate) mod requests;
 mod restore;
 #[cfg(test)]
 mod tests;
 
-pub use enrolment::{AgentJoins, BadHostname};
-pub use following::UseSources;
-pub use restore::StoredFleet;
+pub(crate) use enrolment::{AgentJoins, BadHostname};
+pub(crate) use following::UseSources;
+pub(crate) use restore::StoredFleet;
 
 use crate::dashboard::clock::Clock;
 use crate::dashboard::fleet::requests::{
@@ -45,7 +45,7 @@ const LOOK_AFTER_EVERY: Duration = Duration::from_secs(1);
 const CLOCK_JUMP: Duration = Duration::from_secs(5);
 
 /// The actor of the fleet.
-pub struct FleetActor {
+pub(crate) struct FleetActor {
     store: Store,
     clock: Clock,
     broadcaster: Broadcast,
@@ -66,7 +66,7 @@ pub struct FleetActor {
 
 impl FleetActor {
     /// A fleet as it was stored.
-    pub fn new(
+    pub(crate) fn new(
         store: Store,
         clock: Clock,
         broadcaster: Broadcast,
@@ -260,7 +260,7 @@ impl Actor for FleetActor {
 /// The dashboard stops: agents should come back at once.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct Shutdown;
+pub(crate) struct Shutdown;
 
 impl Handler<Shutdown> for FleetActor {
     type Result = ResponseFuture<()>;

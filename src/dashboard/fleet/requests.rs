@@ -15,7 +15,7 @@ use actix::Message;
 /// the host is online): the snapshot that everybody reads shows it already.
 #[derive(Message)]
 #[rtype(result = "Result<Command, RequestError>")]
-pub struct RequestCommand {
+pub(crate) struct RequestCommand {
     /// Chosen by a rollout; made anew if missing.
     pub id: Option<CommandId>,
     /// Which host.
@@ -33,7 +33,7 @@ pub struct RequestCommand {
 /// Asks to stop, or to take back, a command.
 #[derive(Message)]
 #[rtype(result = "Result<Command, RequestError>")]
-pub struct StopCommand {
+pub(crate) struct StopCommand {
     /// Which.
     pub id: CommandId,
     /// Who asks.
@@ -43,7 +43,7 @@ pub struct StopCommand {
 /// Gives an overdue or running command its operation's time once more.
 #[derive(Message)]
 #[rtype(result = "Result<Command, RequestError>")]
-pub struct ExtendCommand {
+pub(crate) struct ExtendCommand {
     /// Which.
     pub id: CommandId,
     /// Who asks.
@@ -53,7 +53,7 @@ pub struct ExtendCommand {
 /// Changes what the dashboard says about a host.
 #[derive(Message)]
 #[rtype(result = "Result<(), RequestError>")]
-pub struct ConfigureHost {
+pub(crate) struct ConfigureHost {
     /// Which.
     pub host: HostId,
     /// What changes; the rest stays.
@@ -65,7 +65,7 @@ pub struct ConfigureHost {
 /// Adds a host before it ever connects. Answers its token, which is shown this once.
 #[derive(Message)]
 #[rtype(result = "Result<NewHost, RequestError>")]
-pub struct AddHost {
+pub(crate) struct AddHost {
     /// Its name.
     pub hostname: String,
     /// What is set on the dashboard from the start.
@@ -76,7 +76,7 @@ pub struct AddHost {
 
 /// A host that was just added.
 #[derive(Debug, Clone)]
-pub struct NewHost {
+pub(crate) struct NewHost {
     /// Its id.
     pub id: HostId,
     /// Its token; only the hash is stored.
@@ -86,7 +86,7 @@ pub struct NewHost {
 /// Removes a host, its token and its connection.
 #[derive(Message)]
 #[rtype(result = "Result<(), RequestError>")]
-pub struct RemoveHost {
+pub(crate) struct RemoveHost {
     /// Which.
     pub host: HostId,
     /// Who asks.
@@ -96,17 +96,17 @@ pub struct RemoveHost {
 /// Fetches the remote of a host anew, or all of them, and answers when that is done.
 #[derive(Message)]
 #[rtype(result = "Result<Remotes, RequestError>")]
-pub struct RefreshDesired(pub Option<HostId>);
+pub(crate) struct RefreshDesired(pub Option<HostId>);
 
 /// Asks a host's agent to report at once. Does nothing while it is offline.
 #[derive(Message)]
 #[rtype(result = "Result<(), RequestError>")]
-pub struct AskHost(pub HostId);
+pub(crate) struct AskHost(pub HostId);
 
 /// Merges a pull request that updates flake.lock. Deploys nothing.
 #[derive(Message)]
 #[rtype(result = "Result<(), RequestError>")]
-pub struct MergePullRequest {
+pub(crate) struct MergePullRequest {
     /// The source it belongs to; the default if missing.
     pub source: Option<String>,
     /// Its number.
@@ -120,7 +120,7 @@ pub struct MergePullRequest {
 /// Opens a pull request that takes back one that was merged from here.
 #[derive(Message)]
 #[rtype(result = "Result<Reverted, RequestError>")]
-pub struct RevertPullRequest {
+pub(crate) struct RevertPullRequest {
     /// The source it belongs to; the default if missing.
     pub source: Option<String>,
     /// The number of the merged one.

@@ -10,7 +10,7 @@ use crate::domain::ids::HostId;
 use std::collections::BTreeMap;
 
 /// What the fleet is restored from.
-pub struct StoredFleet {
+pub(crate) struct StoredFleet {
     pub(super) hosts: Vec<Restored>,
     /// The pull request that was last merged from here, by source.
     pub(super) merged: BTreeMap<String, MergedPr>,
@@ -18,7 +18,7 @@ pub struct StoredFleet {
 
 impl StoredFleet {
     /// Reads every host with its commands.
-    pub fn load(conn: &rusqlite::Connection) -> Result<Self, StoreError> {
+    pub(crate) fn load(conn: &rusqlite::Connection) -> Result<Self, StoreError> {
         let mut live: BTreeMap<HostId, Vec<Command>> = BTreeMap::new();
         for command in store::commands::live(conn)? {
             live.entry(command.host.clone()).or_default().push(command);

@@ -58,7 +58,7 @@ impl AgentDoor {
 }
 
 /// `GET /ws`: checks the token before the upgrade.
-pub async fn connect(
+pub(crate) async fn connect(
     request: HttpRequest,
     body: web::Payload,
     door: web::Data<AgentDoor>,
@@ -109,7 +109,7 @@ async fn token_for(door: &AgentDoor, token: &str) -> Result<Option<TokenFor>, st
 }
 
 /// The actor of one connection.
-pub struct AgentSocket {
+pub(crate) struct AgentSocket {
     fleet: Addr<FleetActor>,
     token: TokenFor,
     number: u64,

@@ -5,7 +5,7 @@ use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use actix_web::{HttpResponse, web};
 
 /// `GET /assets/{name}`
-pub async fn serve(name: web::Path<String>) -> HttpResponse {
+pub(crate) async fn serve(name: web::Path<String>) -> HttpResponse {
     match assets::served(&format!("/assets/{name}")) {
         Some((kind, bytes)) => HttpResponse::Ok()
             .insert_header((CONTENT_TYPE, kind))

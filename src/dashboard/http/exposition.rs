@@ -9,7 +9,7 @@ const STATUSES: [Status; 5] =
     [Status::Ok, Status::Outdated, Status::Error, Status::Working, Status::Unknown];
 
 /// The metrics as Prometheus reads them. The error says what could not be written.
-pub fn text(view: &FleetView) -> Result<String, String> {
+pub(crate) fn text(view: &FleetView) -> Result<String, String> {
     for compartment in Compartment::ALL {
         for status in STATUSES {
             let hosts = view.hosts.values();

@@ -99,7 +99,7 @@ fn platform(register: &Register) -> String {
 }
 
 /// What a `register` says.
-pub fn registration(register: &Register) -> Registration {
+pub(crate) fn registration(register: &Register) -> Registration {
     let protocol = Protocol::of(register.protocol);
     let profile = HostProfile {
         hostname: text(&register.hostname),
@@ -156,7 +156,7 @@ pub fn registration(register: &Register) -> Registration {
 }
 
 /// What a `heartbeat` says.
-pub fn heartbeat(beat: &Heartbeat, protocol: Protocol) -> HostEvent {
+pub(crate) fn heartbeat(beat: &Heartbeat, protocol: Protocol) -> HostEvent {
     let pending = beat.pending_command.as_deref().filter(|name| !name.is_empty());
     HostEvent::Heartbeat {
         report: Box::new(Report {
@@ -187,7 +187,7 @@ fn exit_code(code: i64) -> i32 {
 }
 
 /// What a `status` says.
-pub fn status(status: &Status, protocol: Protocol) -> HostEvent {
+pub(crate) fn status(status: &Status, protocol: Protocol) -> HostEvent {
     let kind = match status.status {
         OutcomeStatus::Ok => OutcomeKind::Exited,
         OutcomeStatus::Error if status.timed_out == Some(true) => OutcomeKind::TimedOut,
@@ -215,7 +215,7 @@ pub fn status(status: &Status, protocol: Protocol) -> HostEvent {
 }
 
 /// What a `command_complete` says.
-pub fn complete(complete: &CommandComplete) -> HostEvent {
+pub(crate) fn complete(complete: &CommandComplete) -> HostEvent {
     HostEvent::Ended {
         about: About::Name(text(&complete.command)),
         outcome: Outcome {
@@ -232,7 +232,7 @@ pub fn complete(complete: &CommandComplete) -> HostEvent {
 }
 
 /// What a `command_rejected` says.
-pub fn rejected(rejected: &CommandRejected) -> HostEvent {
+pub(crate) fn rejected(rejected: &CommandRejected) -> HostEvent {
     let current = rejected.current_command.as_deref().filter(|name| !name.is_empty());
     HostEvent::Rejected {
         about: about(rejected.command_id, ""),
@@ -242,7 +242,7 @@ pub fn rejected(rejected: &CommandRejected) -> HostEvent {
 }
 
 /// What a `test_progress` says; `None` if nothing.
-pub fn test_progress(progress: &TestProgress) -> Option<HostEvent> {
+pub(crate) fn test_progress(progress: &TestProgress) -> Option<HostEvent> {
     if progress.total == 0 {
         return None;
     }
@@ -257,7 +257,7 @@ pub fn test_progress(progress: &TestProgress) -> Option<HostEvent> {
 }
 
 /// The host a `register` is for. The error is what the agent is told.
-pub fn host_id(register: &Register) -> Result<HostId, String> {
+pub(crate) fn host_id(register: &Register) -> Result<HostId, String> {
     HostId::parse(&register.hostname).map_err(|e| e.to_string())
 }
 

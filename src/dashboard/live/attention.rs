@@ -9,7 +9,7 @@ const STILL_LOOKS: Duration = Duration::from_secs(60);
 
 /// Whether somebody looks at the fleet, or something runs on it.
 #[derive(Clone, Default)]
-pub struct Attention {
+pub(crate) struct Attention {
     browsers: Arc<AtomicUsize>,
     busy: Arc<AtomicUsize>,
     looked: Arc<Mutex<Option<Instant>>>,
@@ -17,24 +17,24 @@ pub struct Attention {
 
 impl Attention {
     /// Somebody read the fleet.
-    pub fn look(&self) {
+    pub(crate) fn look(&self) {
         if let Ok(mut looked) = self.looked.lock() {
             *looked = Some(Instant::now());
         }
     }
 
     /// So many browsers watch.
-    pub fn watch(&self, browsers: usize) {
+    pub(crate) fn watch(&self, browsers: usize) {
         self.browsers.store(browsers, Ordering::Relaxed);
     }
 
     /// So many hosts run a command.
-    pub fn work(&self, hosts: usize) {
+    pub(crate) fn work(&self, hosts: usize) {
         self.busy.store(hosts, Ordering::Relaxed);
     }
 
     /// Whether somebody looks or something runs.
-    pub fn is_paid(&self) -> bool {
+    pub(crate) fn is_paid(&self) -> bool {
         let recent = |at: &Option<Instant>| at.is_some_and(|at| at.elapsed() < STILL_LOOKS);
         self.browsers.load(Ordering::Relaxed) > 0
             || self.busy.load(Ordering::Relaxed) > 0

@@ -8,21 +8,21 @@ use actix::prelude::*;
 /// Takes news and questions for the broadcaster. Its queue is bounded: what does not fit is not
 /// waited for, and browsers get the whole state once there is room again.
 #[derive(Clone)]
-pub struct Broadcast {
+pub(crate) struct Broadcast {
     to: Addr<Broadcaster>,
     missed: Missed,
 }
 
 impl Broadcast {
     /// Starts it.
-    pub fn start(broadcaster: Broadcaster) -> Self {
+    pub(crate) fn start(broadcaster: Broadcaster) -> Self {
         let missed = broadcaster.missed();
         Self { to: broadcaster.start(), missed }
     }
 
     /// Tells it something. False if there was no room: then it was not told, and whoever keeps
     /// that up to date tells it again.
-    pub fn tell<M>(&self, news: M) -> bool
+    pub(crate) fn tell<M>(&self, news: M) -> bool
     where
         M: Message + Send + 'static,
         M::Result: Send,
@@ -41,7 +41,7 @@ impl Broadcast {
     }
 
     /// Asks it something.
-    pub fn send<M>(&self, question: M) -> Request<Broadcaster, M>
+    pub(crate) fn send<M>(&self, question: M) -> Request<Broadcaster, M>
     where
         M: Message + Send + 'static,
         M::Result: Send,
@@ -52,12 +52,12 @@ impl Broadcast {
     }
 
     /// Whether it lives.
-    pub fn lives(&self) -> bool {
+    pub(crate) fn lives(&self) -> bool {
         self.to.connected()
     }
 
     /// It, as somebody who takes messages of one kind.
-    pub fn recipient<M>(&self) -> Recipient<M>
+    pub(crate) fn recipient<M>(&self) -> Recipient<M>
     where
         M: Message + Send + 'static,
         M::Result: Send,

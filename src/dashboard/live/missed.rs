@@ -5,16 +5,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Whether news did not fit into the queue.
 #[derive(Clone, Default)]
-pub struct Missed(Arc<AtomicBool>);
+pub(crate) struct Missed(Arc<AtomicBool>);
 
 impl Missed {
     /// It happened.
-    pub fn note(&self) {
+    pub(crate) fn note(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
 
     /// Whether that happened since it was asked last.
-    pub fn take(&self) -> bool {
+    pub(crate) fn take(&self) -> bool {
         self.0.swap(false, Ordering::Relaxed)
     }
 }

@@ -2,11 +2,11 @@
 
 mod attention;
 mod broadcast;
-pub mod broadcaster;
+pub(crate) mod broadcaster;
 mod frame;
 mod missed;
-pub mod model;
-pub mod news;
+pub(crate) mod model;
+pub(crate) mod news;
 
-pub use attention::Attention;
-pub use broadcast::Broadcast;
+pub(crate) use attention::Attention;
+pub(crate) use broadcast::Broadcast;

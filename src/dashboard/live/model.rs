@@ -11,7 +11,7 @@ use std::sync::{Arc, OnceLock};
 
 /// One host as it is now, for reading.
 #[derive(Debug, Clone)]
-pub struct HostEntry {
+pub(crate) struct HostEntry {
     /// Everything that a render of the row needs.
     pub snapshot: Arc<HostSnapshot>,
     /// What changes with every heartbeat.
@@ -25,14 +25,14 @@ pub struct HostEntry {
 
 impl HostEntry {
     /// A host that nobody has looked at since it changed.
-    pub fn new(snapshot: Arc<HostSnapshot>, pulse: Pulse) -> Self {
+    pub(crate) fn new(snapshot: Arc<HostSnapshot>, pulse: Pulse) -> Self {
         Self { snapshot, pulse, compared_at: None, rendered: Arc::default() }
     }
 }
 
 /// The whole fleet as it is now, for reading.
 #[derive(Debug, Clone)]
-pub struct FleetView {
+pub(crate) struct FleetView {
     /// Grows by one with every change.
     pub version: u64,
     /// All hosts.
@@ -46,11 +46,11 @@ pub struct FleetView {
 }
 
 /// What is known of each source, the default first.
-pub type Remotes = Arc<Vec<SourceState>>;
+pub(crate) type Remotes = Arc<Vec<SourceState>>;
 
 /// What is known of one source.
 #[derive(Debug, Clone)]
-pub struct SourceState {
+pub(crate) struct SourceState {
     /// Its name.
     pub name: Arc<str>,
     /// What it says.

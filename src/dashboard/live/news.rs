@@ -13,28 +13,28 @@ use std::sync::Arc;
 /// Answered at once, by an actor that does its work.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct Ping;
+pub(crate) struct Ping;
 
 /// From the Rollouts: those that run, and those whose end nobody has seen, oldest first.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct RolloutsChanged(pub Arc<Vec<Rollout>>);
+pub(crate) struct RolloutsChanged(pub Arc<Vec<Rollout>>);
 
 /// Reads the whole fleet.
 #[derive(Message)]
 #[rtype(result = "Arc<FleetView>")]
-pub struct ReadFleet;
+pub(crate) struct ReadFleet;
 
 /// Reads one host.
 #[derive(Message)]
 #[rtype(result = "Option<HostEntry>")]
-pub struct ReadHost(pub HostId);
+pub(crate) struct ReadHost(pub HostId);
 
 /// From a HostActor: its host looks like this now. Sent after every change of the snapshot, once
 /// for each fact that changed it.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct HostChanged {
+pub(crate) struct HostChanged {
     /// What everybody reads.
     pub snapshot: Arc<HostSnapshot>,
     /// What changes with every heartbeat.
@@ -45,7 +45,7 @@ pub struct HostChanged {
 
 /// Why a host looks different.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cause {
+pub(crate) enum Cause {
     /// Its agent is gone.
     WentOffline,
     /// Anything else.
@@ -55,27 +55,27 @@ pub enum Cause {
 /// From a HostActor: a frame came. Sent for every heartbeat.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct HostPulse(pub HostId, pub Pulse);
+pub(crate) struct HostPulse(pub HostId, pub Pulse);
 
 /// From the FleetActor: the host was removed.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct HostRemoved(pub HostId);
+pub(crate) struct HostRemoved(pub HostId);
 
 /// From the FleetActor: the remotes look like this now.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct DesiredChanged(pub Remotes);
+pub(crate) struct DesiredChanged(pub Remotes);
 
 /// From a HostActor: a command was accepted for its host; its log begins.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct CommandQueued(pub Arc<Command>);
+pub(crate) struct CommandQueued(pub Arc<Command>);
 
 /// From a HostActor: these lines of output are stored now.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct CommandOutput {
+pub(crate) struct CommandOutput {
     /// Whose.
     pub host: HostId,
     /// Which command.
@@ -89,12 +89,12 @@ pub struct CommandOutput {
 /// From a HostActor: a command reached a terminal state.
 #[derive(Message, Clone)]
 #[rtype(result = "()")]
-pub struct CommandComplete(pub Arc<Command>);
+pub(crate) struct CommandComplete(pub Arc<Command>);
 
 /// A remote was read, with or without news.
 #[derive(Message, Clone)]
 #[rtype(result = "()")]
-pub struct WasRead {
+pub(crate) struct WasRead {
     /// The source's name.
     pub source: Arc<str>,
     /// When.
@@ -104,4 +104,4 @@ pub struct WasRead {
 /// Somebody in the house wants to hear of every command that is over.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct Subscribe(pub Recipient<CommandComplete>);
+pub(crate) struct Subscribe(pub Recipient<CommandComplete>);

@@ -31,7 +31,7 @@ const ORDERS: usize = 16;
 
 /// How long a source may take for a job.
 #[derive(Debug, Clone, Copy)]
-pub struct Limits {
+pub(crate) struct Limits {
     /// For a fetch while it is not known what the remote says: nothing can be stale then, and the
     /// first one may bring a whole history.
     pub first: Duration,
@@ -41,7 +41,7 @@ pub struct Limits {
 
 /// What a fetcher works with.
 #[derive(Clone)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// The source's name.
     pub name: Arc<str>,
     /// The branch that it reads.
@@ -71,7 +71,7 @@ enum Order {
 }
 
 /// The actor.
-pub struct VersionFetcher {
+pub(crate) struct VersionFetcher {
     settings: Settings,
     desired: Arc<Desired>,
     worker: Option<Worker>,
@@ -101,7 +101,7 @@ pub struct VersionFetcher {
 
 impl VersionFetcher {
     /// A fetcher; it begins when it is started. `desired` is what is known so far.
-    pub fn new(settings: Settings, desired: Arc<Desired>) -> Self {
+    pub(crate) fn new(settings: Settings, desired: Arc<Desired>) -> Self {
         let comparisons = Comparisons::new(settings.unknown_pause);
         Self {
             settings,

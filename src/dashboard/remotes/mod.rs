@@ -1,10 +1,10 @@
 //! Which remotes there are, what each says, and which one a host follows.
 
 mod comparisons;
-pub mod fetcher;
-pub mod pull_requests;
-pub mod requests;
-pub mod source;
+pub(crate) mod fetcher;
+pub(crate) mod pull_requests;
+pub(crate) mod requests;
+pub(crate) mod source;
 #[cfg(test)]
 mod tests;
 mod worker;
@@ -30,7 +30,7 @@ const ANSWERS_WITHIN: Duration = Duration::from_secs(30);
 const HISTORY_WITHIN: Duration = Duration::from_secs(300);
 
 /// One remote.
-pub struct Seat {
+pub(crate) struct Seat {
     /// Its name.
     pub name: Arc<str>,
     /// Reads it; `None` if no source is configured.
@@ -44,10 +44,10 @@ pub struct Seat {
 
 /// All remotes, the default first. There is always one: without a configured source it is
 /// one that says so.
-pub struct Seats(Vec<Seat>);
+pub(crate) struct Seats(Vec<Seat>);
 
 /// What fetchers need of the house.
-pub struct House<'a> {
+pub(crate) struct House<'a> {
     /// The settings.
     pub config: &'a DashboardConfig,
     /// Whether somebody looks.
@@ -119,7 +119,7 @@ fn settings(house: &House<'_>, source: &NamedSource) -> Settings {
 
 impl Seats {
     /// Before any source was started.
-    pub fn starting() -> Self {
+    pub(crate) fn starting() -> Self {
         Self::only(Desired::NotYetFetched)
     }
 
@@ -141,7 +141,7 @@ impl Seats {
     }
 
     /// Starts a fetcher for each source that is configured.
-    pub fn start(house: &House<'_>) -> Self {
+    pub(crate) fn start(house: &House<'_>) -> Self {
         let config = house.config;
         if config.sources.is_empty() {
             return Self::only(Desired::NotConfigured { setting: "NIXFLEET_SOURCE".to_owned() });
@@ -151,7 +151,7 @@ impl Seats {
     }
 
     /// Starts each fetcher again that panicked. It goes on from what is known.
-    pub fn look_after(&mut self) {
+    pub(crate) fn look_after(&mut self) {
         for seat in &mut self.0 {
             let (Some(fetcher), Some(settings)) = (&seat.fetcher, &seat.settings) else {
                 continue;
@@ -166,12 +166,12 @@ impl Seats {
     }
 
     /// All of them.
-    pub fn iter(&self) -> impl Iterator<Item = &Seat> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Seat> {
         self.0.iter()
     }
 
     /// The one of that name; without a name the default.
-    pub fn named(&self, name: Option<&str>) -> Option<&Seat> {
+    pub(crate) fn named(&self, name: Option<&str>) -> Option<&Seat> {
         match name {
             Some(name) => self.0.iter().find(|seat| *seat.name == *name),
             None => self.0.first(),
@@ -179,7 +179,7 @@ impl Seats {
     }
 
     /// Takes over what a source says. Returns its number, if there is such a source.
-    pub fn learn(&mut self, name: &str, desired: Arc<Desired>) -> Option<usize> {
+    pub(crate) fn learn(&mut self, name: &str, desired: Arc<Desired>) -> Option<usize> {
         let at = self.0.iter().position(|seat| *seat.name == *name)?;
         self.0[at].desired = desired;
         Some(at)
@@ -187,7 +187,7 @@ impl Seats {
 
     /// The number of the source that a host follows: the one with its repository and its
     /// branch, else the default.
-    pub fn followed_by(&self, repo_url: &str, branch: Option<&str>) -> usize {
+    pub(crate) fn followed_by(&self, repo_url: &str, branch: Option<&str>) -> usize {
         let follows = |seat: &Seat| {
             same_repository(&seat.address, repo_url)
                 && branch.is_none_or(|branch| branch == seat.branch)
@@ -196,12 +196,12 @@ impl Seats {
     }
 
     /// The source with that number; the default if there is none.
-    pub fn get(&self, number: usize) -> Option<&Seat> {
+    pub(crate) fn get(&self, number: usize) -> Option<&Seat> {
         self.0.get(number).or(self.0.first())
     }
 
     /// For pages and API. `merged` is what was last merged from here, by source.
-    pub fn states(&self, merged: &BTreeMap<String, MergedPr>) -> Remotes {
+    pub(crate) fn states(&self, merged: &BTreeMap<String, MergedPr>) -> Remotes {
         let state = |seat: &Seat| SourceState {
             name: Arc::clone(&seat.name),
             desired: Arc::clone(&seat.desired),

@@ -19,7 +19,7 @@ use std::sync::Arc;
 const MERGED: &str = "merged-pr/";
 
 /// The remote that an order goes to.
-pub struct Target {
+pub(crate) struct Target {
     /// Its name.
     pub source: Arc<str>,
     /// Who reads it.
@@ -27,7 +27,7 @@ pub struct Target {
 }
 
 /// Who wants something of a pull request, and when.
-pub struct Order {
+pub(crate) struct Order {
     /// The pull request's number.
     pub number: u64,
     /// Who asks.
@@ -41,7 +41,7 @@ pub struct Order {
 /// # Errors
 ///
 /// Refused, with the reason; or the remote or SQLite did not answer.
-pub async fn merge(
+pub(crate) async fn merge(
     store: &Store,
     target: &Target,
     order: Order,
@@ -69,7 +69,7 @@ pub async fn merge(
 /// # Errors
 ///
 /// As [`merge`]; refused too if it was not merged from here.
-pub async fn revert(
+pub(crate) async fn revert(
     store: &Store,
     target: &Target,
     order: Order,
@@ -98,7 +98,7 @@ pub async fn revert(
 }
 
 /// The refusal that a user sees.
-pub fn refused(number: u64, error: &MergeError) -> RequestError {
+pub(crate) fn refused(number: u64, error: &MergeError) -> RequestError {
     let code = match error {
         MergeError::Unsupported | MergeError::NeedsToken => RefusalCode::NotSupported,
         MergeError::AlreadyMerged => RefusalCode::AlreadyMerged,
@@ -116,7 +116,7 @@ pub fn refused(number: u64, error: &MergeError) -> RequestError {
 /// # Errors
 ///
 /// SQLite cannot be read.
-pub fn last_merged(conn: &Connection) -> Result<BTreeMap<String, MergedPr>, StoreError> {
+pub(crate) fn last_merged(conn: &Connection) -> Result<BTreeMap<String, MergedPr>, StoreError> {
     let mut merged: BTreeMap<String, MergedPr> = BTreeMap::new();
     for (key, value) in store::settings::below(conn, MERGED)? {
         // The first version stored only the time, which says too little.

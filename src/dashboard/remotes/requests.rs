@@ -10,7 +10,7 @@ use std::sync::Arc;
 /// A remote says something new.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct Publish {
+pub(crate) struct Publish {
     /// The source's name.
     pub source: Arc<str>,
     /// What it says.
@@ -21,13 +21,13 @@ pub struct Publish {
 /// waits, however many ask.
 #[derive(Message)]
 #[rtype(result = "Result<Arc<Desired>, ()>")]
-pub struct Refresh;
+pub(crate) struct Refresh;
 
 /// How do these commits relate? Answers why not, if that cannot be told. A host has one such
 /// question at a time: an older one of its is forgotten.
 #[derive(Message)]
 #[rtype(result = "Result<Comparison, String>")]
-pub struct Compare {
+pub(crate) struct Compare {
     /// Who asks.
     pub by: HostId,
     /// The host's commit.
@@ -39,7 +39,7 @@ pub struct Compare {
 /// Merge a pull request whose head is still the one that was looked at.
 #[derive(Message)]
 #[rtype(result = "Result<(), MergeError>")]
-pub struct Merge {
+pub(crate) struct Merge {
     /// Its number.
     pub number: u64,
     /// The head that was looked at.
@@ -49,7 +49,7 @@ pub struct Merge {
 /// Open a pull request that takes a merged one back.
 #[derive(Message)]
 #[rtype(result = "Result<Reverted, MergeError>")]
-pub struct Revert {
+pub(crate) struct Revert {
     /// The number of the merged one.
     pub number: u64,
 }

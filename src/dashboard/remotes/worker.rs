@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 const THREADS: usize = 4;
 
 /// Opens a source; asks it nothing yet.
-pub type Opener = Arc<dyn Fn() -> Box<dyn Source> + Send + Sync>;
+pub(crate) type Opener = Arc<dyn Fn() -> Box<dyn Source> + Send + Sync>;
 
 /// An answer, and what the rate limit allows after it.
 pub(super) struct Told<T> {

@@ -4,7 +4,7 @@
 //! follows once that is stored, and passes on what it hears. It looks at SQLite every second
 //! for what it did not hear, so a lost message, or a restart, only costs a second.
 
-pub mod requests;
+pub(crate) mod requests;
 
 use crate::dashboard::clock::Clock;
 use crate::dashboard::fleet::FleetActor;
@@ -33,7 +33,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const SHOWN_OVER: usize = 3;
 
 /// The actor.
-pub struct Rollouts {
+pub(crate) struct Rollouts {
     store: Store,
     clock: Clock,
     fleet: Addr<FleetActor>,
@@ -47,7 +47,7 @@ pub struct Rollouts {
 
 impl Rollouts {
     /// Goes on with what was stored.
-    pub fn new(
+    pub(crate) fn new(
         store: Store,
         clock: Clock,
         fleet: Addr<FleetActor>,
@@ -434,7 +434,7 @@ impl Handler<ChangeRollout> for Rollouts {
 #[cfg(test)]
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct Panic;
+pub(crate) struct Panic;
 
 #[cfg(test)]
 impl Handler<Panic> for Rollouts {

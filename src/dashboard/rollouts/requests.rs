@@ -10,7 +10,7 @@ use actix::Message;
 /// Starts a rollout. Answers once it is stored, and hosts are being asked.
 #[derive(Message)]
 #[rtype(result = "Result<Rollout, RequestError>")]
-pub struct StartRollout {
+pub(crate) struct StartRollout {
     /// What each host does, in this order.
     pub steps: Vec<Operation>,
     /// Which hosts; `None`: all there are.
@@ -26,7 +26,7 @@ pub struct StartRollout {
 /// Changes a rollout.
 #[derive(Message)]
 #[rtype(result = "Result<Rollout, RequestError>")]
-pub struct ChangeRollout {
+pub(crate) struct ChangeRollout {
     /// Which.
     pub id: RolloutId,
     /// How.
@@ -37,7 +37,7 @@ pub struct ChangeRollout {
 
 /// What a user can do about a rollout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RolloutChange {
+pub(crate) enum RolloutChange {
     /// Running steps end, no more start.
     Cancel,
     /// It is over, and was seen.
@@ -46,7 +46,7 @@ pub enum RolloutChange {
 
 impl RolloutChange {
     /// Reads the name in the API.
-    pub fn parse(name: &str) -> Option<Self> {
+    pub(crate) fn parse(name: &str) -> Option<Self> {
         match name {
             "cancel" => Some(Self::Cancel),
             "dismiss" => Some(Self::Dismiss),

@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 /// A token for the JSON API.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ApiTokenRecord {
+pub(crate) struct ApiTokenRecord {
     /// SHA-256 of the token.
     pub token_hash: [u8; 32],
     /// What the user called it.
@@ -24,7 +24,7 @@ fn record(row: &Row<'_>) -> rusqlite::Result<ApiTokenRecord> {
 }
 
 /// Adds a token.
-pub fn insert(conn: &Connection, token: &ApiTokenRecord) -> Result<(), StoreError> {
+pub(crate) fn insert(conn: &Connection, token: &ApiTokenRecord) -> Result<(), StoreError> {
     conn.execute(
         "INSERT INTO api_tokens (token_hash, name, created_at) VALUES (?1, ?2, ?3)",
         params![token.token_hash, token.name, token.created_at.as_millis()],
@@ -33,7 +33,10 @@ pub fn insert(conn: &Connection, token: &ApiTokenRecord) -> Result<(), StoreErro
 }
 
 /// One token.
-pub fn find(conn: &Connection, hash: &[u8; 32]) -> Result<Option<ApiTokenRecord>, StoreError> {
+pub(crate) fn find(
+    conn: &Connection,
+    hash: &[u8; 32],
+) -> Result<Option<ApiTokenRecord>, StoreError> {
     Ok(conn
         .prepare_cached(
             "SELECT token_hash, name, created_at FROM api_tokens WHERE token_hash = ?1",
@@ -43,7 +46,7 @@ pub fn find(conn: &Connection, hash: &[u8; 32]) -> Result<Option<ApiTokenRecord>
 }
 
 /// All tokens, oldest first.
-pub fn list(conn: &Connection) -> Result<Vec<ApiTokenRecord>, StoreError> {
+pub(crate) fn list(conn: &Connection) -> Result<Vec<ApiTokenRecord>, StoreError> {
     conn.prepare_cached("SELECT token_hash, name, created_at FROM api_tokens ORDER BY created_at")?
         .query_map([], record)?
         .map(|row| Ok(row?))
@@ -51,7 +54,7 @@ pub fn list(conn: &Connection) -> Result<Vec<ApiTokenRecord>, StoreError> {
 }
 
 /// Removes a token.
-pub fn delete(conn: &Connection, hash: &[u8; 32]) -> Result<(), StoreError> {
+pub(crate) fn delete(conn: &Connection, hash: &[u8; 32]) -> Result<(), StoreError> {
     conn.execute("DELETE FROM api_tokens WHERE token_hash = ?1", [hash])?;
     Ok(())
 }

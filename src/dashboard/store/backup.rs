@@ -11,7 +11,7 @@ const BESIDE: [&str; 2] = ["-wal", "-shm"];
 
 /// Writes a copy of the database in `data_dir` to `to`, which must not exist. The dashboard may
 /// go on meanwhile. The copy is whole, or it is not there.
-pub fn backup(data_dir: &Path, to: &Path) -> Result<(), StoreError> {
+pub(crate) fn backup(data_dir: &Path, to: &Path) -> Result<(), StoreError> {
     let from = data_dir.join(FILE_NAME);
     let file = |path: &Path| {
         let path = path.to_owned();
@@ -40,7 +40,7 @@ pub fn backup(data_dir: &Path, to: &Path) -> Result<(), StoreError> {
 
 /// Puts a backup in the place of the database. The one before is kept beside it, under the name
 /// that is answered, if there was one. No dashboard may be running.
-pub fn restore(data_dir: &Path, from: &Path) -> Result<Option<PathBuf>, StoreError> {
+pub(crate) fn restore(data_dir: &Path, from: &Path) -> Result<Option<PathBuf>, StoreError> {
     check(from)?;
     let path = data_dir.join(FILE_NAME);
     let failed = |path: &Path| {

@@ -11,7 +11,7 @@ fn parse(json: String) -> Result<Command, StoreError> {
 }
 
 /// Adds or replaces a command.
-pub fn save(conn: &Connection, command: &Command) -> Result<(), StoreError> {
+pub(crate) fn save(conn: &Connection, command: &Command) -> Result<(), StoreError> {
     conn.prepare_cached(
         "INSERT INTO commands (id, host_id, op, state, live, created_at, finished_at, command_json)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
@@ -33,7 +33,7 @@ pub fn save(conn: &Connection, command: &Command) -> Result<(), StoreError> {
 }
 
 /// One command.
-pub fn get(conn: &Connection, id: CommandId) -> Result<Option<Command>, StoreError> {
+pub(crate) fn get(conn: &Connection, id: CommandId) -> Result<Option<Command>, StoreError> {
     conn.prepare_cached("SELECT command_json FROM commands WHERE id = ?1")?
         .query_row([id.to_string()], |row| row.get(0))
         .optional()?
@@ -42,7 +42,7 @@ pub fn get(conn: &Connection, id: CommandId) -> Result<Option<Command>, StoreErr
 }
 
 /// All commands that are not over, oldest first.
-pub fn live(conn: &Connection) -> Result<Vec<Command>, StoreError> {
+pub(crate) fn live(conn: &Connection) -> Result<Vec<Command>, StoreError> {
     conn.prepare_cached("SELECT command_json FROM commands WHERE live = 1 ORDER BY id")?
         .query_map([], |row| row.get(0))?
         .map(|json| parse(json?))
@@ -50,7 +50,7 @@ pub fn live(conn: &Connection) -> Result<Vec<Command>, StoreError> {
 }
 
 /// A host's commands that are not over, oldest first.
-pub fn live_of(conn: &Connection, host: &HostId) -> Result<Vec<Command>, StoreError> {
+pub(crate) fn live_of(conn: &Connection, host: &HostId) -> Result<Vec<Command>, StoreError> {
     conn.prepare_cached(
         "SELECT command_json FROM commands WHERE live = 1 AND host_id = ?1 ORDER BY id",
     )?
@@ -60,7 +60,7 @@ pub fn live_of(conn: &Connection, host: &HostId) -> Result<Vec<Command>, StoreEr
 }
 
 /// A host's commands, newest first, from before `before` on.
-pub fn history(
+pub(crate) fn history(
     conn: &Connection,
     host: &HostId,
     limit: u32,
@@ -76,7 +76,7 @@ pub fn history(
 }
 
 /// Each host's newest command.
-pub fn latest_per_host(conn: &Connection) -> Result<Vec<Command>, StoreError> {
+pub(crate) fn latest_per_host(conn: &Connection) -> Result<Vec<Command>, StoreError> {
     conn.prepare_cached(
         "SELECT command_json FROM commands c JOIN hosts h ON h.id = c.host_id
          WHERE c.id = (SELECT max(id) FROM commands WHERE host_id = h.id)",

@@ -6,7 +6,7 @@ use crate::domain::ids::HostId;
 use rusqlite::{Connection, params};
 
 /// Adds or replaces a deploy.
-pub fn save(conn: &Connection, host: &HostId, deploy: &Deploy) -> Result<(), StoreError> {
+pub(crate) fn save(conn: &Connection, host: &HostId, deploy: &Deploy) -> Result<(), StoreError> {
     conn.prepare_cached(
         "INSERT OR REPLACE INTO deployments (command_id, host_id, ended_at, deploy_json)
          VALUES (?1, ?2, ?3, ?4)",
@@ -21,7 +21,11 @@ pub fn save(conn: &Connection, host: &HostId, deploy: &Deploy) -> Result<(), Sto
 }
 
 /// A host's deploys, newest first.
-pub fn list(conn: &Connection, host: &HostId, limit: u32) -> Result<Vec<Deploy>, StoreError> {
+pub(crate) fn list(
+    conn: &Connection,
+    host: &HostId,
+    limit: u32,
+) -> Result<Vec<Deploy>, StoreError> {
     conn.prepare_cached(
         "SELECT deploy_json FROM deployments WHERE host_id = ?1 ORDER BY ended_at DESC LIMIT ?2",
     )?

@@ -8,7 +8,7 @@ use rusqlite::{Connection, params};
 
 /// What is written to the audit log.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewEvent {
+pub(crate) struct NewEvent {
     /// When.
     pub at: Timestamp,
     /// About which host, if about one.
@@ -23,7 +23,7 @@ pub struct NewEvent {
 
 /// One entry of the audit log, as it is stored: other versions may have written it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EventRecord {
+pub(crate) struct EventRecord {
     /// Its number.
     pub id: i64,
     /// When.
@@ -40,7 +40,7 @@ pub struct EventRecord {
 
 /// Which entries are asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct EventFilter {
+pub(crate) struct EventFilter {
     /// About this host only.
     pub host: Option<HostId>,
     /// Of this category only.
@@ -56,7 +56,7 @@ pub struct EventFilter {
 }
 
 /// Adds an entry and returns its number.
-pub fn append(conn: &Connection, event: &NewEvent) -> Result<i64, StoreError> {
+pub(crate) fn append(conn: &Connection, event: &NewEvent) -> Result<i64, StoreError> {
     conn.prepare_cached(
         "INSERT INTO events (at, host_id, category, message, by_whom) VALUES (?1, ?2, ?3, ?4, ?5)",
     )?
@@ -71,7 +71,7 @@ pub fn append(conn: &Connection, event: &NewEvent) -> Result<i64, StoreError> {
 }
 
 /// The kinds there are, in alphabetical order.
-pub fn categories(conn: &Connection) -> Result<Vec<String>, StoreError> {
+pub(crate) fn categories(conn: &Connection) -> Result<Vec<String>, StoreError> {
     conn.prepare_cached("SELECT DISTINCT category FROM events ORDER BY category")?
         .query_map([], |row| row.get(0))?
         .map(|row| Ok(row?))
@@ -79,7 +79,10 @@ pub fn categories(conn: &Connection) -> Result<Vec<String>, StoreError> {
 }
 
 /// The entries that were asked for, newest first.
-pub fn list(conn: &Connection, filter: &EventFilter) -> Result<Vec<EventRecord>, StoreError> {
+pub(crate) fn list(
+    conn: &Connection,
+    filter: &EventFilter,
+) -> Result<Vec<EventRecord>, StoreError> {
     conn.prepare_cached(
         "SELECT id, at, host_id, category, message, by_whom FROM events
          WHERE (?1 IS NULL OR host_id = ?1) AND (?2 IS NULL OR category = ?2)

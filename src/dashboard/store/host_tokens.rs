@@ -6,7 +6,7 @@ use crate::domain::timestamp::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 
 /// Adds a token of a host.
-pub fn insert(
+pub(crate) fn insert(
     conn: &Connection,
     token_hash: &[u8; 32],
     host: &HostId,
@@ -20,7 +20,7 @@ pub fn insert(
 }
 
 /// Whose token it is.
-pub fn find(conn: &Connection, token_hash: &[u8; 32]) -> Result<Option<HostId>, StoreError> {
+pub(crate) fn find(conn: &Connection, token_hash: &[u8; 32]) -> Result<Option<HostId>, StoreError> {
     let host: Option<String> = conn
         .prepare_cached("SELECT host_id FROM host_tokens WHERE token_hash = ?1")?
         .query_row([token_hash], |row| row.get(0))
@@ -29,7 +29,7 @@ pub fn find(conn: &Connection, token_hash: &[u8; 32]) -> Result<Option<HostId>, 
 }
 
 /// Whether a host has a token of its own.
-pub fn exists_for(conn: &Connection, host: &HostId) -> Result<bool, StoreError> {
+pub(crate) fn exists_for(conn: &Connection, host: &HostId) -> Result<bool, StoreError> {
     let exists = conn
         .prepare_cached("SELECT EXISTS (SELECT 1 FROM host_tokens WHERE host_id = ?1)")?
         .query_row([host.as_str()], |row| row.get(0))?;

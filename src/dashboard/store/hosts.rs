@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 /// A host as it is stored.
 #[derive(Debug, Clone, PartialEq)]
-pub struct HostRecord {
+pub(crate) struct HostRecord {
     /// Its id.
     pub id: HostId,
     /// Name, looks and place.
@@ -41,13 +41,13 @@ fn record((id, profile, facts, last_seen, created_at): Raw) -> Result<HostRecord
 }
 
 /// All hosts, by id.
-pub fn load_all(conn: &Connection) -> Result<Vec<HostRecord>, StoreError> {
+pub(crate) fn load_all(conn: &Connection) -> Result<Vec<HostRecord>, StoreError> {
     let mut statement = conn.prepare_cached(&format!("SELECT {COLUMNS} FROM hosts ORDER BY id"))?;
     statement.query_map([], raw)?.map(|row| record(row?)).collect()
 }
 
 /// One host.
-pub fn get(conn: &Connection, id: &HostId) -> Result<Option<HostRecord>, StoreError> {
+pub(crate) fn get(conn: &Connection, id: &HostId) -> Result<Option<HostRecord>, StoreError> {
     conn.prepare_cached(&format!("SELECT {COLUMNS} FROM hosts WHERE id = ?1"))?
         .query_row([id.as_str()], raw)
         .optional()?
@@ -56,7 +56,7 @@ pub fn get(conn: &Connection, id: &HostId) -> Result<Option<HostRecord>, StoreEr
 }
 
 /// Changes a host that is known. One that was removed stays removed: nothing is written.
-pub fn update(conn: &Connection, host: &HostRecord) -> Result<(), StoreError> {
+pub(crate) fn update(conn: &Connection, host: &HostRecord) -> Result<(), StoreError> {
     conn.prepare_cached(
         "UPDATE hosts SET profile_json = ?2, facts_json = ?3, last_seen = ?4 WHERE id = ?1",
     )?
@@ -70,7 +70,7 @@ pub fn update(conn: &Connection, host: &HostRecord) -> Result<(), StoreError> {
 }
 
 /// Adds a host. One of that name is an error.
-pub fn insert(conn: &Connection, host: &HostRecord) -> Result<(), StoreError> {
+pub(crate) fn insert(conn: &Connection, host: &HostRecord) -> Result<(), StoreError> {
     conn.prepare_cached(
         "INSERT INTO hosts (id, profile_json, facts_json, last_seen, created_at)
          VALUES (?1, ?2, ?3, ?4, ?5)",
@@ -86,14 +86,18 @@ pub fn insert(conn: &Connection, host: &HostRecord) -> Result<(), StoreError> {
 }
 
 /// Notes when a frame last came.
-pub fn touch_last_seen(conn: &Connection, id: &HostId, at: Timestamp) -> Result<(), StoreError> {
+pub(crate) fn touch_last_seen(
+    conn: &Connection,
+    id: &HostId,
+    at: Timestamp,
+) -> Result<(), StoreError> {
     conn.prepare_cached("UPDATE hosts SET last_seen = ?2 WHERE id = ?1")?
         .execute(params![id.as_str(), at.as_millis()])?;
     Ok(())
 }
 
 /// Removes a host with its token, commands, output and tests. Its events stay.
-pub fn remove(conn: &Connection, id: &HostId) -> Result<(), StoreError> {
+pub(crate) fn remove(conn: &Connection, id: &HostId) -> Result<(), StoreError> {
     conn.execute("DELETE FROM hosts WHERE id = ?1", [id.as_str()])?;
     Ok(())
 }

@@ -4,21 +4,21 @@
 //! transaction. Readers take a connection from a pool, on actix's blocking threads. All
 //! functions of the tables take a connection first and can be combined in one closure.
 
-pub mod api_tokens;
-pub mod backup;
-pub mod commands;
-pub mod deployments;
-pub mod events;
-pub mod host_tokens;
-pub mod hosts;
+pub(crate) mod api_tokens;
+pub(crate) mod backup;
+pub(crate) mod commands;
+pub(crate) mod deployments;
+pub(crate) mod events;
+pub(crate) mod host_tokens;
+pub(crate) mod hosts;
 mod migrations;
-pub mod output;
-pub mod retention;
-pub mod rollouts;
-pub mod sessions;
-pub mod settings;
-pub mod test_results;
-pub mod transitions;
+pub(crate) mod output;
+pub(crate) mod retention;
+pub(crate) mod rollouts;
+pub(crate) mod sessions;
+pub(crate) mod settings;
+pub(crate) mod test_results;
+pub(crate) mod transitions;
 mod writer;
 
 use crate::dashboard::metrics;
@@ -35,7 +35,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// Name of the database file in the data directory.
-pub const FILE_NAME: &str = "nixfleet.db";
+pub(crate) const FILE_NAME: &str = "nixfleet.db";
 /// How long SQLite waits for a lock of another process (a backup, say).
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// How many readers there are at most.
@@ -102,7 +102,7 @@ impl From<serde_json::Error> for StoreError {
 
 /// The database. Cheap to clone; the last one closes it.
 #[derive(Clone)]
-pub struct Store {
+pub(crate) struct Store {
     readers: Pool<SqliteConnectionManager>,
     writer: Arc<writer::Writer>,
     #[cfg(test)]
@@ -111,7 +111,7 @@ pub struct Store {
 
 /// For as long as this lives, nothing is written: tests ask who says so, and who shows it.
 #[cfg(test)]
-pub struct WritesFail(Arc<AtomicBool>);
+pub(crate) struct WritesFail(Arc<AtomicBool>);
 
 #[cfg(test)]
 impl Drop for WritesFail {
@@ -123,7 +123,7 @@ impl Drop for WritesFail {
 impl Store {
     /// Opens or makes the database in `data_dir`. A database of a newer version, or a file
     /// that is none, is refused and left as it is.
-    pub fn open(data_dir: &Path) -> Result<Self, StoreError> {
+    pub(crate) fn open(data_dir: &Path) -> Result<Self, StoreError> {
         let path = data_dir.join(FILE_NAME);
         let directory = |source| StoreError::Directory { path: path.clone(), source };
         fs::create_dir_all(data_dir).map_err(directory)?;
@@ -159,7 +159,7 @@ impl Store {
 
     /// Runs `work` in a transaction on the writing thread, after everything that was
     /// asked before. Answers when it is committed; on an error of its own it is undone.
-    pub fn write<T, F>(
+    pub(crate) fn write<T, F>(
         &self,
         work: F,
     ) -> impl Future<Output = Result<T, StoreError>> + Send + use<T, F>
@@ -175,7 +175,7 @@ impl Store {
 
     /// Lets every write fail after its work was done, as a full disk does, until the guard is gone.
     #[cfg(test)]
-    pub fn fail_writes(&self) -> WritesFail {
+    pub(crate) fn fail_writes(&self) -> WritesFail {
         self.refuses.store(true, Ordering::SeqCst);
         WritesFail(Arc::clone(&self.refuses))
     }
@@ -200,7 +200,7 @@ impl Store {
     }
 
     /// Runs `work` on a pooled connection, on a blocking thread.
-    pub fn read<T, F>(
+    pub(crate) fn read<T, F>(
         &self,
         work: F,
     ) -> impl Future<Output = Result<T, StoreError>> + 'static + use<T, F>
@@ -216,7 +216,7 @@ impl Store {
     }
 
     /// As [`Self::read`], on this thread: for the start.
-    pub fn read_blocking<T>(
+    pub(crate) fn read_blocking<T>(
         &self,
         work: impl FnOnce(&Connection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {

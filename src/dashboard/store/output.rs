@@ -16,7 +16,7 @@ const DIFF_WITHIN: u32 = 20_000;
 
 /// Stores lines numbered from `first_seq`. Lines whose number is stored already are
 /// skipped. Returns the number of the last line stored.
-pub fn append(
+pub(crate) fn append(
     conn: &Connection,
     id: CommandId,
     first_seq: u64,
@@ -40,7 +40,7 @@ pub fn append(
 }
 
 /// The number of the last line stored; 0 if there is none.
-pub fn last_seq(conn: &Connection, id: CommandId) -> Result<u64, StoreError> {
+pub(crate) fn last_seq(conn: &Connection, id: CommandId) -> Result<u64, StoreError> {
     let last: Option<i64> = conn
         .prepare_cached("SELECT max(last_seq) FROM (SELECT last_seq FROM output WHERE command_id = ?1 ORDER BY first_seq DESC LIMIT 1)")?
         .query_row([id.to_string()], |row| row.get(0))?;
@@ -48,7 +48,7 @@ pub fn last_seq(conn: &Connection, id: CommandId) -> Result<u64, StoreError> {
 }
 
 /// Up to `limit` lines after number `after`, with their numbers.
-pub fn read(
+pub(crate) fn read(
     conn: &Connection,
     id: CommandId,
     after: u64,
@@ -73,7 +73,7 @@ pub fn read(
 }
 
 /// The last `count` lines of those numbered below `before`, with their numbers.
-pub fn tail(
+pub(crate) fn tail(
     conn: &Connection,
     id: CommandId,
     count: u32,
@@ -101,7 +101,7 @@ pub fn tail(
 }
 
 /// The last `count` lines that contain `text`, in either case, as a terminal shows them.
-pub fn search(
+pub(crate) fn search(
     conn: &Connection,
     id: CommandId,
     text: &str,
@@ -130,7 +130,7 @@ pub fn search(
 }
 
 /// What a switch or dry run changes, if its log says so. The diff stands near the end.
-pub fn changes(conn: &Connection, id: CommandId) -> Result<Option<Vec<Change>>, StoreError> {
+pub(crate) fn changes(conn: &Connection, id: CommandId) -> Result<Option<Vec<Change>>, StoreError> {
     let lines = tail(conn, id, DIFF_WITHIN, None)?;
     Ok(closure_diff::read(lines.iter().map(|(_, line)| line.text.as_str())))
 }

@@ -10,7 +10,7 @@ const STEP: u32 = 200;
 
 /// Removes commands and rollouts that are over, and events that are older than said, a bounded number
 /// of each. Every host keeps its newest command. Returns how many rows went; 0: all done.
-pub fn prune(
+pub(crate) fn prune(
     conn: &Connection,
     now: Timestamp,
     commands: Duration,

@@ -10,7 +10,7 @@ fn parse(json: String) -> Result<Rollout, StoreError> {
 }
 
 /// Adds or replaces a rollout. It is live until somebody has seen how it ended.
-pub fn save(conn: &Connection, rollout: &Rollout) -> Result<(), StoreError> {
+pub(crate) fn save(conn: &Connection, rollout: &Rollout) -> Result<(), StoreError> {
     conn.prepare_cached(
         "INSERT OR REPLACE INTO rollouts (id, live, finished_at, rollout_json)
          VALUES (?1, ?2, ?3, ?4)",
@@ -25,7 +25,7 @@ pub fn save(conn: &Connection, rollout: &Rollout) -> Result<(), StoreError> {
 }
 
 /// One rollout.
-pub fn get(conn: &Connection, id: RolloutId) -> Result<Option<Rollout>, StoreError> {
+pub(crate) fn get(conn: &Connection, id: RolloutId) -> Result<Option<Rollout>, StoreError> {
     conn.prepare_cached("SELECT rollout_json FROM rollouts WHERE id = ?1")?
         .query_row([id.to_string()], |row| row.get(0))
         .optional()?
@@ -34,7 +34,7 @@ pub fn get(conn: &Connection, id: RolloutId) -> Result<Option<Rollout>, StoreErr
 }
 
 /// All that run, or whose end nobody has seen yet, oldest first.
-pub fn live(conn: &Connection) -> Result<Vec<Rollout>, StoreError> {
+pub(crate) fn live(conn: &Connection) -> Result<Vec<Rollout>, StoreError> {
     conn.prepare_cached("SELECT rollout_json FROM rollouts WHERE live = 1 ORDER BY id")?
         .query_map([], |row| row.get(0))?
         .map(|json| parse(json?))
@@ -42,7 +42,7 @@ pub fn live(conn: &Connection) -> Result<Vec<Rollout>, StoreError> {
 }
 
 /// The newest ones.
-pub fn list(conn: &Connection, limit: u32) -> Result<Vec<Rollout>, StoreError> {
+pub(crate) fn list(conn: &Connection, limit: u32) -> Result<Vec<Rollout>, StoreError> {
     conn.prepare_cached("SELECT rollout_json FROM rollouts ORDER BY id DESC LIMIT ?1")?
         .query_map([limit], |row| row.get(0))?
         .map(|json| parse(json?))

@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 /// A session.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SessionRecord {
+pub(crate) struct SessionRecord {
     /// SHA-256 of the cookie.
     pub token_hash: [u8; 32],
     /// When the user logged in.
@@ -16,7 +16,7 @@ pub struct SessionRecord {
 }
 
 /// Adds a session.
-pub fn insert(conn: &Connection, session: &SessionRecord) -> Result<(), StoreError> {
+pub(crate) fn insert(conn: &Connection, session: &SessionRecord) -> Result<(), StoreError> {
     conn.execute(
         "INSERT INTO sessions (token_hash, created_at, expires_at) VALUES (?1, ?2, ?3)",
         params![session.token_hash, session.created_at.as_millis(), session.expires_at.as_millis()],
@@ -25,7 +25,10 @@ pub fn insert(conn: &Connection, session: &SessionRecord) -> Result<(), StoreErr
 }
 
 /// A session, expired or not.
-pub fn find(conn: &Connection, hash: &[u8; 32]) -> Result<Option<SessionRecord>, StoreError> {
+pub(crate) fn find(
+    conn: &Connection,
+    hash: &[u8; 32],
+) -> Result<Option<SessionRecord>, StoreError> {
     Ok(conn
         .prepare_cached(
             "SELECT token_hash, created_at, expires_at FROM sessions WHERE token_hash = ?1",
@@ -41,19 +44,19 @@ pub fn find(conn: &Connection, hash: &[u8; 32]) -> Result<Option<SessionRecord>,
 }
 
 /// Ends a session.
-pub fn delete(conn: &Connection, hash: &[u8; 32]) -> Result<(), StoreError> {
+pub(crate) fn delete(conn: &Connection, hash: &[u8; 32]) -> Result<(), StoreError> {
     conn.execute("DELETE FROM sessions WHERE token_hash = ?1", [hash])?;
     Ok(())
 }
 
 /// Ends all sessions but one.
-pub fn delete_others(conn: &Connection, keep: &[u8; 32]) -> Result<(), StoreError> {
+pub(crate) fn delete_others(conn: &Connection, keep: &[u8; 32]) -> Result<(), StoreError> {
     conn.execute("DELETE FROM sessions WHERE token_hash <> ?1", [keep])?;
     Ok(())
 }
 
 /// Removes the sessions that count no more.
-pub fn delete_expired(conn: &Connection, now: Timestamp) -> Result<(), StoreError> {
+pub(crate) fn delete_expired(conn: &Connection, now: Timestamp) -> Result<(), StoreError> {
     conn.execute("DELETE FROM sessions WHERE expires_at <= ?1", [now.as_millis()])?;
     Ok(())
 }

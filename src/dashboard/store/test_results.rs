@@ -8,7 +8,11 @@ use crate::domain::timestamp::Timestamp;
 use rusqlite::{Connection, params};
 
 /// Adds or replaces the result of one test of a run.
-pub fn save(conn: &Connection, id: CommandId, result: &TestResult) -> Result<(), StoreError> {
+pub(crate) fn save(
+    conn: &Connection,
+    id: CommandId,
+    result: &TestResult,
+) -> Result<(), StoreError> {
     conn.prepare_cached(
         "INSERT OR REPLACE INTO test_results (command_id, position, result_json)
          VALUES (?1, ?2, ?3)",
@@ -18,7 +22,7 @@ pub fn save(conn: &Connection, id: CommandId, result: &TestResult) -> Result<(),
 }
 
 /// The results of a run, in order.
-pub fn list(conn: &Connection, id: CommandId) -> Result<Vec<TestResult>, StoreError> {
+pub(crate) fn list(conn: &Connection, id: CommandId) -> Result<Vec<TestResult>, StoreError> {
     conn.prepare_cached(
         "SELECT result_json FROM test_results WHERE command_id = ?1 ORDER BY position",
     )?
@@ -28,7 +32,7 @@ pub fn list(conn: &Connection, id: CommandId) -> Result<Vec<TestResult>, StoreEr
 }
 
 /// Adds or replaces a finished run.
-pub fn save_run(conn: &Connection, host: &HostId, run: &TestRun) -> Result<(), StoreError> {
+pub(crate) fn save_run(conn: &Connection, host: &HostId, run: &TestRun) -> Result<(), StoreError> {
     conn.prepare_cached(
         "INSERT OR REPLACE INTO test_runs (command_id, host_id, ended_at, run_json)
          VALUES (?1, ?2, ?3, ?4)",
@@ -43,7 +47,7 @@ pub fn save_run(conn: &Connection, host: &HostId, run: &TestRun) -> Result<(), S
 }
 
 /// A host's finished runs, newest first, from before `before` on.
-pub fn runs(
+pub(crate) fn runs(
     conn: &Connection,
     host: &HostId,
     limit: u32,

@@ -8,7 +8,7 @@ use rusqlite::{Connection, params};
 
 /// A state that a command entered.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TransitionRecord {
+pub(crate) struct TransitionRecord {
     /// When.
     pub at: Timestamp,
     /// Which state.
@@ -18,7 +18,7 @@ pub struct TransitionRecord {
 }
 
 /// Adds a transition after the others of the command.
-pub fn append(
+pub(crate) fn append(
     conn: &Connection,
     id: CommandId,
     transition: &TransitionRecord,
@@ -38,7 +38,7 @@ pub fn append(
 }
 
 /// A command's transitions, in order.
-pub fn list(conn: &Connection, id: CommandId) -> Result<Vec<TransitionRecord>, StoreError> {
+pub(crate) fn list(conn: &Connection, id: CommandId) -> Result<Vec<TransitionRecord>, StoreError> {
     conn.prepare_cached(
         "SELECT at, state, reason FROM transitions WHERE command_id = ?1 ORDER BY seq",
     )?

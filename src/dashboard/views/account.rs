@@ -8,7 +8,7 @@ use maud::{Markup, html};
 use qrcodegen::{QrCode, QrCodeEcc};
 
 /// Everything on the page.
-pub struct Settings<'a> {
+pub(crate) struct Settings<'a> {
     /// The fleet, for its sources.
     pub view: &'a FleetView,
     /// API tokens, oldest first.
@@ -25,7 +25,7 @@ pub struct Settings<'a> {
 
 /// How one-time codes are set up.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Totp {
+pub(crate) enum Totp {
     /// By a variable.
     Fixed,
     /// Here.
@@ -43,7 +43,7 @@ pub enum Totp {
 
 /// How hosts without a token of their own get in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Enrolment {
+pub(crate) enum Enrolment {
     /// By the token of a variable.
     Fixed,
     /// By the token that was made here.
@@ -54,7 +54,7 @@ pub enum Enrolment {
 
 /// What was just done.
 #[derive(Debug, Clone, Default)]
-pub struct News {
+pub(crate) struct News {
     /// In words.
     pub text: String,
     /// It did not work.
@@ -64,7 +64,7 @@ pub struct News {
 }
 
 /// The page.
-pub fn page(settings: &Settings<'_>, csrf: &str) -> Markup {
+pub(crate) fn page(settings: &Settings<'_>, csrf: &str) -> Markup {
     let main = html! {
         h1 { "Settings" }
         @if let Some(news) = &settings.news {

@@ -48,7 +48,7 @@ fn command_form(host: &HostSnapshot, op: Operation, csrf: &str, fields: &Markup)
 }
 
 /// Everything that can be done to a host.
-pub fn menu(host: &HostSnapshot, csrf: &str) -> Dialog {
+pub(crate) fn menu(host: &HostSnapshot, csrf: &str) -> Dialog {
     let link = |what: &str, label: &str| {
         html! {
             li { a href={ "/hosts/" (host.id) "/" (what) } data-dialog-open data-op={ "open-" (what) } { (label) } }
@@ -90,7 +90,7 @@ fn act(host: &HostSnapshot, op: Operation, label: &str, csrf: &str) -> Markup {
 }
 
 /// Why a compartment is as it is, and what can be done about it. Opening it starts nothing.
-pub fn compartment(
+pub(crate) fn compartment(
     entry: &HostEntry,
     which: Compartment,
     source: Option<&SourceState>,
@@ -163,7 +163,7 @@ fn stop(command: &Command, csrf: &str) -> Markup {
 }
 
 /// The tests that run, or the last run.
-pub fn tests(
+pub(crate) fn tests(
     host: &HostSnapshot,
     run: Option<&TestRun>,
     results: &[TestResult],
@@ -206,7 +206,7 @@ pub fn tests(
 }
 
 /// Which generation to go back to. The target is chosen, and shown, before it is confirmed.
-pub fn rollback(
+pub(crate) fn rollback(
     host: &HostSnapshot,
     generations: &[TestedGeneration],
     deploys: &[Deploy],
@@ -251,7 +251,7 @@ pub fn rollback(
 }
 
 /// What a switch would change, as the last dry run found.
-pub fn dry_run(host: &HostSnapshot, last: Option<&Told>, csrf: &str) -> Dialog {
+pub(crate) fn dry_run(host: &HostSnapshot, last: Option<&Told>, csrf: &str) -> Dialog {
     let runs = host.command.as_ref().filter(|command| command.op == Operation::DryRun);
     let body = html! {
         @match (runs, last) {
@@ -280,7 +280,7 @@ pub fn dry_run(host: &HostSnapshot, last: Option<&Told>, csrf: &str) -> Dialog {
 
 /// A reboot is asked for twice: by opening this, and by the button, with the one-time code
 /// where that is set up.
-pub fn reboot(host: &HostSnapshot, totp: bool, csrf: &str) -> Dialog {
+pub(crate) fn reboot(host: &HostSnapshot, totp: bool, csrf: &str) -> Dialog {
     let fields = html! {
         @if host.facts.system.reboot_needed == Some(true) {
             p { "Another kernel would boot than the one that runs." }
@@ -297,7 +297,7 @@ pub fn reboot(host: &HostSnapshot, totp: bool, csrf: &str) -> Dialog {
 }
 
 /// What goes away with a host.
-pub fn remove(host: &HostSnapshot, csrf: &str) -> Dialog {
+pub(crate) fn remove(host: &HostSnapshot, csrf: &str) -> Dialog {
     let busy = host.command.as_ref();
     let body = html! {
         form method="post" action={ "/hosts/" (host.id) "/remove" } {
@@ -326,7 +326,7 @@ fn was(name: &str, value: &str) -> Markup {
 }
 
 /// What users set here wins over what the agent says.
-pub fn settings(host: &HostSnapshot, csrf: &str) -> Dialog {
+pub(crate) fn settings(host: &HostSnapshot, csrf: &str) -> Dialog {
     let over = &host.profile.overrides;
     let places = Place::ALL.map(Place::name);
     let devices = DeviceType::ALL.map(DeviceType::name);
@@ -379,7 +379,7 @@ pub fn settings(host: &HostSnapshot, csrf: &str) -> Dialog {
 }
 
 /// Asks for a new host's name. What was typed before is not lost.
-pub fn add_host(csrf: &str, typed: &str, problem: Option<&str>) -> Dialog {
+pub(crate) fn add_host(csrf: &str, typed: &str, problem: Option<&str>) -> Dialog {
     let body = html! {
         form #add-host method="post" action="/hosts" {
             (csrf_field(csrf))
@@ -399,7 +399,7 @@ pub fn add_host(csrf: &str, typed: &str, problem: Option<&str>) -> Dialog {
 }
 
 /// A host that was just added.
-pub struct Added<'a> {
+pub(crate) struct Added<'a> {
     /// Its name.
     pub hostname: &'a str,
     /// Its token, shown this once.
@@ -409,7 +409,7 @@ pub struct Added<'a> {
 }
 
 /// A new host's token, once, and what to paste.
-pub fn added(added: &Added<'_>) -> Dialog {
+pub(crate) fn added(added: &Added<'_>) -> Dialog {
     let (hostname, token, url) = (added.hostname, added.token, added.url);
     let module = |file: &str, path: &str| {
         html! {
@@ -443,7 +443,7 @@ pub fn added(added: &Added<'_>) -> Dialog {
 }
 
 /// What the keys do.
-pub fn keys() -> Dialog {
+pub(crate) fn keys() -> Dialog {
     let body = html! {
         dl {
             dt { kbd { "/" } } dd { "filter" }

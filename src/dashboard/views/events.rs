@@ -5,7 +5,7 @@ use crate::dashboard::store::events::EventRecord;
 use maud::{Markup, html};
 
 /// What the log is filtered by, as it stands in the form.
-pub struct Filter {
+pub(crate) struct Filter {
     /// A host.
     pub host: String,
     /// A kind of event.
@@ -17,7 +17,7 @@ pub struct Filter {
 }
 
 /// Entries, newest first. `older` leads to the ones before.
-pub fn page(
+pub(crate) fn page(
     events: &[EventRecord],
     filter: &Filter,
     categories: &[String],

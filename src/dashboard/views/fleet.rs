@@ -11,17 +11,17 @@ use maud::{Markup, html};
 use std::collections::BTreeMap;
 
 /// Id of the summary.
-pub const SUMMARY: &str = "fleet-summary";
+pub(crate) const SUMMARY: &str = "fleet-summary";
 /// Id of the line about the remote.
-pub const TARGET: &str = "fleet-target";
+pub(crate) const TARGET: &str = "fleet-target";
 /// Id of the menu of what can be done to all.
-pub const BULK: &str = "bulk";
+pub(crate) const BULK: &str = "bulk";
 /// Id of the list of hosts.
-pub const HOSTS: &str = "hosts";
+pub(crate) const HOSTS: &str = "hosts";
 
 /// "12 hosts: 9 current, 2 need action, 1 failed, 1 offline". A host is current only if all
 /// of its row says so; where there are no tests, Tests says nothing.
-pub fn summary<'a>(entries: impl Iterator<Item = &'a HostEntry>) -> Markup {
+pub(crate) fn summary<'a>(entries: impl Iterator<Item = &'a HostEntry>) -> Markup {
     let (mut all, mut current, mut action, mut failed) = (0, 0, 0, 0);
     let (mut busy, mut unknown, mut offline) = (0, 0, 0);
     for entry in entries {
@@ -53,7 +53,7 @@ pub fn summary<'a>(entries: impl Iterator<Item = &'a HostEntry>) -> Markup {
 }
 
 /// What the fleet is compared with, or why that is not known.
-pub fn target(remotes: &[SourceState], hosts: &BTreeMap<HostId, HostEntry>) -> Markup {
+pub(crate) fn target(remotes: &[SourceState], hosts: &BTreeMap<HostId, HostEntry>) -> Markup {
     html! {
         div id=(TARGET) .targets {
             @for state in remotes {
@@ -203,7 +203,7 @@ fn went_wrong(
 }
 
 /// What can be done to all hosts. It deploys nothing without saying to whom first.
-pub fn bulk(remotes: &Remotes) -> Markup {
+pub(crate) fn bulk(remotes: &Remotes) -> Markup {
     let pending = remotes.iter().filter_map(|state| {
         let pr =
             state.desired.known()?.pending_pr.as_ref().filter(|pr| pr.mergeable == Some(true))?;
@@ -223,7 +223,7 @@ pub fn bulk(remotes: &Remotes) -> Markup {
 }
 
 /// All rows, or how to add the first host.
-pub fn hosts(view: &FleetView) -> Markup {
+pub(crate) fn hosts(view: &FleetView) -> Markup {
     html! {
         div id=(HOSTS) data-version=(view.version) {
             @if view.hosts.is_empty() { (first_steps()) }
@@ -275,7 +275,7 @@ fn tools(view: &FleetView) -> Markup {
 }
 
 /// The whole page.
-pub fn page(view: &FleetView, shown: Option<&log::Shown<'_>>, csrf: &str) -> Markup {
+pub(crate) fn page(view: &FleetView, shown: Option<&log::Shown<'_>>, csrf: &str) -> Markup {
     let main = html! {
         // Buttons of rows belong to this form: it holds the session's token, the rows do not.
         form #act method="post" { (csrf_field(csrf)) }

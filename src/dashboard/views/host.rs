@@ -11,12 +11,12 @@ use crate::domain::snapshot::{HostSnapshot, Metrics, Standing};
 use maud::{Markup, PreEscaped, html};
 
 /// Id of a host's row.
-pub fn row_id(id: &HostId) -> String {
+pub(crate) fn row_id(id: &HostId) -> String {
     format!("host-{id}")
 }
 
 /// Id of what changes with every heartbeat.
-pub fn pulse_id(id: &HostId) -> String {
+pub(crate) fn pulse_id(id: &HostId) -> String {
     format!("pulse-{id}")
 }
 
@@ -24,7 +24,7 @@ pub fn pulse_id(id: &HostId) -> String {
 const PULSE: PreEscaped<&str> = PreEscaped("<!pulse>");
 
 /// The row. What changes with every heartbeat is put into what was rendered before.
-pub fn row(entry: &HostEntry) -> Markup {
+pub(crate) fn row(entry: &HostEntry) -> Markup {
     let [before, after] = entry.rendered.get_or_init(|| around_pulse(&entry.snapshot));
     html! { (before) (pulse(entry)) (after) }
 }
@@ -167,7 +167,7 @@ fn generation(host: &HostSnapshot) -> Markup {
 }
 
 /// Metrics and when the host was last heard.
-pub fn pulse(entry: &HostEntry) -> Markup {
+pub(crate) fn pulse(entry: &HostEntry) -> Markup {
     html! {
         div.pulse id=(pulse_id(&entry.snapshot.id)) {
             @if let Some(m) = entry.pulse.metrics { (metrics(m)) }
@@ -254,7 +254,7 @@ fn activity(host: &HostSnapshot) -> Markup {
 }
 
 /// A note for everybody who looks, when tests have failed.
-pub fn tests_failed(command: &Command) -> Markup {
+pub(crate) fn tests_failed(command: &Command) -> Markup {
     html! {
         p data-stay {
             "Tests failed on " (command.host) ". Roll back? "

@@ -9,7 +9,7 @@ use crate::domain::snapshot::Standing;
 use maud::{Markup, html};
 
 /// Everything on the page that comes from the dashboard's state.
-pub struct HostPage<'a> {
+pub(crate) struct HostPage<'a> {
     /// The host.
     pub entry: &'a HostEntry,
     /// What happened on it.
@@ -21,7 +21,7 @@ pub struct HostPage<'a> {
 }
 
 /// The page.
-pub fn page(page: &HostPage<'_>, csrf: &str) -> Markup {
+pub(crate) fn page(page: &HostPage<'_>, csrf: &str) -> Markup {
     let main = html! {
         (live(page, csrf))
         section #log-panel.log aria-label="Log" { (log::one(page.shown)) }
@@ -30,7 +30,7 @@ pub fn page(page: &HostPage<'_>, csrf: &str) -> Markup {
 }
 
 /// What is read again when something happened to the host.
-pub fn live(page: &HostPage<'_>, csrf: &str) -> Markup {
+pub(crate) fn live(page: &HostPage<'_>, csrf: &str) -> Markup {
     let HostPage { entry, story, version, .. } = page;
     let snapshot = &*entry.snapshot;
     let failed = u8::from(snapshot.standing() == Standing::Failed);

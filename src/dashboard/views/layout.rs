@@ -5,7 +5,7 @@ use crate::dashboard::assets;
 use maud::{DOCTYPE, Markup, html};
 
 /// A page. `csrf` is the session's token; `None` where nobody is logged in.
-pub fn page(title: &str, csrf: Option<&str>, main: &Markup) -> Markup {
+pub(crate) fn page(title: &str, csrf: Option<&str>, main: &Markup) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -59,7 +59,7 @@ fn header(csrf: &str) -> Markup {
 
 /// What a dialog shows. The same goes into a `<dialog>` of the page that asks for it, and on
 /// a page of its own where the script does not run.
-pub struct Dialog {
+pub(crate) struct Dialog {
     /// The name in `data-dialog`.
     pub name: &'static str,
     /// Its heading.
@@ -72,7 +72,7 @@ pub struct Dialog {
 
 impl Dialog {
     /// For the page that asks for it.
-    pub fn fragment(&self) -> Markup {
+    pub(crate) fn fragment(&self) -> Markup {
         html! {
             dialog.dialog closedby="any" data-dialog=(self.name) data-for=[self.host.as_deref()]
                 aria-labelledby="dialog-title" {
@@ -86,7 +86,7 @@ impl Dialog {
     }
 
     /// As a page of its own.
-    pub fn page(&self, csrf: &str) -> Markup {
+    pub(crate) fn page(&self, csrf: &str) -> Markup {
         let main = html! {
             section.alone data-dialog=(self.name) {
                 h1 { (self.title) }
@@ -99,7 +99,7 @@ impl Dialog {
 }
 
 /// The login form.
-pub fn login(csrf: &str, totp: bool, error: Option<&str>) -> Markup {
+pub(crate) fn login(csrf: &str, totp: bool, error: Option<&str>) -> Markup {
     let main = html! {
         form.login method="post" action="/login" {
             h1 { "nixfleet" }
@@ -121,12 +121,12 @@ pub fn login(csrf: &str, totp: bool, error: Option<&str>) -> Markup {
 }
 
 /// A short text that goes away by itself; nothing for an empty one.
-pub fn note(text: &str) -> Markup {
+pub(crate) fn note(text: &str) -> Markup {
     html! { @if !text.is_empty() { p { (text) } } }
 }
 
 /// A page that says what went wrong.
-pub fn problem(title: &str, text: &str, csrf: Option<&str>) -> Markup {
+pub(crate) fn problem(title: &str, text: &str, csrf: Option<&str>) -> Markup {
     let main = html! {
         section.problem {
             h1 { (title) }

@@ -10,14 +10,14 @@ use crate::protocol::{Line, Stream};
 use maud::{Markup, html};
 
 /// How many lines are shown at once; earlier ones come on a click.
-pub const CHUNK: u32 = 1000;
+pub(crate) const CHUNK: u32 = 1000;
 /// Id of the tabs.
-pub const TABS: &str = "log-tabs";
+pub(crate) const TABS: &str = "log-tabs";
 /// So many hosts that run nothing have a tab, those that ended last.
 const RECENT: usize = 8;
 
 /// Lines of one command, and how to get at more.
-pub struct Shown<'a> {
+pub(crate) struct Shown<'a> {
     /// The command.
     pub command: &'a Command,
     /// Its lines with their numbers.
@@ -29,7 +29,10 @@ pub struct Shown<'a> {
 }
 
 /// The whole panel; without a command only its tabs.
-pub fn panel<'a>(hosts: impl Iterator<Item = &'a HostEntry>, shown: Option<&Shown<'_>>) -> Markup {
+pub(crate) fn panel<'a>(
+    hosts: impl Iterator<Item = &'a HostEntry>,
+    shown: Option<&Shown<'_>>,
+) -> Markup {
     html! {
         section #log-panel.log aria-label="Logs" {
             (tabs(hosts))
@@ -39,7 +42,7 @@ pub fn panel<'a>(hosts: impl Iterator<Item = &'a HostEntry>, shown: Option<&Show
 }
 
 /// A tab per host with a running or recent command.
-pub fn tabs<'a>(hosts: impl Iterator<Item = &'a HostEntry>) -> Markup {
+pub(crate) fn tabs<'a>(hosts: impl Iterator<Item = &'a HostEntry>) -> Markup {
     let mut busy: Vec<&HostSnapshot> = Vec::new();
     let mut recent: Vec<&HostSnapshot> = Vec::new();
     for entry in hosts {
@@ -75,7 +78,7 @@ pub fn tabs<'a>(hosts: impl Iterator<Item = &'a HostEntry>) -> Markup {
 }
 
 /// The log of one command.
-pub fn one(shown: Option<&Shown<'_>>) -> Markup {
+pub(crate) fn one(shown: Option<&Shown<'_>>) -> Markup {
     html! {
         div #log {
             @if let Some(shown) = shown {
@@ -108,7 +111,7 @@ pub fn one(shown: Option<&Shown<'_>>) -> Markup {
 }
 
 /// Lines, below the way to earlier ones if there are some.
-pub fn chunk(shown: &Shown<'_>) -> Markup {
+pub(crate) fn chunk(shown: &Shown<'_>) -> Markup {
     let first = shown.lines.first().map(|(seq, _)| *seq);
     html! {
         @if let (true, Some(first), None) = (shown.earlier, first, shown.search) {
@@ -120,7 +123,7 @@ pub fn chunk(shown: &Shown<'_>) -> Markup {
 }
 
 /// Lines with their numbers.
-pub fn lines<'a>(numbered: impl Iterator<Item = (u64, &'a Line)>) -> Markup {
+pub(crate) fn lines<'a>(numbered: impl Iterator<Item = (u64, &'a Line)>) -> Markup {
     html! {
         @for (seq, line) in numbered {
             div.line data-seq=(seq) data-err[line.stream == Stream::Stderr] {
@@ -152,12 +155,12 @@ fn class(style: Style) -> Option<String> {
 }
 
 /// Id of what says how a command is.
-pub fn outcome_id(command: &Command) -> String {
+pub(crate) fn outcome_id(command: &Command) -> String {
     format!("outcome-{}", command.id)
 }
 
 /// How the command of a panel is, or how it ended. It changes while the panel is open.
-pub fn outcome(command: &Command) -> Markup {
+pub(crate) fn outcome(command: &Command) -> Markup {
     html! {
         span.outcome id=(outcome_id(command)) data-state=(command.state.name()) { (words(command)) }
     }

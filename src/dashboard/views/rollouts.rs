@@ -8,10 +8,10 @@ use crate::domain::rollout::{Plan, Progress, Rollout, SWITCH_AT_ONCE, label};
 use maud::{Markup, html};
 
 /// Id of the panel.
-pub const PANEL: &str = "rollouts";
+pub(crate) const PANEL: &str = "rollouts";
 
 /// Rollouts that go on, and those whose end nobody has seen.
-pub fn panel(rollouts: &[Rollout]) -> Markup {
+pub(crate) fn panel(rollouts: &[Rollout]) -> Markup {
     html! {
         div id=(PANEL) {
             @for rollout in rollouts.iter().rev() { (one(rollout)) }
@@ -78,7 +78,7 @@ fn not_well(rollout: &Rollout) -> Markup {
 }
 
 /// A note for everybody who looks, when one has ended.
-pub fn ended(rollout: &Rollout) -> Markup {
+pub(crate) fn ended(rollout: &Rollout) -> Markup {
     html! { p data-stay[rollout.counts().failed > 0] {
         (rollout.title()) " ended: " (rollout.told()) ". "
         @if rollout.counts().failed > 0 {
@@ -88,7 +88,7 @@ pub fn ended(rollout: &Rollout) -> Markup {
 }
 
 /// What a selection of hosts can do, and who would take part.
-pub struct Choice {
+pub(crate) struct Choice {
     /// The name in the API: `update` or an operation.
     pub name: &'static str,
     /// The steps behind it.
@@ -98,7 +98,7 @@ pub struct Choice {
 }
 
 /// The bar of a selection: what will happen to how many hosts, and who is left out.
-pub fn bar(selected: &[HostId], choices: &[Choice], csrf: &str) -> Markup {
+pub(crate) fn bar(selected: &[HostId], choices: &[Choice], csrf: &str) -> Markup {
     let mut notes: Vec<(String, Vec<String>)> = Vec::new();
     for choice in choices {
         for note in choice.plan.exclusions() {
@@ -134,7 +134,7 @@ pub fn bar(selected: &[HostId], choices: &[Choice], csrf: &str) -> Markup {
 }
 
 /// What is about to happen, to whom. `hosts` is empty for the whole fleet.
-pub fn confirm(choice: &Choice, hosts: &[HostId], csrf: &str) -> Dialog {
+pub(crate) fn confirm(choice: &Choice, hosts: &[HostId], csrf: &str) -> Dialog {
     let n = choice.plan.hosts.len();
     let title = format!("{} of {}", label(&choice.steps), counted(n, "host"));
     let deploys = choice.steps.iter().any(|op| op.rules().deploys);

@@ -11,7 +11,7 @@ use crate::domain::test_report::{TestCaseOutcome, TestCounts, TestResult};
 use maud::{Markup, html};
 
 /// What a host's page shows besides its row.
-pub struct Story {
+pub(crate) struct Story {
     /// Its last commands, newest first, with the states they went through.
     pub commands: Vec<Told>,
     /// There are earlier ones.
@@ -25,7 +25,7 @@ pub struct Story {
 }
 
 /// A command with its story.
-pub struct Told {
+pub(crate) struct Told {
     /// The command.
     pub command: Command,
     /// The states it went through.

@@ -8,7 +8,7 @@ use actix::prelude::*;
 /// Where a host is, and what it follows.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct HostIsAt {
+pub(crate) struct HostIsAt {
     /// Whose.
     pub host: HostId,
     /// Its checkout.
@@ -22,12 +22,12 @@ pub struct HostIsAt {
 /// A host waits for its remote's newest word.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct FetchSoon(pub HostId);
+pub(crate) struct FetchSoon(pub HostId);
 
 /// A host wants to know how its commit relates to the remote's head.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct WorkOutLineage {
+pub(crate) struct WorkOutLineage {
     /// Who wants to know.
     pub asked_by: Addr<HostActor>,
     /// Its id.
@@ -40,7 +40,7 @@ pub struct WorkOutLineage {
 
 /// The fleet, as a host sees it.
 #[derive(Clone)]
-pub struct FleetFace {
+pub(crate) struct FleetFace {
     positions: Recipient<HostIsAt>,
     fetches: Recipient<FetchSoon>,
     lineage: Recipient<WorkOutLineage>,
@@ -48,7 +48,7 @@ pub struct FleetFace {
 
 impl FleetFace {
     /// The face of an actor that hears all three.
-    pub fn new<A>(fleet: &Addr<A>) -> Self
+    pub(crate) fn new<A>(fleet: &Addr<A>) -> Self
     where
         A: Actor + Handler<HostIsAt> + Handler<FetchSoon> + Handler<WorkOutLineage>,
         A::Context:

@@ -15,7 +15,7 @@ use std::sync::Arc;
 /// A message of the agent, by the link it came on.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct FromAgent {
+pub(crate) struct FromAgent {
     /// The link's number.
     pub link: u64,
     /// What it said.
@@ -25,7 +25,7 @@ pub struct FromAgent {
 /// An agent registered. Answered on the link.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct AgentConnected {
+pub(crate) struct AgentConnected {
     /// The link.
     pub link: Link,
     /// What it said.
@@ -35,7 +35,7 @@ pub struct AgentConnected {
 /// A link was closed.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct AgentGone {
+pub(crate) struct AgentGone {
     /// The link's number.
     pub link: u64,
 }
@@ -43,12 +43,12 @@ pub struct AgentGone {
 /// A user's request: an event that answers.
 #[derive(Message)]
 #[rtype(result = "Result<Command, RequestError>")]
-pub struct Ask(pub HostEvent);
+pub(crate) struct Ask(pub HostEvent);
 
 /// A user changes what the dashboard says about the host.
 #[derive(Message)]
 #[rtype(result = "Result<(), RequestError>")]
-pub struct Configure {
+pub(crate) struct Configure {
     /// What changes; the rest stays.
     pub change: Change,
     /// Who.
@@ -58,7 +58,7 @@ pub struct Configure {
 /// A user removes the host. Refused while it runs something; after this the actor is gone.
 #[derive(Message)]
 #[rtype(result = "Result<(), RequestError>")]
-pub struct Remove {
+pub(crate) struct Remove {
     /// Who.
     pub by: Author,
 }
@@ -66,7 +66,7 @@ pub struct Remove {
 /// Something about the world outside the host.
 #[derive(Message, Clone)]
 #[rtype(result = "()")]
-pub enum News {
+pub(crate) enum News {
     /// The remote says something new.
     Desired(Arc<Desired>),
     /// The source worked out how two commits relate.

@@ -12,8 +12,8 @@ mod journal;
 mod messages;
 mod output;
 
-pub use fleet_face::{FetchSoon, FleetFace, HostIsAt, WorkOutLineage};
-pub use messages::{AgentConnected, AgentGone, Ask, Configure, FromAgent, News, Remove};
+pub(crate) use fleet_face::{FetchSoon, FleetFace, HostIsAt, WorkOutLineage};
+pub(crate) use messages::{AgentConnected, AgentGone, Ask, Configure, FromAgent, News, Remove};
 
 use crate::dashboard::clock::Clock;
 use crate::dashboard::link::{CloseLink, Link, SendFrame};
@@ -45,7 +45,7 @@ const MAILBOX: usize = 64;
 
 /// What a host's actor needs of the house.
 #[derive(Clone)]
-pub struct Surroundings {
+pub(crate) struct Surroundings {
     /// SQLite.
     pub store: Store,
     /// The time.
@@ -57,7 +57,7 @@ pub struct Surroundings {
 }
 
 /// The actor of one host.
-pub struct HostActor {
+pub(crate) struct HostActor {
     state: HostState,
     around: Surroundings,
     link: Option<Link>,
@@ -77,7 +77,7 @@ pub struct HostActor {
 
 impl HostActor {
     /// An actor for a host that was restored or is new.
-    pub fn new(state: HostState, around: Surroundings) -> Self {
+    pub(crate) fn new(state: HostState, around: Surroundings) -> Self {
         Self {
             state,
             around,

@@ -29,11 +29,11 @@ const PULSE_EVERY: Duration = Duration::from_secs(1);
 /// So many news may wait here.
 const MAILBOX: usize = 65_536;
 /// Frames that may wait for one browser; more, and it is dropped down to a full state.
-pub const QUEUE: usize = 256;
+pub(crate) const QUEUE: usize = 256;
 
 /// A browser's queue, as the broadcaster sees it.
 #[derive(Clone)]
-pub struct Browser {
+pub(crate) struct Browser {
     /// Takes frames.
     pub to: Recipient<ToBrowser>,
     /// How many frames wait for it.
@@ -43,22 +43,22 @@ pub struct Browser {
 /// A frame for one browser.
 #[derive(Message, Clone)]
 #[rtype(result = "()")]
-pub struct ToBrowser(pub ByteString);
+pub(crate) struct ToBrowser(pub ByteString);
 
 /// A browser opened its live connection.
 #[derive(Message)]
 #[rtype(result = "usize")]
-pub struct Join(pub Browser);
+pub(crate) struct Join(pub Browser);
 
 /// A browser is gone.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct Leave(pub usize);
+pub(crate) struct Leave(pub usize);
 
 /// A browser saw a gap: it gets the whole fleet.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct WantFullState(pub usize);
+pub(crate) struct WantFullState(pub usize);
 
 struct Watcher {
     browser: Browser,
@@ -67,7 +67,7 @@ struct Watcher {
 }
 
 /// The actor.
-pub struct Broadcaster {
+pub(crate) struct Broadcaster {
     version: u64,
     hosts: BTreeMap<HostId, HostEntry>,
     remotes: Remotes,
@@ -92,7 +92,7 @@ pub struct Broadcaster {
 impl Broadcaster {
     /// An empty fleet, at `now`. Browsers are told the version every `sync_every`.
     /// It says to `attention` who looks and what runs.
-    pub fn new(sync_every: Duration, attention: Attention, now: Timestamp) -> Self {
+    pub(crate) fn new(sync_every: Duration, attention: Attention, now: Timestamp) -> Self {
         Self {
             version: first_version(now),
             hosts: BTreeMap::new(),
@@ -333,7 +333,7 @@ impl Actor for Broadcaster {
 #[cfg(test)]
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct Panic;
+pub(crate) struct Panic;
 
 #[cfg(test)]
 impl Handler<Panic> for Broadcaster {

@@ -10,7 +10,7 @@ const SLOWEST: Duration = Duration::from_secs(120);
 
 /// A forge's rate limit, as its last answer told it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Allowance {
+pub(crate) struct Allowance {
     /// Requests that it allows in its period, an hour for GitHub.
     pub limit: u64,
     /// Those that are left.
@@ -22,7 +22,7 @@ pub struct Allowance {
 impl Allowance {
     /// How long to wait between two fetches. Nothing while more than half of the limit is left;
     /// then what is left has to last, but for a tenth that is kept for what users ask.
-    pub fn pause(&self, now: Instant) -> Duration {
+    pub(crate) fn pause(&self, now: Instant) -> Duration {
         let until_reset = self.resets_at.saturating_duration_since(now);
         if self.remaining.saturating_mul(2) > self.limit {
             return Duration::ZERO;
@@ -34,7 +34,7 @@ impl Allowance {
 
     /// Whether commits may be compared, which hosts can make cost as much as they like. The last
     /// quarter is not for them.
-    pub fn allows_comparing(&self, now: Instant) -> bool {
+    pub(crate) fn allows_comparing(&self, now: Instant) -> bool {
         self.remaining.saturating_mul(4) > self.limit || now >= self.resets_at
     }
 }

@@ -10,7 +10,7 @@ mod http;
 mod public_github;
 mod version_json;
 
-pub use allowance::Allowance;
+pub(crate) use allowance::Allowance;
 
 use crate::base::secret::Secret;
 use crate::dashboard::config::{PullRequestRules, SourceSetting};
@@ -24,11 +24,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// So many of the commits that a host misses are named.
-pub const MISSING: usize = 20;
+pub(crate) const MISSING: usize = 20;
 
 /// The head of the remote's branch, as just read.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Fetched {
+pub(crate) struct Fetched {
     /// The head.
     pub commit: Commit,
     /// The flake.lock at the head; `None` if the source does not tell.
@@ -44,7 +44,7 @@ pub struct Fetched {
 /// Why a remote could not be read, in words for the user.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
-pub struct SourceError {
+pub(crate) struct SourceError {
     /// The words.
     pub reason: String,
     /// The remote wants to be left alone for so long.
@@ -53,14 +53,14 @@ pub struct SourceError {
 
 impl SourceError {
     /// An error that says nothing about when to ask again.
-    pub fn new(reason: String) -> Self {
+    pub(crate) fn new(reason: String) -> Self {
         Self { reason, retry_after: None }
     }
 }
 
 /// Why a pull request was not merged or reverted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum MergeError {
+pub(crate) enum MergeError {
     /// The source has no pull requests.
     #[error("this source has no pull requests")]
     Unsupported,
@@ -89,7 +89,7 @@ pub enum MergeError {
 
 /// A pull request that takes another one back.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reverted {
+pub(crate) struct Reverted {
     /// Its number.
     pub number: u64,
     /// Its page.
@@ -98,14 +98,14 @@ pub struct Reverted {
 
 /// How long somebody waits for a job of a source.
 #[derive(Debug, Clone)]
-pub struct Patience {
+pub(crate) struct Patience {
     until: Instant,
     is_given_up: Arc<AtomicBool>,
 }
 
 impl Patience {
     /// From now on so long, and no longer than until `is_given_up` is true.
-    pub fn new(limit: Duration, is_given_up: Arc<AtomicBool>) -> Self {
+    pub(crate) fn new(limit: Duration, is_given_up: Arc<AtomicBool>) -> Self {
         Self { until: Instant::now() + limit, is_given_up }
     }
 
@@ -129,7 +129,7 @@ impl Patience {
 }
 
 /// A remote. What it is asked blocks.
-pub trait Source: Send {
+pub(crate) trait Source: Send {
     /// The next job begins, and is waited for so long. A job should not go on when that is over;
     /// it can be given up all the same.
     fn begin(&mut self, patience: Patience);
@@ -154,7 +154,7 @@ pub trait Source: Send {
 
 /// What a source is opened with.
 #[derive(Debug, Clone)]
-pub struct Opening {
+pub(crate) struct Opening {
     /// Which one.
     pub setting: SourceSetting,
     /// The branch.
@@ -170,7 +170,7 @@ pub struct Opening {
 }
 
 /// Opens a source; asks it nothing yet.
-pub fn open(with: &Opening) -> Box<dyn Source> {
+pub(crate) fn open(with: &Opening) -> Box<dyn Source> {
     match &with.setting {
         SourceSetting::Git(url) => Box::new(git::GitSource::new(url, &with.branch, &with.data_dir)),
         SourceSetting::GitHub { owner, repo } => open_github(with, owner, repo),

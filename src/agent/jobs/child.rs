@@ -2,7 +2,7 @@
 
 use crate::base::child::{self, Bounds, Sink};
 use crate::protocol::Stream;
-use std::io;
+use std::io::{self, BufRead};
 use std::process::Command;
 
 pub use crate::base::child::{Ended, Leftovers};
@@ -54,12 +54,14 @@ impl Splitter<'_> {
 impl Sink for Splitter<'_> {
     fn bytes(&mut self, stream: child::Stream, bytes: &[u8]) {
         let mut rest = bytes;
-        while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
-            self.partial(stream).extend_from_slice(&rest[..end]);
-            self.hand_over(stream);
-            rest = &rest[end + 1..];
+        // The library's own search: a flood must not make the program wait for us to look at each
+        // byte, also in a build without optimization.
+        while rest.read_until(b'\n', self.partial(stream)).is_ok_and(|count| count > 0) {
+            if self.partial(stream).last() == Some(&b'\n') {
+                self.partial(stream).pop();
+                self.hand_over(stream);
+            }
         }
-        self.partial(stream).extend_from_slice(rest);
         if self.partial(stream).len() >= super::spool::MAX_LINE {
             self.hand_over(stream);
         }

@@ -16,6 +16,16 @@ let
     platform = "darwin";
   };
   aliases = import ./nix/aliases.nix { inherit lib; };
+  settingsCheck = import ./nix/settings-check.nix { inherit lib pkgs; };
+  # nix-darwin has no list of checks: an empty file below /etc makes it build this one.
+  checked = role: environment: {
+    environment.etc = lib.listToAttrs (
+      map (check: {
+        name = "nixfleet/${role}-settings-are-fine";
+        value.source = check;
+      }) (settingsCheck role cfg.${role}.package environment)
+    );
+  };
 
   # nix-darwin makes the daemon wait until the store is mounted.
   # launchd has no credentials: the files are named, and only root reads them.
@@ -26,15 +36,18 @@ let
   serviceConfig = role: environment: {
     EnvironmentVariables = {
       HOME = "/var/root";
-      PATH = lib.concatStringsSep ":" [
-        "${pkgs.git}/bin"
-        "/run/current-system/sw/bin"
-        "/nix/var/nix/profiles/default/bin"
-        "/usr/bin"
-        "/bin"
-        "/usr/sbin"
-        "/sbin"
-      ];
+      PATH = lib.concatStringsSep ":" (
+        [ "${pkgs.git}/bin" ]
+        ++ lib.optional (role == "agent" && cfg.agent.signersKeyring != null) "${pkgs.gnupg}/bin"
+        ++ [
+          "/run/current-system/sw/bin"
+          "/nix/var/nix/profiles/default/bin"
+          "/usr/bin"
+          "/bin"
+          "/usr/sbin"
+          "/sbin"
+        ]
+      );
     }
     // environment;
     KeepAlive = true;
@@ -83,8 +96,10 @@ in
     })
 
     (lib.mkIf cfg.dashboard.enable (rotation "dashboard"))
+    (lib.mkIf cfg.dashboard.enable (checked "dashboard" service.dashboard.environment))
 
     (lib.mkIf cfg.agent.enable (rotation "agent"))
+    (lib.mkIf cfg.agent.enable (checked "agent" service.agent.environment))
     (lib.mkIf cfg.agent.enable {
       assertions = service.agent.assertions ++ [ (noFiles "agent") ];
       launchd.daemons.nixfleet-agent = daemon cfg.agent.package "agent" (

@@ -26,10 +26,19 @@
         pkgs.testers.runNixOSTest (import ./nix/vm-test.nix { module = self.nixosModules.default; });
     in
     {
-      packages = forAllSystems (pkgs: rec {
-        nixfleet = packageFor pkgs;
-        default = nixfleet;
-      });
+      packages = forAllSystems (
+        pkgs:
+        let
+          nixfleet = packageFor pkgs;
+        in
+        {
+          inherit nixfleet;
+          default = nixfleet;
+        }
+        // lib.optionalAttrs pkgs.stdenv.hostPlatform.isLinux {
+          container = pkgs.callPackage ./nix/container.nix { inherit nixfleet; };
+        }
+      );
 
       apps = forAllSystems (pkgs: rec {
         nixfleet = {

@@ -22,6 +22,7 @@ let
     packages.nixfleet = packageFor pkgs;
   };
   aliases = import ./nix/aliases.nix { inherit lib; };
+  settingsCheck = import ./nix/settings-check.nix { inherit lib pkgs; };
   inherit (import ./nix/systemd.nix { inherit lib; }) literal watched;
 
   isDarwin = pkgs.stdenv.hostPlatform.isDarwin;
@@ -29,18 +30,23 @@ let
   log = "${home}/Library/Logs/nixfleet-agent.log";
 
   # Home-manager and Nix have to be found, whoever installed them.
-  path = lib.concatStringsSep ":" [
-    "${pkgs.git}/bin"
-    "${pkgs.openssh}/bin"
-    "${home}/.nix-profile/bin"
-    "${home}/.local/state/nix/profile/bin"
-    "/etc/profiles/per-user/${config.home.username}/bin"
-    "/run/current-system/sw/bin"
-    "/nix/var/nix/profiles/default/bin"
-    "/usr/local/bin"
-    "/usr/bin"
-    "/bin"
-  ];
+  path = lib.concatStringsSep ":" (
+    [
+      "${pkgs.git}/bin"
+      "${pkgs.openssh}/bin"
+    ]
+    ++ lib.optional (own.signersKeyring != null) "${pkgs.gnupg}/bin"
+    ++ [
+      "${home}/.nix-profile/bin"
+      "${home}/.local/state/nix/profile/bin"
+      "/etc/profiles/per-user/${config.home.username}/bin"
+      "/run/current-system/sw/bin"
+      "/nix/var/nix/profiles/default/bin"
+      "/usr/local/bin"
+      "/usr/bin"
+      "/bin"
+    ]
+  );
   # The files are the user's own, and named: a user's service has no credentials everywhere.
   environment = {
     PATH = path;
@@ -59,6 +65,8 @@ in
   config = lib.mkMerge [
     (lib.mkIf own.enable {
       inherit (service.agent) assertions;
+      # Home-manager has no list of checks: what a home depends on is built with it.
+      home.extraDependencies = settingsCheck "agent" own.package service.agent.environment;
     })
 
     (lib.mkIf (own.enable && !isDarwin) {

@@ -16,6 +16,7 @@ let
     platform = "nixos";
   };
   aliases = import ./nix/aliases.nix { inherit lib; };
+  settingsCheck = import ./nix/settings-check.nix { inherit lib pkgs; };
   inherit (import ./nix/systemd.nix { inherit lib; })
     credentials
     credentialPaths
@@ -68,6 +69,7 @@ in
   config = lib.mkMerge [
     (lib.mkIf cfg.dashboard.enable {
       inherit (service.dashboard) assertions;
+      system.checks = settingsCheck "dashboard" own.package service.dashboard.environment;
 
       users.users = lib.mkIf (own.user == "nixfleet") {
         nixfleet = {
@@ -136,6 +138,7 @@ in
 
     (lib.mkIf cfg.agent.enable {
       inherit (service.agent) assertions;
+      system.checks = settingsCheck "agent" cfg.agent.package service.agent.environment;
 
       # Its jobs run in units of their own and go on while it is restarted.
       systemd.services.nixfleet-agent = kept // {
@@ -148,7 +151,8 @@ in
           config.systemd.package
           "/run/wrappers"
           "/run/current-system/sw"
-        ];
+        ]
+        ++ lib.optional (cfg.agent.signersKeyring != null) pkgs.gnupg;
         environment = {
           HOME = "/root";
         }

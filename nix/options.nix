@@ -86,6 +86,18 @@ in
       example = "https://fleet.example.org";
       description = "The dashboard's own address, as users and agents see it.";
     };
+    tlsCertificate = mkOption {
+      type = types.nullOr (types.strMatching "/.+");
+      default = null;
+      example = "/var/lib/acme/fleet.example.org/fullchain.pem";
+      description = "Certificate and chain in PEM: the dashboard speaks TLS itself. It is read again when it changes, so the dashboard's user must be able to read it, for example by the group `acme`.";
+    };
+    tlsKey = mkOption {
+      type = types.nullOr (types.strMatching "/.+");
+      default = null;
+      example = "/var/lib/acme/fleet.example.org/key.pem";
+      description = "Private key of `tlsCertificate`, in PEM.";
+    };
     dataDir = mkOption {
       type = types.strMatching "/.+";
       default = "/var/lib/nixfleet";
@@ -105,12 +117,14 @@ in
       type = types.nullOr types.str;
       default = null;
       example = "github:you/nixcfg";
-      description = "The config repository: `github:owner/repo`, a git URL or path, or the URL of a version.json.";
+      description = "The config repository: `github:owner/repo`, `gitea:https://forge/owner/repo`, a git URL or path, or the URL of a version.json.";
     };
     passwordHashFile = secret "the admin password's hash (argon2id, or bcrypt as NixFleet 3 had it); without it a password is made at the first start" "/run/secrets/nixfleet-password-hash";
     totpSecretFile = secret "the base32 secret of one-time codes" "/run/secrets/nixfleet-totp";
     sessionSecretFile = secret "the key of the login form's tokens; without it one is made" "/run/secrets/nixfleet-session";
     githubTokenFile = secret "a token for GitHub's API, for private repositories and for merging" "/run/secrets/nixfleet-github";
+    giteaTokenFile = secret "a token for a Gitea or Forgejo, for private repositories and for merging" "/run/secrets/nixfleet-gitea";
+    sshKeyFile = secret "the private key for git over ssh" "/run/secrets/nixfleet-ssh";
     agentTokenFile = secret "the shared enrolment token; without it each host needs a token of its own" "/run/secrets/nixfleet-agent";
     hookSecretFile = secret "the secret that webhooks are signed with" "/run/secrets/nixfleet-hook";
   };
@@ -129,6 +143,12 @@ in
       default = null;
       example = "https://fleet.example.org";
       description = "The dashboard's address.";
+    };
+    caFile = mkOption {
+      type = types.nullOr (types.strMatching "/.+");
+      default = null;
+      example = "/etc/ssl/own-ca.pem";
+      description = "Certificates in PEM to know the dashboard by, instead of those of the system.";
     };
     tokenFile = secret "this host's token, or the shared enrolment token" "/run/secrets/nixfleet-token";
     repoUrl = mkOption {
@@ -178,6 +198,15 @@ in
       default = null;
       description = "What kind of machine it is.";
     };
+    tags = mkOption {
+      type = types.listOf (types.strMatching "[a-z0-9][a-z0-9._-]{0,39}");
+      default = [ ];
+      example = [
+        "db"
+        "canary"
+      ];
+      description = "Words by which the machine is found and chosen, for example for a rollout; at most 16. Others can be added on the dashboard.";
+    };
     themeColor = mkOption {
       type = types.nullOr (types.strMatching "#[0-9a-fA-F]{6}");
       default = null;
@@ -200,6 +229,51 @@ in
         default = 60;
         description = "Seconds that one test may take.";
       };
+    };
+    checkPower = mkOption {
+      type = types.bool;
+      default = false;
+      description = "Whether a battery below 20 % that is not charged is in the way of a switch. For laptops.";
+    };
+    guard = {
+      enable = mkOption {
+        type = types.bool;
+        default = true;
+        description = "Whether switches and rollbacks on NixOS are guarded: the system that ran before comes back unless the new one proves itself. macOS and home-manager have no guard.";
+      };
+      reboot = mkOption {
+        type = types.bool;
+        default = true;
+        description = "Whether the host reboots when the system that ran before does not come back otherwise.";
+      };
+      ignoreUnits = mkOption {
+        type = types.listOf (types.strMatching "[^ ]+");
+        default = [ ];
+        example = [ "backup.service" ];
+        description = "Units that may fail in a guarded switch.";
+      };
+      activationLimit = mkOption {
+        type = types.ints.between 1 7200;
+        default = 900;
+        description = "Seconds that the activation of a guarded switch may take.";
+      };
+      window = mkOption {
+        type = types.ints.between 1 3600;
+        default = 120;
+        description = "Seconds within which an activated system must be confirmed.";
+      };
+    };
+    allowedSigners = mkOption {
+      type = types.nullOr (types.strMatching "/.+");
+      default = null;
+      example = "/etc/nixfleet/allowed-signers";
+      description = "File with the ssh keys that may sign, in git's format of allowed signers: a pull takes only a head that one of them signed. Public keys may be in the store: `\"\${./allowed-signers}\"`.";
+    };
+    signersKeyring = mkOption {
+      type = types.nullOr (types.strMatching "/.+");
+      default = null;
+      example = "/etc/nixfleet/signers.gpg";
+      description = "File with the gpg keys that may sign, exported or as a keybox: a pull takes only a head that one of them signed. Public keys may be in the store.";
     };
     rebuildFlags = mkOption {
       type = types.listOf (types.strMatching "[^ ]+");

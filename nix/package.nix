@@ -2,8 +2,10 @@
 {
   lib,
   git,
+  installShellFiles,
   rustc,
   rustPlatform,
+  stdenv,
   commit ? "unknown",
   tests ? { },
 }:
@@ -32,6 +34,17 @@ rustPlatform.buildRustPackage {
     ];
   };
   cargoLock.lockFile = ../Cargo.lock;
+
+  nativeBuildInputs = [ installShellFiles ];
+  # Made from the options themselves, so the program has to run on the machine that builds it.
+  postInstall = lib.optionalString (stdenv.buildPlatform.canExecute stdenv.hostPlatform) ''
+    for shell in bash fish zsh; do
+      $out/bin/nixfleet completions $shell > nixfleet.$shell
+    done
+    installShellCompletion --cmd nixfleet --bash nixfleet.bash --fish nixfleet.fish --zsh nixfleet.zsh
+    $out/bin/nixfleet man --to manual
+    installManPage manual/*.1
+  '';
 
   # Shown by `GET /api/version` and in the metrics.
   env.NIXFLEET_COMMIT = commit;

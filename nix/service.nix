@@ -73,6 +73,8 @@ in
           NIXFLEET_LISTEN = "${address}:${toString own.port}";
           NIXFLEET_DATA_DIR = dataDir;
           NIXFLEET_BASE_URL = own.baseUrl;
+          NIXFLEET_TLS_CERT = own.tlsCertificate;
+          NIXFLEET_TLS_KEY = own.tlsKey;
           NIXFLEET_SOURCE = own.source;
           NIXFLEET_BRANCH = own.branch;
         }
@@ -84,6 +86,8 @@ in
         NIXFLEET_TOTP_SECRET_FILE = own.totpSecretFile;
         NIXFLEET_SESSION_SECRET_FILE = own.sessionSecretFile;
         NIXFLEET_GITHUB_TOKEN_FILE = own.githubTokenFile;
+        NIXFLEET_GITEA_TOKEN_FILE = own.giteaTokenFile;
+        NIXFLEET_SSH_KEY = own.sshKeyFile;
         NIXFLEET_AGENT_TOKEN_FILE = own.agentTokenFile;
         NIXFLEET_HOOK_SECRET_FILE = own.hookSecretFile;
       };
@@ -92,6 +96,14 @@ in
         {
           assertion = own.source != null || own.environment ? NIXFLEET_SOURCE || own.environmentFiles != [ ];
           message = "services.nixfleet.dashboard.source must be set: the config repository, for example \"github:you/nixcfg\".";
+        }
+        {
+          assertion = (own.tlsCertificate == null) == (own.tlsKey == null);
+          message = "services.nixfleet.dashboard.tlsCertificate and tlsKey belong together: set both, or none.";
+        }
+        {
+          assertion = own.tlsKey == null || cfg.allowSecretsInStore || !lib.hasPrefix builtins.storeDir own.tlsKey;
+          message = "services.nixfleet.dashboard.tlsKey is in the Nix store, which everybody can read: ${toString own.tlsKey}.";
         }
         (withoutSecret "services.nixfleet.dashboard.source" own.source)
         (withoutSecret "services.nixfleet.dashboard.baseUrl" own.baseUrl)
@@ -129,6 +141,7 @@ in
       environment =
         variables {
           NIXFLEET_URL = own.url;
+          NIXFLEET_CA = own.caFile;
           # Found out by itself, a machine that looks strange would silently be another kind.
           NIXFLEET_PLATFORM = platform;
           NIXFLEET_REPO_URL = own.repoUrl;
@@ -141,9 +154,19 @@ in
           NIXFLEET_LOCATION = own.location;
           NIXFLEET_DEVICE_TYPE = own.deviceType;
           NIXFLEET_THEME_COLOR = own.themeColor;
+          NIXFLEET_TAGS = if own.tags == [ ] then null else lib.concatStringsSep " " own.tags;
           NIXFLEET_TESTS_ENABLED = own.tests.enable;
           NIXFLEET_TESTS_AUTO_RUN = own.tests.autoRunAfterSwitch;
           NIXFLEET_TEST_TIMEOUT = own.tests.timeout;
+          NIXFLEET_CHECK_POWER = own.checkPower;
+          NIXFLEET_GUARD = own.guard.enable;
+          NIXFLEET_GUARD_REBOOT = own.guard.reboot;
+          NIXFLEET_GUARD_IGNORE_UNITS =
+            if own.guard.ignoreUnits == [ ] then null else lib.concatStringsSep " " own.guard.ignoreUnits;
+          NIXFLEET_GUARD_ACTIVATION = own.guard.activationLimit;
+          NIXFLEET_GUARD_WINDOW = own.guard.window;
+          NIXFLEET_ALLOWED_SIGNERS = own.allowedSigners;
+          NIXFLEET_SIGNERS_KEYRING = own.signersKeyring;
           NIXFLEET_REBUILD_FLAGS =
             if own.rebuildFlags == [ ] then null else lib.concatStringsSep " " own.rebuildFlags;
         }
@@ -173,6 +196,10 @@ in
         {
           assertion = own.repoDir == null || checks.isPlainPath own.repoDir;
           message = "services.nixfleet.agent.repoDir: expected a path without blanks, colons and quotes, got \"${toString own.repoDir}\".";
+        }
+        {
+          assertion = builtins.length own.tags <= 16;
+          message = "services.nixfleet.agent.tags: expected at most 16 tags, got ${toString (builtins.length own.tags)}.";
         }
         {
           assertion = checks.isHostname (toString name);

@@ -6,6 +6,7 @@
 pub mod agent;
 pub mod base;
 pub mod cli;
+pub mod client;
 pub mod dashboard;
 pub mod demo;
 pub mod domain;

@@ -198,7 +198,7 @@ impl Fleet {
         self.wait_for("the last pings are answered", |fleet| fleet.fenced.get()).await
     }
 
-    fn commit_of(&self, host: &Host) -> String {
+    pub(crate) fn commit_of(&self, host: &Host) -> String {
         self.commits.borrow()[host.commit.get()].clone()
     }
 

@@ -8,7 +8,9 @@ mod browser;
 mod counted;
 mod floor;
 mod frames;
+mod harm;
 mod options;
+mod plot;
 mod report;
 mod scenarios;
 mod server;
@@ -17,7 +19,7 @@ mod wire;
 
 use anyhow::Context as _;
 use clap::Parser as _;
-use options::{Options, Scenario};
+use options::{Options, Scenario, Size};
 use report::{Report, Run};
 use server::Prepared;
 use std::process::ExitCode;
@@ -60,22 +62,26 @@ fn measure(arguments: &[String]) -> anyhow::Result<()> {
     let subjects = options.subjects();
     let mut report = Report::new(&options);
     for scenario in options.scenarios() {
-        let mut prepared = Vec::new();
-        for subject in &subjects {
-            if !scenario.fits(subject) {
-                continue;
+        for size in scenario.sizes(&options) {
+            let mut prepared = Vec::new();
+            for subject in subjects.iter().filter(|subject| scenario.fits(subject)) {
+                let label = subject.label();
+                eprintln!("{}: preparing {label}, {} hosts", scenario.name(), size.hosts);
+                let ready = Prepared::new(subject.clone(), &options, size)
+                    .with_context(|| format!("preparing {label}"))?;
+                prepared.push(ready);
             }
-            eprintln!("{}: preparing {}", scenario.name(), subject.label());
-            let ready = Prepared::new(subject.clone(), &options, scenario.hosts(&options))
-                .with_context(|| format!("preparing {}", subject.label()))?;
-            prepared.push(ready);
+            rounds(&options, scenario, size, &prepared, &mut report)?;
         }
-        rounds(&options, scenario, &prepared, &mut report)?;
     }
     print!("{}", report.text());
     if let Some(path) = &options.json {
         std::fs::write(path, report.json()?)
             .with_context(|| format!("--json: writing {}", path.display()))?;
+    }
+    if let Some(dir) = &options.svg {
+        plot::write_all(dir, &report)
+            .with_context(|| format!("--svg: writing into {}", dir.display()))?;
     }
     report.verdict()
 }
@@ -85,6 +91,7 @@ fn measure(arguments: &[String]) -> anyhow::Result<()> {
 fn rounds(
     options: &Options,
     scenario: Scenario,
+    size: Size,
     prepared: &[Prepared],
     report: &mut Report,
 ) -> anyhow::Result<()> {
@@ -98,7 +105,7 @@ fn rounds(
             eprintln!("{}: round {} of {}: {label}", scenario.name(), round + 1, options.rounds);
             let figures = scenarios::run(scenario, options, subject)
                 .with_context(|| format!("{} with {label}", scenario.name()))?;
-            report.add(Run { scenario, subject: label.to_owned(), round, figures });
+            report.add(Run { scenario, size, subject: label.to_owned(), round, figures });
         }
     }
     Ok(())

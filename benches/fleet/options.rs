@@ -1,5 +1,6 @@
 //! What a user of the load generator can say.
 
+use crate::harm::Harm;
 use crate::server::Subject;
 use clap::{Parser, ValueEnum};
 use std::path::PathBuf;
@@ -23,18 +24,25 @@ pub(crate) struct Options {
     /// Leave the floor server out: a bare actix and WebSocket that only parses.
     #[arg(long)]
     no_floor: bool,
-    /// Simulated hosts; each scenario has a number of its own if missing.
-    #[arg(long)]
-    hosts: Option<usize>,
+    /// Simulated hosts; each scenario has a number of its own if missing. Several numbers, separated
+    /// by commas, are measured one after the other.
+    #[arg(long, value_delimiter = ',')]
+    hosts: Vec<usize>,
+    /// Finished commands that the database holds from before; several as with --hosts.
+    #[arg(long, value_delimiter = ',', default_value = "0")]
+    history: Vec<usize>,
     /// Seconds between heartbeats of a host.
     #[arg(long, default_value_t = 5.0)]
     interval: f64,
     /// Seconds that are measured, after one interval of warming up.
     #[arg(long, default_value_t = 15.0)]
     seconds: f64,
-    /// Minutes of `soak`.
+    /// Minutes of `soak` and `siege`.
     #[arg(long, default_value_t = 10.0)]
     pub(crate) minutes: f64,
+    /// What the ten hostile hosts of `siege` do; each kind if missing.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    harm: Vec<Harm>,
     /// Browsers that watch the fleet in `browsers` and `logs`; 50 and 1 if missing.
     #[arg(long)]
     browsers: Option<usize>,
@@ -62,6 +70,18 @@ pub(crate) struct Options {
     /// Writes every figure of every round here too.
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
+    /// Draws each figure over the hosts, or over the history, into this directory.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) svg: Option<PathBuf>,
+}
+
+/// How large the fleet is, and how long it has been there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Size {
+    /// Simulated hosts.
+    pub(crate) hosts: usize,
+    /// Finished commands in the database.
+    pub(crate) history: usize,
 }
 
 /// One kind of load.
@@ -85,6 +105,8 @@ pub(crate) enum Scenario {
     Start,
     /// Random commands, cuts, pushes and reloads for minutes: nothing may pile up.
     Soak,
+    /// Good hosts at work, and ten that mean harm in ten ways, for minutes.
+    Siege,
     /// What must not grow unnoticed: writes, allocations, bytes. It fails where one has.
     Guard,
 }
@@ -102,6 +124,7 @@ impl Scenario {
             Self::Hostile => "hostile",
             Self::Start => "start",
             Self::Soak => "soak",
+            Self::Siege => "siege",
             Self::Guard => "guard",
         }
     }
@@ -120,22 +143,37 @@ impl Scenario {
                 | Self::Logs
                 | Self::Hostile
                 | Self::Start
-                | Self::Soak,
+                | Self::Soak
+                | Self::Siege,
                 Subject::Floor,
             ) => false,
             (_, Subject::Dashboard { .. }) => true,
         }
     }
 
-    /// How many hosts take part.
-    pub(crate) fn hosts(self, options: &Options) -> usize {
-        let usual = match self {
+    /// How many hosts take part if nobody says.
+    fn usual_hosts(self) -> usize {
+        match self {
             Self::Open => 5000,
             Self::Closed | Self::Hostile | Self::Guard => 100,
-            Self::Browsers | Self::Pages | Self::Clicks | Self::Start | Self::Soak => 1000,
+            Self::Browsers
+            | Self::Pages
+            | Self::Clicks
+            | Self::Start
+            | Self::Soak
+            | Self::Siege => 1000,
             Self::Logs => 1,
-        };
-        options.hosts.unwrap_or(usual)
+        }
+    }
+
+    /// With which fleets it is measured, one after the other.
+    pub(crate) fn sizes(self, options: &Options) -> Vec<Size> {
+        let usual = vec![self.usual_hosts()];
+        let hosts = if options.hosts.is_empty() { &usual } else { &options.hosts };
+        let sizes = hosts
+            .iter()
+            .flat_map(|&hosts| options.history.iter().map(move |&history| Size { hosts, history }));
+        sizes.collect()
     }
 }
 
@@ -179,8 +217,15 @@ impl Options {
         self.browsers.unwrap_or(usual)
     }
 
+    /// What hostile hosts do: each of them one of these, in turn.
+    pub(crate) fn harm(&self) -> impl Iterator<Item = Harm> {
+        let kinds: &[Harm] = if self.harm.is_empty() { &Harm::ALL } else { &self.harm };
+        kinds.iter().copied().cycle()
+    }
+
     /// The most hosts that any scenario wants.
     pub(crate) fn most_hosts(&self) -> usize {
-        self.scenarios().into_iter().map(|scenario| scenario.hosts(self)).max().unwrap_or(0)
+        let sizes = self.scenarios().into_iter().flat_map(|scenario| scenario.sizes(self));
+        sizes.map(|size| size.hosts).max().unwrap_or(0)
     }
 }

@@ -1,6 +1,6 @@
 //! What came out, as text and as JSON.
 
-use crate::options::{Options, Scenario};
+use crate::options::{Options, Scenario, Size};
 use crate::stats::median;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -40,6 +40,7 @@ pub(crate) fn lost(unit: &'static str, count: usize) -> Figure {
 /// What one subject did in one round of one scenario.
 pub(crate) struct Run {
     pub(crate) scenario: Scenario,
+    pub(crate) size: Size,
     pub(crate) subject: String,
     pub(crate) round: usize,
     pub(crate) figures: Vec<Figure>,
@@ -47,12 +48,12 @@ pub(crate) struct Run {
 
 /// Everything that was measured.
 pub(crate) struct Report {
-    options: Options,
+    pub(crate) options: Options,
     runs: Vec<Run>,
 }
 
 /// The values of one figure, by subject and round.
-type Values<'a> = BTreeMap<&'a str, BTreeMap<usize, f64>>;
+pub(crate) type Values<'a> = BTreeMap<&'a str, BTreeMap<usize, f64>>;
 
 impl Report {
     pub(crate) fn new(options: &Options) -> Self {
@@ -68,9 +69,13 @@ impl Report {
     }
 
     /// The figures of a scenario, in the order in which they first came.
-    fn figures(&self, scenario: Scenario) -> Vec<(&'static str, &'static str, Values<'_>)> {
+    pub(crate) fn figures(
+        &self,
+        scenario: Scenario,
+        size: Size,
+    ) -> Vec<(&'static str, &'static str, Values<'_>)> {
         let mut found: Vec<(&'static str, &'static str, Values<'_>)> = Vec::new();
-        for run in self.runs.iter().filter(|run| run.scenario == scenario) {
+        for run in self.runs.iter().filter(|run| run.scenario == scenario && run.size == size) {
             for one in &run.figures {
                 let place = found.iter().position(|(name, _, _)| *name == one.name);
                 let place = place.unwrap_or_else(|| {
@@ -84,14 +89,25 @@ impl Report {
         found
     }
 
+    /// What was to be measured, in order.
+    fn measured(&self) -> Vec<(Scenario, Size)> {
+        let of = |scenario: Scenario| {
+            scenario.sizes(&self.options).into_iter().map(move |size| (scenario, size))
+        };
+        self.options.scenarios().into_iter().flat_map(of).collect()
+    }
+
     /// The table for people: medians, the range, and ratios of the same round.
     pub(crate) fn text(&self) -> String {
         let mut text = String::new();
-        for scenario in self.options.scenarios() {
-            let hosts = scenario.hosts(&self.options);
-            let rounds = self.options.rounds;
-            let _ = writeln!(text, "\n{}: {hosts} hosts, {rounds} rounds", scenario.name());
-            for (name, unit, values) in self.figures(scenario) {
+        for (scenario, size) in self.measured() {
+            let (Size { hosts, history }, rounds) = (size, self.options.rounds);
+            let _ = write!(text, "\n{}: {hosts} hosts, {rounds} rounds", scenario.name());
+            if history > 0 {
+                let _ = write!(text, ", {history} commands of before");
+            }
+            text.push('\n');
+            for (name, unit, values) in self.figures(scenario, size) {
                 let _ = writeln!(text, "  {name} ({unit})");
                 for subject in ["floor", "dashboard", "against", "counted"] {
                     let Some(of_subject) = values.get(subject) else { continue };
@@ -120,7 +136,7 @@ impl Report {
             .map(|run| {
                 serde_json::json!({
                     "scenario": run.scenario.name(), "subject": run.subject,
-                    "hosts": run.scenario.hosts(&self.options),
+                    "hosts": run.size.hosts, "history": run.size.history,
                     "round": run.round, "figures": run.figures,
                 })
             })
@@ -135,8 +151,8 @@ impl Report {
             return Vec::new();
         };
         let mut broken = Vec::new();
-        for scenario in self.options.scenarios() {
-            for (name, _, values) in self.figures(scenario) {
+        for (scenario, size) in self.measured() {
+            for (name, _, values) in self.figures(scenario, size) {
                 let times = ratio(&values, "dashboard", "floor").unwrap_or(0.0);
                 if name == CPU_PER_HEARTBEAT && times > most {
                     let scenario = scenario.name();

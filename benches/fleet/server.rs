@@ -2,7 +2,7 @@
 
 use crate::api::{Api, Session};
 use crate::counted::{COUNTS, Counts};
-use crate::options::Options;
+use crate::options::{Options, Size};
 use crate::{COUNTED, FLOOR};
 use anyhow::{Context as _, ensure};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -77,7 +77,7 @@ pub(crate) struct Prepared {
 }
 
 impl Prepared {
-    pub(crate) fn new(subject: Subject, options: &Options, hosts: usize) -> anyhow::Result<Self> {
+    pub(crate) fn new(subject: Subject, options: &Options, size: Size) -> anyhow::Result<Self> {
         let dir = match &options.data_dir {
             Some(parent) => tempfile::tempdir_in(parent),
             None => tempfile::tempdir(),
@@ -89,17 +89,55 @@ impl Prepared {
         let running = prepared.start()?;
         prepared.empty_bytes = running.resident_bytes()?;
         if prepared.subject.is_floor() {
-            prepared.tokens = vec![String::new(); hosts];
+            prepared.tokens = vec![String::new(); size.hosts];
             return Ok(prepared);
         }
         let password = running.line_after("admin password: ")?;
         let mut api = Api::new(running.address, None);
         prepared.session = Some(api.login(&password)?);
-        for n in 0..hosts {
+        for n in 0..size.hosts {
             prepared.tokens.push(api.add_host(&host_name(n))?);
         }
+        if size.history > 0 {
+            let pull = serde_json::json!({ "op": "pull", "queue": true });
+            let asked = api.post(&format!("/api/hosts/{}/commands", host_name(0)), &pull)?;
+            let id = asked["command_id"].as_str().context("a command without an id")?;
+            api.post(&format!("/api/commands/{id}/stop"), &serde_json::json!({}))?;
+        }
         running.end()?;
+        prepared.add_history(size)?;
         Ok(prepared)
+    }
+
+    /// Copies the one command that is over, until there are so many: to every host as many, an
+    /// hour between two of a host. What the audit log says of it is copied too.
+    fn add_history(&self, size: Size) -> anyhow::Result<()> {
+        let copies = size.history.saturating_sub(1);
+        if copies == 0 {
+            return Ok(());
+        }
+        let database = rusqlite::Connection::open(self.dir.path().join("data/nixfleet.db"))?;
+        database.execute_batch(&format!(
+            "PRAGMA synchronous = OFF;
+             BEGIN;
+             CREATE TEMP TABLE one AS SELECT * FROM commands LIMIT 1;
+             CREATE TEMP TABLE n AS
+                 WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {copies})
+                 SELECT i, printf('host-%05d', i % {hosts}) AS host, i / {hosts} * 3600000 AS ago,
+                     printf('00000000-0000-7000-8000-%012x', {copies} - i) AS id FROM n;
+             INSERT INTO commands
+                 SELECT n.id, n.host, op, state, live, created_at - ago, finished_at - ago,
+                     json_set(command_json, '$.id', n.id, '$.host', n.host) FROM one, n;
+             INSERT INTO transitions SELECT n.id, t.seq, t.at - ago, t.state, t.reason
+                 FROM n, one JOIN transitions t ON t.command_id = one.id;
+             INSERT INTO events (at, host_id, category, message, by_whom)
+                 SELECT e.at - ago, n.host, e.category, e.message, e.by_whom
+                 FROM n, events e WHERE e.host_id = 'host-00000' AND e.message LIKE '%pull%'
+                 ORDER BY n.i DESC;
+             COMMIT;",
+            hosts = size.hosts
+        ))?;
+        Ok(())
     }
 
     pub(crate) fn label(&self) -> &str {

@@ -1,13 +1,13 @@
 //! `nixfleet --agent --check`: what the agent would work with, and whether each of it works.
 
 use super::config::{AgentConfig, Platform};
+use super::repository::signed::Signers;
 use super::repository::{self, Whose};
 use super::site::Site;
 use super::{state_dir, tls};
+use crate::base::checks::{Said, tell_all};
 use crate::base::child::Bounds;
 use crate::base::git;
-use crate::base::process::say;
-use crate::base::secret;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -15,40 +15,25 @@ use std::time::Duration;
 /// How long each check may take that asks somebody.
 const WITHIN: Duration = Duration::from_secs(20);
 
-/// What is said of one thing: that it works, or what is wrong with it.
-type Said = Result<String, String>;
-
 /// Checks everything and says it, a line each. True if all of it works.
 pub fn check(config: Result<AgentConfig, String>) -> bool {
     let config = match config {
         Ok(config) => config,
-        Err(text) => {
-            tell("settings", &Err(text));
-            return false;
-        }
+        Err(text) => return tell_all(&[("settings".to_owned(), Err(text))]),
     };
     let site = Site::of(&config);
-    let checks: [(&str, Said); 7] = [
+    let checks: [(&str, Said); 9] = [
         ("settings", Ok(format!("{} ({})", config.hostname, config.platform.name()))),
         ("token", Ok("read".to_owned())),
         ("state directory", state_directory(&config.state_dir)),
         ("repository", repository(&site)),
+        ("commits", Signers::check(&site)),
         ("rebuild program", rebuild_program(&config)),
         ("jobs", jobs()),
+        ("guard", Ok(guard(&site))),
         ("dashboard", dashboard(&config)),
     ];
-    for (name, said) in &checks {
-        tell(name, said);
-    }
-    checks.iter().all(|(_, said)| said.is_ok())
-}
-
-fn tell(name: &str, said: &Said) {
-    let text = match said {
-        Ok(text) => format!("ok      {name}: {text}"),
-        Err(text) => format!("wrong   {name}: {text}"),
-    };
-    say(&secret::without_credentials(&text));
+    tell_all(&checks.map(|(name, said)| (name.to_owned(), said)))
 }
 
 fn state_directory(dir: &Path) -> Said {
@@ -127,10 +112,24 @@ fn jobs() -> Said {
     }
 }
 
+fn guard(site: &Site) -> String {
+    let Site { guard, platform, .. } = site;
+    match platform {
+        Platform::Darwin | Platform::HomeManager => {
+            format!("none: switches of {} are not guarded", platform.name())
+        }
+        Platform::NixOs if !site.is_guarded() => "off: switches are plain ones".to_owned(),
+        Platform::NixOs => {
+            let (activation, window) = (guard.activation.as_secs(), guard.window.as_secs());
+            format!("on: {activation} s for an activation, {window} s to prove itself")
+        }
+    }
+}
+
 fn dashboard(config: &AgentConfig) -> Said {
     let asked = actix_rt::System::new().block_on(async {
         let token = format!("Bearer {}", config.token.expose());
-        let request = tls::client(&config.url, WITHIN)?.ws(&config.url);
+        let request = tls::client(&config.url, config.ca.as_deref(), WITHIN)?.ws(&config.url);
         let request = request.header(awc::http::header::AUTHORIZATION, token);
         Ok::<_, String>(actix_rt::time::timeout(WITHIN, request.connect()).await)
     });
@@ -143,7 +142,7 @@ fn dashboard(config: &AgentConfig) -> Said {
                 _ => format!("{url} answers {status}: is this the dashboard?"),
             })
         }
-        Ok(Err(error)) => Err(format!("{url}: {error}")),
+        Ok(Err(error)) => Err(format!("{url}: {}", tls::why(&error))),
         Err(_) => Err(format!("{url} does not answer within {} s", WITHIN.as_secs())),
     }
 }

@@ -1,6 +1,8 @@
 //! What the agent runs with.
 
 use crate::base::secret::Secret;
+use crate::domain::looks::{Colour, DeviceType, Place};
+use crate::domain::tag::Tags;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -29,11 +31,59 @@ impl Platform {
     }
 }
 
+/// Settings of the guard on this host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct GuardSettings {
+    /// Whether switches are guarded.
+    pub enabled: bool,
+    /// Whether the host reboots when the old system does not come back otherwise.
+    pub reboot: bool,
+    /// Units that may fail.
+    pub ignore_units: Vec<String>,
+    /// How long an activation may take.
+    pub activation: Duration,
+    /// How long an activated system has to be confirmed.
+    pub window: Duration,
+}
+
+impl GuardSettings {
+    /// No activation may take longer: until it ends, or is ended, the host is between two systems, and
+    /// its way back waits as long.
+    pub const ACTIVATION_AT_MOST: Duration = Duration::from_secs(2 * 3600);
+    /// No system may take longer to prove itself.
+    pub const WINDOW_AT_MOST: Duration = Duration::from_secs(3600);
+}
+
+impl Default for GuardSettings {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            reboot: true,
+            ignore_units: Vec::new(),
+            activation: Duration::from_secs(15 * 60),
+            window: Duration::from_secs(120),
+        }
+    }
+}
+
+/// Who may sign what this host takes. Where neither is set it takes any commit.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SignerFiles {
+    /// Keys of ssh, in git's format of allowed signers.
+    pub allowed: Option<PathBuf>,
+    /// Keys of gpg, as exported, or a keybox.
+    pub keyring: Option<PathBuf>,
+}
+
 /// What the agent runs with.
 #[derive(Debug, Clone)]
 pub struct AgentConfig {
     /// The dashboard's WebSocket, `ws://` or `wss://`, ending in `/ws`.
     pub url: String,
+    /// Certificates to know the dashboard by; `None`: those of the system.
+    pub ca: Option<PathBuf>,
     /// This host's token.
     pub token: Secret,
     /// The config repository; `None`: `repo_dir` is a clone already and its origin counts.
@@ -48,12 +98,14 @@ pub struct AgentConfig {
     pub interval: Duration,
     /// This host's name.
     pub hostname: String,
-    /// `#rrggbb`
-    pub theme_color: String,
-    /// home, work or cloud
-    pub location: String,
-    /// server, desktop, laptop or gaming
-    pub device_type: String,
+    /// The colour of its row; `None` leaves that to the dashboard.
+    pub theme_color: Option<Colour>,
+    /// Where it stands, where that was said.
+    pub location: Option<Place>,
+    /// What kind of machine it is, where that was said.
+    pub device_type: Option<DeviceType>,
+    /// Words by which the host is found and chosen.
+    pub tags: Tags,
     /// How to rebuild.
     pub platform: Platform,
     /// Clone, jobs and spool live here.
@@ -66,6 +118,10 @@ pub struct AgentConfig {
     pub test_timeout: Duration,
     /// Whether a battery that is nearly empty is in the way of a switch.
     pub check_power: bool,
+    /// How its switches are guarded.
+    pub guard: GuardSettings,
+    /// Who may sign what it takes.
+    pub signers: SignerFiles,
     /// The program used instead of nixos-rebuild, darwin-rebuild or home-manager.
     pub rebuild: Option<PathBuf>,
     /// More arguments for it.

@@ -2,13 +2,18 @@
 
 use super::session::{Ended, Quit, Session, Socket};
 use super::{Agent, tls};
+use crate::base::resident;
 use crate::protocol::MAX_FRAME_BYTES;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long connecting may take.
 const CONNECT_WITHIN: Duration = Duration::from_secs(15);
 /// First and longest wait before the next try.
 const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+/// The wait before the next try while a guarded switch is to be confirmed.
+const CONFIRM_EVERY: Duration = Duration::from_secs(2);
+/// How often it is looked for one in a pause.
+const LOOK: Duration = Duration::from_millis(500);
 /// How long an agent pauses that another one has replaced: two machines use one name.
 const REPLACED: Duration = Duration::from_secs(60);
 
@@ -18,6 +23,9 @@ pub(crate) async fn run(agent: &mut Agent, mut quit: Quit) {
     let mut complained = String::new();
     loop {
         let mut session_began = false;
+        if let Some(word) = agent.jobs.unconfirmed() {
+            agent.jobs.tries_to_confirm(&word);
+        }
         let connecting = Box::pin(connect(agent));
         let socket = tokio::select! {
             socket = connecting => socket,
@@ -38,7 +46,7 @@ pub(crate) async fn run(agent: &mut Agent, mut quit: Quit) {
         }
         let pause = match ended {
             Ended::Quitting => return,
-            Ended::DashboardRestarts => continue,
+            Ended::DashboardRestarts | Ended::Confirming => continue,
             Ended::Replaced => {
                 log::warn!("another agent uses the name of this host; pausing");
                 REPLACED
@@ -51,19 +59,34 @@ pub(crate) async fn run(agent: &mut Agent, mut quit: Quit) {
                 }
                 let pause = jittered(wait);
                 wait = (wait * 2).min(BACKOFF.1);
+                if wait == BACKOFF.1 {
+                    resident::give_back();
+                }
                 pause
             }
         };
         tokio::select! {
-            () = actix_rt::time::sleep(pause) => {}
+            () = rest(agent, pause) => {}
             () = &mut quit => return,
         }
     }
 }
 
+/// Waits for the next try. A guarded switch that is to be confirmed has no time for a long pause.
+async fn rest(agent: &Agent, pause: Duration) {
+    let began = Instant::now();
+    while began.elapsed() < pause {
+        if began.elapsed() >= CONFIRM_EVERY && agent.jobs.unconfirmed().is_some() {
+            return;
+        }
+        actix_rt::time::sleep(LOOK.min(pause.saturating_sub(began.elapsed()))).await;
+    }
+}
+
 async fn connect(agent: &Agent) -> Result<Socket, String> {
     let token = format!("Bearer {}", agent.config.token.expose());
-    let request = tls::client(&agent.config.url, CONNECT_WITHIN)?
+    let config = &agent.config;
+    let request = tls::client(&config.url, config.ca.as_deref(), CONNECT_WITHIN)?
         .ws(&agent.config.url)
         .header(awc::http::header::AUTHORIZATION, token)
         .max_frame_size(MAX_FRAME_BYTES);
@@ -76,7 +99,7 @@ async fn connect(agent: &Agent) -> Result<Socket, String> {
                 _ => format!("the dashboard answered {status}; is NIXFLEET_URL right?"),
             })
         }
-        Ok(Err(error)) => Err(format!("cannot connect: {error}")),
+        Ok(Err(error)) => Err(format!("cannot connect: {}", tls::why(&error))),
         Err(_) => Err("cannot connect: no answer in time".to_owned()),
     }
 }

@@ -57,7 +57,7 @@ pub(crate) fn differs_visibly(told: &[DiskReport], now: &[DiskReport]) -> bool {
 }
 
 /// The disk that holds a directory; `None` where the system does not tell.
-#[allow(clippy::useless_conversion)] // the counts have 32 bits on macOS
+#[allow(clippy::useless_conversion, reason = "the counts have 32 bits on macOS")]
 pub(crate) fn of(dir: &Path) -> Option<DiskReport> {
     let told = statvfs(dir).ok()?;
     let unit = told.fragment_size();

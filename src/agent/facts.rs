@@ -9,7 +9,7 @@ use crate::base::child::{self, Bounds};
 use crate::base::hex;
 use crate::domain::generation::Generation;
 use crate::domain::timestamp::Timestamp;
-use crate::protocol::{DiskReport, SystemReport, TestSettings};
+use crate::protocol::{Built, DiskReport, SystemReport, TestSettings};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
@@ -66,6 +66,20 @@ pub struct JobFacts {
     /// Commits that the remote's branch has not.
     #[serde(default)]
     pub ahead: Option<u32>,
+    /// What was checked out when its build began.
+    #[serde(default)]
+    pub built: Option<Built>,
+}
+
+/// What is checked out now, for a build that begins; `None` where there is no checkout.
+pub(crate) fn to_build(site: &Site) -> Option<Built> {
+    Some(Built {
+        commit: repository::checkout(site)?,
+        lock_hash: repository::lock_hash(site).unwrap_or_default(),
+        dirty: repository::state(site).dirty != Some(false),
+        path: None,
+        next_boot: false,
+    })
 }
 
 /// Facts as they are right after a job.
@@ -78,6 +92,7 @@ pub(crate) fn after_job(site: &Site) -> JobFacts {
         tests: Some(test_settings(site)),
         dirty: state.dirty,
         ahead: state.ahead,
+        built: None,
     }
 }
 
@@ -221,7 +236,19 @@ impl Facts {
 pub(crate) fn boot_id() -> Option<String> {
     let read = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok();
     let id = read.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
-    id.or_else(boot_id_of_macos)
+    let first_process = || fs::read_to_string("/proc/1/stat").unwrap_or_default();
+    id.map(|id| boot_of(&id, &first_process())).or_else(boot_id_of_macos)
+}
+
+/// Many containers show the id of the machine that they run on. Their first process tells one boot
+/// of them from another: it began at another moment since the machine's boot.
+fn boot_of(kernel: &str, stat_of_first_process: &str) -> String {
+    // The name is in brackets and can be anything; the 20th word after it is the moment, in ticks.
+    let words = stat_of_first_process.rsplit_once(") ").map_or("", |(_, words)| words);
+    match words.split(' ').nth(19) {
+        Some(began) => format!("{kernel}+{began}"),
+        None => kernel.to_owned(),
+    }
 }
 
 #[cfg(target_os = "macos")]
@@ -276,7 +303,7 @@ pub(crate) fn os_version() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::agent::config::Platform;
+    use crate::agent::config::{GuardSettings, Platform, SignerFiles};
     use std::os::unix::fs::symlink;
 
     fn site(dir: &Path) -> Site {
@@ -297,7 +324,24 @@ mod tests {
             tests_auto_run: true,
             test_timeout: Duration::from_secs(60),
             check_power: false,
+            url: String::new(),
+            ca: None,
+            guard: GuardSettings::default(),
+            signers: SignerFiles::default(),
         }
+    }
+
+    #[test]
+    fn a_container_that_is_booted_again_has_another_boot_id_on_the_same_kernel() {
+        let stat = |began: u32| {
+            format!("1 (a ) b) S 0 1 1 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 {began} 1024 77")
+        };
+        assert_eq!(boot_of("kernel", &stat(4711)), "kernel+4711");
+        assert_ne!(boot_of("kernel", &stat(4711)), boot_of("kernel", &stat(4712)));
+        assert_ne!(boot_of("kernel", &stat(4711)), boot_of("another", &stat(4711)));
+        // Where others' processes are hidden.
+        assert_eq!(boot_of("kernel", ""), "kernel");
+        assert_eq!(boot_id(), boot_id());
     }
 
     /// Finding 35: beside a system's own profile, the home's was looked up once and never again.

@@ -3,10 +3,11 @@
 use super::facts::JobFacts;
 use super::jobs::spool::SpoolReader;
 use super::jobs::{Job, Outcome, Progress};
+use crate::domain::command::WorkPhase;
 use crate::domain::operation::Operation;
 use crate::protocol::{
-    AgentMessage, MAX_BATCH_BYTES, MAX_UNACKED_BYTES, OutputBatch, Status, TestProgress,
-    TestResultMessage,
+    AgentMessage, CommandPhase, MAX_BATCH_BYTES, MAX_UNACKED_BYTES, OutputBatch, Status,
+    TestProgress, TestResultMessage,
 };
 use std::collections::VecDeque;
 use std::io;
@@ -22,6 +23,7 @@ pub(crate) struct Follower {
     unacked: usize,
     results: usize,
     progress: Option<Progress>,
+    phase: Option<WorkPhase>,
     /// The outcome's number, once it was sent.
     ended: Option<u64>,
 }
@@ -39,6 +41,7 @@ impl Follower {
             unacked: 0,
             results: 0,
             progress: None,
+            phase: None,
             ended: None,
         }
     }
@@ -71,6 +74,7 @@ impl Follower {
         if self.ended.is_some() {
             return Ok(messages);
         }
+        self.phase(&mut messages);
         // Looked up before the output: what it counts is in the spool by then.
         self.tests(&mut messages);
         while self.unacked < MAX_UNACKED_BYTES {
@@ -87,6 +91,18 @@ impl Follower {
             messages.push(AgentMessage::OutputBatch(OutputBatch { command_id, first_seq, lines }));
         }
         Ok(messages)
+    }
+
+    fn phase(&mut self, messages: &mut Vec<AgentMessage>) {
+        if !self.op.rules().deploys {
+            return;
+        }
+        let phase = self.job.phase();
+        if let Some(phase) = phase.filter(|phase| self.phase != Some(*phase)) {
+            self.phase = Some(phase);
+            let command_id = self.job.id;
+            messages.push(AgentMessage::CommandPhase(CommandPhase { command_id, phase }));
+        }
     }
 
     fn tests(&mut self, messages: &mut Vec<AgentMessage>) {
@@ -144,6 +160,8 @@ impl Follower {
             system: outcome.facts.system,
             tests: outcome.facts.tests,
             timed_out: outcome.timed_out.then_some(true),
+            blocked_by: outcome.blocked_by.iter().map(|by| by.name().to_owned()).collect(),
+            built: outcome.facts.built,
         }))
     }
 }

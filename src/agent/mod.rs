@@ -9,8 +9,10 @@ mod connection;
 mod disk;
 mod facts;
 mod follower;
+pub mod guard;
 pub mod jobs;
 mod metrics;
+mod notices;
 mod operations;
 mod orders;
 mod platform;
@@ -23,6 +25,7 @@ mod state_dir;
 mod tls;
 
 use crate::base::process;
+use crate::domain::ids::WholeCommit;
 use crate::domain::timestamp::Timestamp;
 
 pub use check::check;
@@ -30,6 +33,7 @@ use config::AgentConfig;
 use facts::{Facts, Snapshot};
 use jobs::Jobs;
 use metrics::Meter;
+use notices::Notices;
 use repository::Whose;
 use site::Site;
 use std::io;
@@ -57,6 +61,9 @@ pub enum AgentError {
     /// The clone cannot be given to the agent.
     #[error("{0}")]
     Adopt(String),
+    /// The owner's word for a commit cannot be kept.
+    #[error("{0}")]
+    Trust(String),
     /// Another agent uses the directory.
     #[error("{0} is in use by another agent")]
     InUse(PathBuf),
@@ -71,6 +78,7 @@ pub struct Agent {
     site: Site,
     jobs: Arc<Jobs>,
     facts: Arc<Mutex<Facts>>,
+    notices: Notices,
     /// The machine as it was seen last.
     snapshot: Snapshot,
     meter: Meter,
@@ -85,8 +93,9 @@ impl Agent {
         let site = Site::of(&config);
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self {
-            jobs: Arc::new(jobs),
             facts: Arc::new(Mutex::new(Facts::new(site.clone()))),
+            notices: jobs.notices(),
+            jobs: Arc::new(jobs),
             snapshot: Snapshot::default(),
             meter: Meter::new(),
             binary_hash: facts::binary_hash(),
@@ -103,7 +112,7 @@ impl AgentError {
     pub fn is_bad_setting(&self) -> bool {
         match self {
             Self::StateDir { .. } | Self::Unsafe(_) => true,
-            Self::Adopt(_) | Self::InUse(_) | Self::Restart(_) => false,
+            Self::Adopt(_) | Self::Trust(_) | Self::InUse(_) | Self::Restart(_) => false,
         }
     }
 }
@@ -138,12 +147,16 @@ pub fn run(config: AgentConfig) -> Result<(), AgentError> {
     let managed = config.managed;
     let mut agent = Agent::new(config, jobs);
     in_the_background("clone", {
-        let site = agent.site.clone();
-        move || take_care_of_the_clone(&site)
+        let (site, notices) = (agent.site.clone(), agent.notices.clone());
+        move || take_care_of_the_clone(&site, &notices)
     });
     in_the_background("jobs", {
         let jobs = Arc::clone(&agent.jobs);
         move || jobs.start_what_never_began()
+    });
+    in_the_background("guard", {
+        let jobs = Arc::clone(&agent.jobs);
+        move || guard::watch::run(&jobs)
     });
     actix_rt::System::new().block_on(async {
         process::ready();
@@ -174,6 +187,16 @@ pub fn adopt_clone(config: &AgentConfig) -> Result<String, AgentError> {
     repository::adopt(&Site::of(config)).map_err(AgentError::Adopt)
 }
 
+/// Takes the owner's word for a commit after the branch was rewritten (`nixfleet --agent --trust`).
+/// Answers what to tell.
+///
+/// # Errors
+///
+/// There is no directory of an agent, or it cannot be written.
+pub fn trust(config: &AgentConfig, commit: &WholeCommit) -> Result<String, AgentError> {
+    repository::signed::trust(&Site::of(config), commit).map_err(AgentError::Trust)
+}
+
 /// Replaces this process by a new one of the same program, arguments and environment.
 fn start_again() -> io::Error {
     use std::os::unix::process::CommandExt;
@@ -191,9 +214,12 @@ fn in_the_background(name: &str, work: impl FnOnce() + Send + 'static) {
 
 /// The mark on a clone that is the agent's, and the first clone, so that the host has facts before
 /// anybody pulls.
-fn take_care_of_the_clone(site: &Site) {
+fn take_care_of_the_clone(site: &Site, notices: &Notices) {
     match repository::mark_if_ours(site) {
-        Ok(true) => log::info!("{} is marked as the agent's clone", site.repo_dir.display()),
+        Ok(true) => {
+            let dir = site.repo_dir.display();
+            notices.add(format!("{dir} is marked as the agent's clone: a pull resets it"));
+        }
         Ok(false) => {}
         Err(error) => log::error!("{} cannot be marked: {error}", site.repo_dir.display()),
     }

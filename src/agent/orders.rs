@@ -38,6 +38,7 @@ impl Session<'_> {
             command_id,
             op,
             args: command.args.clone().unwrap_or_default(),
+            held: command.held.clone(),
             site: self.agent.site.clone(),
             boot_id: String::new(),
         };
@@ -98,13 +99,22 @@ impl Session<'_> {
 
     async fn stop(&mut self, id: Option<CommandId>) -> Result<(), Ended> {
         let mut stopped = false;
+        let mut refused: Option<Rejection> = None;
         for job in self.agent.jobs.list() {
             if id.is_none_or(|id| job.id == id) {
                 match self.agent.jobs.stop(&job) {
                     Ok(runs) => stopped |= runs,
-                    Err(error) => log::error!("the job {} cannot be stopped: {error}", job.id),
+                    Err(error) => {
+                        log::error!("the job {} cannot be stopped: {error}", job.id);
+                        // It runs on: the dashboard must not take it for refused.
+                        let op = job.order().ok().flatten().map(|order| (job.id, order.op));
+                        refused = Some(Rejection { reason: error.to_string(), current: op });
+                    }
                 }
             }
+        }
+        if let Some(rejection) = refused {
+            return self.reject("stop", id, rejection).await;
         }
         if stopped || self.followers.values().any(Follower::is_open) {
             return Ok(());

@@ -5,9 +5,12 @@ use super::{Agent, disk};
 use crate::agent::config::Platform;
 use crate::base::secret;
 use crate::domain::generation::Generation;
+use crate::domain::guard;
 use crate::domain::ids::CommandId;
+use crate::domain::looks::or_empty;
 use crate::domain::operation::Operation;
-use crate::protocol::{self, Heartbeat, Register};
+use crate::domain::repeated::Repeated;
+use crate::protocol::{self, Heartbeat, HeldReport, Register};
 
 /// What was told last on this link, so that it is not repeated.
 #[derive(Debug, Default)]
@@ -32,17 +35,17 @@ pub(crate) fn register(agent: &Agent, told: &mut Told) -> Register {
         os_version: facts::os_version(),
         nixpkgs_version: String::new(),
         generation: snapshot.checkout.clone().unwrap_or_default(),
-        theme_color: config.theme_color.clone(),
+        theme_color: or_empty::text(config.theme_color.as_ref()).to_owned(),
         heartbeat_interval: config.interval.as_secs_f64(),
-        location: config.location.clone(),
-        device_type: config.device_type.clone(),
+        location: or_empty::text(config.location.as_ref()).to_owned(),
+        device_type: or_empty::text(config.device_type.as_ref()).to_owned(),
         repo_url: secret::address_without_credentials(config.repo_url.as_deref().unwrap_or("")),
         repo_dir: config.repo_dir.to_string_lossy().into_owned(),
         source_commit: option_env!("NIXFLEET_COMMIT").map(str::to_owned),
         store_path: facts::own_store_path(),
         binary_hash: agent.binary_hash.clone(),
         protocol: Some(protocol::VERSION),
-        features: vec!["jobs".to_owned(), "test-results".to_owned(), "resume".to_owned()],
+        features: features(agent),
         platform: Some(config.platform.name().to_owned()),
         boot_time: facts::boot_time(),
         branch: Some(config.branch.clone()),
@@ -58,7 +61,49 @@ pub(crate) fn register(agent: &Agent, told: &mut Told) -> Register {
         ahead: Some(snapshot.ahead),
         expected_agent_path: Some(snapshot.system.agent_path.clone()),
         disk: Some(snapshot.disk.clone()),
+        // After the jobs: looking at them finds those that cannot be read.
+        notices: agent.notices.take(),
+        tags: Some(config.tags.iter().map(ToString::to_string).collect()),
+        guard: None,
+        signers: signers(agent),
+        held: Some(held(agent)),
     }
+}
+
+/// The files that say who may sign what this host takes.
+fn signers(agent: &Agent) -> Vec<String> {
+    let files = &agent.config.signers;
+    let named = files.allowed.iter().chain(&files.keyring);
+    named.map(|file| file.to_string_lossy().into_owned()).collect()
+}
+
+/// What this host went back from. What a system was built from, its generation tells, where no job
+/// did.
+fn held(agent: &Agent) -> Vec<HeldReport> {
+    let snapshot = &agent.snapshot;
+    let revision = |path: &String| {
+        let generations = &snapshot.generations;
+        let found = generations.iter().find(|known| known.store_path.as_ref() == Some(path))?;
+        found.configuration_revision.clone()
+    };
+    let report = |told: Repeated| HeldReport {
+        command_id: told.left.of,
+        commit: told.left.commit.map_or_else(
+            || told.left.path.as_ref().and_then(revision),
+            |commit| Some(commit.to_string()),
+        ),
+        path: told.left.path,
+        reason: told.reason,
+    };
+    let held = agent.jobs.held(snapshot.system.store_path.as_deref());
+    held.into_iter().map(report).collect()
+}
+
+/// What this agent can do here.
+fn features(agent: &Agent) -> Vec<String> {
+    let guard = agent.site.is_guarded().then_some(guard::FEATURE);
+    let features = ["jobs", "test-results", "resume"].into_iter().chain(guard);
+    features.map(str::to_owned).collect()
 }
 
 /// A heartbeat. `work` is the command that runs as far as the dashboard can know.
@@ -96,6 +141,7 @@ pub(crate) fn heartbeat(
         ahead: changed(&last.ahead, snapshot.ahead),
         expected_agent_path: changed(&last.system.agent_path, agent_path),
         disk: disk_changed.then(|| snapshot.disk.clone()),
+        notices: agent.notices.take(),
     }
 }
 

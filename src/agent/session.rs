@@ -5,8 +5,12 @@ use super::facts::Snapshot;
 use super::follower::Follower;
 use super::jobs::{Look, Rejection};
 use super::{Agent, reports};
+use crate::base::resident;
+use crate::domain::guard::FEATURE;
 use crate::domain::ids::CommandId;
-use crate::protocol::{Ack, AgentMessage, DashboardMessage, MAX_FRAME_BYTES, Registered};
+use crate::protocol::{
+    Ack, AgentMessage, DashboardMessage, GuardWord, MAX_FRAME_BYTES, Registered,
+};
 use actix_http::ws::Item;
 use actix_rt::time::{Instant, interval_at};
 use awc::BoxedSocket;
@@ -25,6 +29,8 @@ const PING_EVERY: Duration = Duration::from_secs(10);
 const SILENT_FOR: Duration = Duration::from_secs(45);
 /// How often the spools of running jobs are looked at.
 const FOLLOW_EVERY: Duration = Duration::from_millis(50);
+/// How often it is looked whether a guarded switch wants to be confirmed.
+const GUARD_EVERY: Duration = Duration::from_millis(200);
 /// The dashboard closes a link with this when a newer one has its place.
 const REPLACED: u16 = 4001;
 
@@ -41,6 +47,8 @@ pub(crate) enum Ended {
     DashboardRestarts,
     /// Another agent with this name has taken its place.
     Replaced,
+    /// A guarded switch wants a new link.
+    Confirming,
     /// The agent was told to end, or to restart.
     Quitting,
     /// Anything else, in words.
@@ -52,6 +60,11 @@ impl From<io::Error> for Ended {
         Self::Because(format!("this agent's files cannot be used: {error}"))
     }
 }
+
+/// With this heartbeat all is done that only a start needs; and again after so many: what a job
+/// needed is needed no more. Heartbeats are 5 s apart.
+const IDLE_AFTER: u32 = 4;
+const IDLE_AFTER_EVERY: u32 = 720;
 
 /// How far a link is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,6 +96,10 @@ pub(crate) struct Session<'a> {
     gathering: bool,
     pub(super) followers: BTreeMap<CommandId, Follower>,
     told: reports::Told,
+    /// Heartbeats so far.
+    beats: u32,
+    /// What this link was opened to confirm.
+    guard: Option<GuardWord>,
     /// A message that comes in fragments.
     fragments: Option<Vec<u8>>,
 }
@@ -100,6 +117,8 @@ impl<'a> Session<'a> {
             gathering: false,
             followers: BTreeMap::new(),
             told: reports::Told::default(),
+            beats: 0,
+            guard: None,
             fragments: None,
         }
     }
@@ -116,6 +135,7 @@ impl<'a> Session<'a> {
         let mut beat = interval_at(now + self.agent.config.interval, self.agent.config.interval);
         let mut ping = interval_at(now + PING_EVERY, PING_EVERY);
         let mut follow = interval_at(now + FOLLOW_EVERY, FOLLOW_EVERY);
+        let mut guard = interval_at(now + GUARD_EVERY, GUARD_EVERY);
         let mut heard = now;
         loop {
             let registered = self.is_registered();
@@ -133,6 +153,7 @@ impl<'a> Session<'a> {
                 _ = beat.tick(), if registered => self.beat_is_due().await,
                 _ = ping.tick() => self.ping_is_due(heard).await,
                 _ = follow.tick(), if following => self.follow().await,
+                _ = guard.tick(), if following => self.look_for_a_guarded_switch(),
                 () = &mut *quit => Err(Ended::Quitting),
             };
             let done = if self.agent.restart { Err(Ended::Quitting) } else { done };
@@ -160,8 +181,27 @@ impl<'a> Session<'a> {
 
     async fn register(&mut self) -> Result<(), Ended> {
         self.phase = Phase::Registering;
-        let register = reports::register(self.agent, &mut self.told);
+        self.guard = self.agent.jobs.unconfirmed();
+        let mut register = reports::register(self.agent, &mut self.told);
+        register.guard.clone_from(&self.guard);
         self.send(&AgentMessage::Register(Box::new(register))).await
+    }
+
+    /// A guarded switch is confirmed on a link that was opened for that.
+    fn look_for_a_guarded_switch(&self) -> Result<(), Ended> {
+        let wanted = self.agent.jobs.unconfirmed();
+        if wanted.is_some() && wanted != self.guard { Err(Ended::Confirming) } else { Ok(()) }
+    }
+
+    /// The dashboard has answered a link. One that knows nothing of guarded switches has given its
+    /// word by that.
+    fn confirm(&self, answer: &Registered) {
+        let knows = answer.features.iter().any(|feature| feature == FEATURE);
+        if let Some(word) = &self.guard
+            && (answer.guard.as_ref() == Some(word) || !knows)
+        {
+            self.agent.jobs.confirm(word);
+        }
     }
 
     async fn event(&mut self, event: Event) -> Result<(), Ended> {
@@ -212,6 +252,10 @@ impl<'a> Session<'a> {
         // Until its outcome is told, a command runs as far as the dashboard can know.
         let open = self.followers.values().find(|f| f.is_open()).map(|f| (f.job.id, f.op()));
         let beat = reports::heartbeat(self.agent, running.or(open), &mut self.told);
+        self.beats = self.beats.wrapping_add(1);
+        if self.beats % IDLE_AFTER_EVERY == IDLE_AFTER {
+            resident::give_back();
+        }
         self.send(&AgentMessage::Heartbeat(Box::new(beat))).await
     }
 
@@ -288,6 +332,7 @@ impl<'a> Session<'a> {
             DashboardMessage::Registered(answer) => {
                 log::info!("{}: connected as {}", self.agent.config.url, answer.host_id);
                 self.phase = Phase::Registered;
+                self.confirm(&answer);
                 self.resume(&answer);
                 self.beat().await?;
                 self.follow().await
@@ -307,8 +352,12 @@ impl<'a> Session<'a> {
                 }
                 self.follow().await
             }
+            DashboardMessage::Released(gone) if self.is_registered() => {
+                self.agent.jobs.let_go(&gone.command_ids);
+                Ok(())
+            }
             // Nobody is believed before they have answered `register`.
-            DashboardMessage::Command(_) => Ok(()),
+            DashboardMessage::Command(_) | DashboardMessage::Released(_) => Ok(()),
         }
     }
 

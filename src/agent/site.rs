@@ -1,14 +1,15 @@
 //! What operations and facts need to know about this machine: the agent's settings
 //! without its secrets. Written into every job, so that the job needs no agent.
 
-use crate::agent::config::{AgentConfig, Platform};
+use crate::agent::config::{AgentConfig, GuardSettings, Platform, SignerFiles};
+use crate::base::secret;
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The machine as operations see it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[allow(missing_docs)] // as in `AgentConfig`
+#[allow(missing_docs, reason = "its fields are those of `AgentConfig`, which says what they are")]
 pub struct Site {
     pub hostname: String,
     pub platform: Platform,
@@ -28,6 +29,16 @@ pub struct Site {
     pub test_timeout: Duration,
     #[serde(default)]
     pub check_power: bool,
+    /// The dashboard's address.
+    #[serde(default)]
+    pub url: String,
+    /// What the dashboard is known by.
+    #[serde(default)]
+    pub ca: Option<PathBuf>,
+    #[serde(default)]
+    pub guard: GuardSettings,
+    #[serde(default)]
+    pub signers: SignerFiles,
 }
 
 impl Site {
@@ -50,7 +61,17 @@ impl Site {
             tests_auto_run: config.tests_auto_run,
             test_timeout: config.test_timeout,
             check_power: config.check_power,
+            url: secret::address_without_credentials(&config.url),
+            ca: config.ca.clone(),
+            guard: config.guard.clone(),
+            signers: config.signers.clone(),
         }
+    }
+
+    /// Whether switches of this machine are guarded. Only NixOS can be; and what stands for `/`
+    /// elsewhere is no machine that systemd could bring back.
+    pub(crate) fn is_guarded(&self) -> bool {
+        self.guard.enabled && self.platform == Platform::NixOs && self.root == Path::new("/")
     }
 
     /// Where this host's tests are.

@@ -1,7 +1,7 @@
 //! Runs a program within bounds: its output is read, it can be stopped, it does not outlive its
 //! time or its starter, and what it leaves behind does not hold the one who waits.
 
-use super::process;
+use super::{launch, process};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, killpg};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
@@ -22,9 +22,10 @@ const MAX_STDERR: usize = 64 * 1024;
 
 /// Which of its two streams a program wrote to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub enum Stream {
+    /// The standard output.
     Stdout,
+    /// The standard error.
     Stderr,
 }
 
@@ -153,7 +154,9 @@ pub fn output(command: &mut Command, limit: usize, bounds: &Bounds<'_>) -> io::R
 pub fn run(command: &mut Command, sink: &mut dyn Sink, bounds: &Bounds<'_>) -> io::Result<Ended> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
     // Whoever is killed must not leave a program behind that nobody watches.
-    process::die_with_parent(command);
+    if !launch::is_launched(command) {
+        process::die_with_parent(command);
+    }
     let child = command.spawn()?;
     let mut run = Run { child, bounds, ending: None, killed: None };
     let result = run.watch(sink);

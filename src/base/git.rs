@@ -1,8 +1,10 @@
 //! The one way in which git is asked: it never asks back, runs no hooks, speaks no transport that
 //! is a program, sees no secret of ours, and has a time limit.
 
+use super::atomic_file;
 use super::child::{self, Bounds, Ended, Output};
-use super::{atomic_file, secret};
+use super::launch;
+use super::secret::{self, Secret};
 use nix::unistd::{Gid, Uid, User};
 use std::fmt::Write as _;
 use std::io;
@@ -69,6 +71,10 @@ pub struct Git {
     known_hosts: Option<PathBuf>,
     config: Option<PathBuf>,
     owner: Option<Owner>,
+    /// The home of a git that reads nobody's configuration.
+    alone: Option<PathBuf>,
+    /// An address, and the header `Authorization` that is sent there.
+    authorization: Option<(String, Secret)>,
 }
 
 impl Git {
@@ -106,6 +112,20 @@ impl Git {
         Ok(self)
     }
 
+    /// Sends a header `Authorization` to `address`, over http, and to no other. It is told by git's
+    /// environment: a command line could be read by everybody.
+    pub fn with_authorization(mut self, address: &str, value: &str) -> Self {
+        self.authorization = Some((address.to_owned(), Secret::new(value)));
+        self
+    }
+
+    /// Reads no configuration, neither the machine's nor a user's, and lets neither git nor gpg find
+    /// a home but this directory. Only that of the repository it works on counts.
+    pub fn without_any_configuration(mut self, home: &Path) -> Self {
+        self.alone = Some(home.to_owned());
+        self
+    }
+
     /// Runs git as the owner of the clone. Only root can do that for others.
     pub fn as_owner(mut self, owner: Owner) -> Self {
         self.owner = Some(owner);
@@ -131,7 +151,7 @@ impl Git {
 
     /// A git command without a repository. Arguments are to be added.
     pub fn command(&self) -> Command {
-        let mut command = Command::new("git");
+        let mut command = launch::command("git");
         for (name, _) in std::env::vars_os() {
             let Some(name) = name.to_str() else { continue };
             let passed = PASSED.contains(&name)
@@ -154,6 +174,12 @@ impl Git {
             .env("GIT_ALLOW_PROTOCOL", "file:git:http:https:ssh")
             .env("LC_ALL", "C");
         self.set_ssh(&mut command);
+        if let Some((address, value)) = &self.authorization {
+            command
+                .env("GIT_CONFIG_COUNT", "1")
+                .env("GIT_CONFIG_KEY_0", format!("http.{address}.extraHeader"))
+                .env("GIT_CONFIG_VALUE_0", format!("Authorization: {}", value.expose()));
+        }
         if let Some(config) = &self.config {
             command.env("GIT_CONFIG_GLOBAL", config);
         }
@@ -163,6 +189,13 @@ impl Git {
             for name in ["XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR", "SSH_AUTH_SOCK"] {
                 command.env_remove(name);
             }
+        }
+        if let Some(home) = &self.alone {
+            for name in ["GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM"] {
+                command.env(name, "/dev/null");
+            }
+            command.env("GIT_CONFIG_NOSYSTEM", "1").env("HOME", home).env("XDG_CONFIG_HOME", home);
+            command.env("GNUPGHOME", home.join("gnupg"));
         }
         command
     }

@@ -3,9 +3,14 @@
 //! where log lines go.
 
 pub mod atomic_file;
+pub mod checks;
 pub mod child;
+pub mod env_file;
 pub mod git;
 pub mod hex;
+pub mod launch;
 pub mod log_output;
 pub mod process;
+pub mod prompt;
+pub mod resident;
 pub mod secret;

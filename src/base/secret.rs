@@ -135,6 +135,7 @@ mod tests {
             "NIXFLEET_TOKEN",
             "NIXFLEET_TOKEN_FILE",
             "NIXFLEET_GITHUB_TOKEN",
+            "NIXFLEET_GITEA_TOKEN",
             "NIXFLEET_PASSWORD_HASH",
             "NIXFLEET_SESSION_SECRET_FILE",
             "NIXFLEET_SMTP_PASSWORD",

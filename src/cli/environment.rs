@@ -7,7 +7,7 @@ use std::ffi::OsString;
 /// How the names of this program's own variables begin.
 const OWN: &str = "NIXFLEET_";
 /// The variables of others that settings are taken from.
-const OF_OTHERS: [&str; 3] = ["HOME", "STATE_DIRECTORY", "XDG_STATE_HOME"];
+const OF_OTHERS: [&str; 4] = ["HOME", "STATE_DIRECTORY", "XDG_CONFIG_HOME", "XDG_STATE_HOME"];
 
 /// Variables that are set and not empty, by name.
 pub type Environment = BTreeMap<String, String>;

@@ -1,5 +1,6 @@
 //! The options of the command line, as clap reads them and `--help` shows them.
 
+use super::commands::ClientAction;
 use clap::{ArgGroup, Parser};
 use std::path::PathBuf;
 
@@ -15,12 +16,19 @@ pub(super) struct Cli {
     /// Run the dashboard: web interface and database.
     #[arg(long)]
     pub(super) dashboard: bool,
+    /// Make a new admin password, print it once and end every session. The dashboard must be stopped.
+    #[arg(long, requires = "dashboard", help_heading = "Dashboard")]
+    pub(super) reset_password: bool,
     /// Run the agent on a machine of the fleet.
     #[arg(long)]
     pub(super) agent: bool,
     /// Run a whole fleet on this machine, to try it: nothing to set up.
     #[arg(long)]
     pub(super) demo: bool,
+    /// How many hosts the demo has: from 3 to 500. The first three have real agents, the others are
+    /// simulated, in all states that a host can be in. 3 if not given.
+    #[arg(long, value_name = "NUMBER", conflicts_with_all = ["dashboard", "agent"])]
+    pub(super) hosts: Option<String>,
 
     /// Address and port to listen on.
     #[arg(long, value_name = "ADDRESS:PORT", help_heading = "Dashboard")]
@@ -31,7 +39,8 @@ pub(super) struct Cli {
     /// The dashboard's own address, as users and agents see it.
     #[arg(long, value_name = "URL", help_heading = "Dashboard")]
     pub(super) base_url: Option<String>,
-    /// Config repository: github:owner/repo, a git URL or path, or the URL of a version.json.
+    /// Config repository: github:owner/repo, gitea:https://forge.example.org/owner/repo, a git URL or
+    /// path, or the URL of a version.json.
     /// Several: name=source#branch, separated by semicolons; the first is the default.
     #[arg(long, value_name = "SOURCE", help_heading = "Dashboard")]
     pub(super) source: Option<String>,
@@ -53,6 +62,12 @@ pub(super) struct Cli {
     /// Seconds for which an answer of the remote is used.
     #[arg(long, value_name = "SECONDS", help_heading = "Dashboard")]
     pub(super) fetch_ttl: Option<String>,
+    /// Certificate and chain in PEM, to speak TLS; read again when the file changes.
+    #[arg(long, value_name = "FILE", help_heading = "Dashboard")]
+    pub(super) tls_cert: Option<String>,
+    /// Private key of that certificate, in PEM.
+    #[arg(long, value_name = "FILE", help_heading = "Dashboard")]
+    pub(super) tls_key: Option<String>,
     /// Addresses of proxies whose X-Forwarded-For is believed, separated by commas.
     #[arg(long, value_name = "ADDRESSES", help_heading = "Dashboard")]
     pub(super) trusted_proxies: Option<String>,
@@ -72,19 +87,22 @@ pub(super) struct Cli {
     /// The branch that hosts follow.
     #[arg(long, value_name = "BRANCH", help_heading = "Both")]
     pub(super) branch: Option<String>,
+    /// Private key for git over ssh.
+    #[arg(long, value_name = "FILE", help_heading = "Both")]
+    pub(super) ssh_key: Option<String>,
 
     /// The dashboard's address.
     #[arg(long, value_name = "URL", help_heading = "Agent")]
     pub(super) url: Option<String>,
+    /// Certificates in PEM to know the dashboard by, instead of those of the system.
+    #[arg(long, value_name = "FILE", help_heading = "Agent")]
+    pub(super) ca: Option<String>,
     /// The config repository to clone.
     #[arg(long, value_name = "URL", help_heading = "Agent")]
     pub(super) repo_url: Option<String>,
     /// The agent's own clone of it.
     #[arg(long, value_name = "DIR", help_heading = "Agent")]
     pub(super) repo_dir: Option<String>,
-    /// Private key for git over ssh.
-    #[arg(long, value_name = "FILE", help_heading = "Agent")]
-    pub(super) ssh_key: Option<String>,
     /// Seconds between heartbeats.
     #[arg(long, value_name = "SECONDS", help_heading = "Agent")]
     pub(super) interval: Option<String>,
@@ -100,6 +118,10 @@ pub(super) struct Cli {
     /// server, desktop, laptop or gaming.
     #[arg(long, value_name = "TYPE", help_heading = "Agent")]
     pub(super) device_type: Option<String>,
+    /// Words by which the host is found and chosen, separated by spaces: small letters, digits, -, _
+    /// and dots.
+    #[arg(long, value_name = "TAGS", help_heading = "Agent")]
+    pub(super) tags: Option<String>,
     /// nixos, darwin or home-manager; detected if not given.
     #[arg(long, value_name = "PLATFORM", help_heading = "Agent")]
     pub(super) platform: Option<String>,
@@ -118,9 +140,42 @@ pub(super) struct Cli {
     /// Whether a nearly empty battery is in the way of a switch: true or false.
     #[arg(long, value_name = "BOOL", help_heading = "Agent")]
     pub(super) check_power: Option<String>,
-    /// Say what the agent would work with, and whether each of it works; start nothing.
-    #[arg(long, requires = "agent", help_heading = "Agent")]
-    pub(super) check: bool,
+    /// Whether switches and rollbacks on NixOS are guarded: true or false.
+    #[arg(long, value_name = "BOOL", help_heading = "Agent")]
+    pub(super) guard: Option<String>,
+    /// Whether the host reboots when the system of before does not come back otherwise: true or
+    /// false.
+    #[arg(long, value_name = "BOOL", help_heading = "Agent")]
+    pub(super) guard_reboot: Option<String>,
+    /// Units that may fail in a guarded switch, separated by spaces.
+    #[arg(long, value_name = "UNITS", help_heading = "Agent")]
+    pub(super) guard_ignore_units: Option<String>,
+    /// Seconds that the activation of a guarded switch may take.
+    #[arg(long, value_name = "SECONDS", help_heading = "Agent")]
+    pub(super) guard_activation: Option<String>,
+    /// Seconds within which an activated system must be confirmed.
+    #[arg(long, value_name = "SECONDS", help_heading = "Agent")]
+    pub(super) guard_window: Option<String>,
+    /// Take only commits that a key of this file signed: ssh, in git's format of allowed signers.
+    #[arg(long, value_name = "FILE", help_heading = "Agent")]
+    pub(super) allowed_signers: Option<String>,
+    /// Take only commits that a key of this keyring signed: gpg, exported keys or a keybox.
+    #[arg(long, value_name = "FILE", help_heading = "Agent")]
+    pub(super) signers_keyring: Option<String>,
+    /// Take this commit, in full, as the one that this host has: the next signed head may be it, or
+    /// descend from it. For a branch that was rewritten.
+    #[arg(long, value_name = "COMMIT", requires = "agent",
+        conflicts_with_all = ["check", "adopt_clone"], help_heading = "Agent")]
+    pub(super) trust: Option<String>,
+    /// Say which format of a guarded switch this agent can confirm. An agent asks the next one so.
+    #[arg(long, requires = "agent", conflicts_with_all = ["check", "dashboard"], hide = true)]
+    pub(super) guard_format: bool,
+    /// Say what the dashboard or the agent would work with, and whether each of it works; start
+    /// nothing. `--check=settings` reads the settings only, without secrets.
+    #[arg(long, value_name = "WHAT", num_args = 0..=1, require_equals = true,
+        default_missing_value = "all", value_parser = ["all", "settings"],
+        conflicts_with = "demo", help_heading = "Both")]
+    pub(super) check: Option<String>,
     /// Give the clone in --repo-dir to the agent: from then on a pull resets it.
     #[arg(long, requires = "agent", conflicts_with = "check", help_heading = "Agent")]
     pub(super) adopt_clone: bool,
@@ -155,6 +210,41 @@ pub(super) enum Action {
         /// The dashboard's directory.
         #[arg(long, value_name = "DIR")]
         data_dir: Option<String>,
+    },
+    /// Reads a password from standard input and prints its hash, for NIXFLEET_PASSWORD_HASH.
+    HashPassword,
+    /// Says whether the dashboard's audit log is whole, or where it breaks.
+    VerifyAudit {
+        /// The dashboard's directory.
+        #[arg(long, value_name = "DIR")]
+        data_dir: Option<String>,
+    },
+    #[command(flatten)]
+    Client(ClientAction),
+    /// Prints completions for a shell.
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+    /// Prints the manual page, or writes one for each command.
+    Man {
+        /// Where to write all pages, instead of printing the first.
+        #[arg(long, value_name = "DIR")]
+        to: Option<PathBuf>,
+    },
+    /// Activates a system and writes how that ended. The agent starts this itself.
+    #[command(hide = true)]
+    GuardActivate {
+        /// The system.
+        system: PathBuf,
+        /// The file for its exit code.
+        status: PathBuf,
+    },
+    /// Brings the system back that ran before a guarded switch. The service manager starts this.
+    #[command(hide = true)]
+    GuardReturn {
+        /// The job's directory.
+        dir: PathBuf,
     },
     /// Runs one job, detached. The agent starts this itself.
     #[command(hide = true)]

@@ -6,21 +6,27 @@
 use super::Role;
 use super::environment::Environment;
 use super::error::CliError;
+use super::old_names;
 use super::options::{Action, Cli};
+use super::pages::Page;
+use super::settings::{Settings, variable};
 use super::values::{
-    Parsed, addresses, boolean, branch_name, colour, detected_platform, hostname, is_local, list,
-    listen_address, number, one_of, own_hostname, platform, socket_url, sources, web_url, words,
+    addresses, boolean, branch_name, colour, detected_platform, device_type, hostname, is_local,
+    list, listen_address, number, own_hostname, place, platform, socket_url, sources, tags,
+    web_url, words,
 };
-use crate::agent::config::AgentConfig;
-use crate::base::secret::Secret;
-use crate::dashboard::config::{DashboardConfig, NamedSource, PullRequestRules};
+use crate::agent::config::{AgentConfig, GuardSettings, SignerFiles};
+use crate::dashboard::config::{DashboardConfig, NamedSource, PullRequestRules, TlsFiles};
+use crate::domain::ids::WholeCommit;
 use crate::domain::operation::TimeLimits;
 use clap::{CommandFactory, FromArgMatches};
 use std::ffi::OsString;
 use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
+
+/// So many hosts the demo has at least, and at most.
+const DEMO_HOSTS: (u32, u32) = (3, 500);
 
 /// Reads arguments (the first is the program's name) and variables.
 pub fn parse(
@@ -33,6 +39,20 @@ pub fn parse(
     let settings = Settings { environment };
     match &cli.action {
         Some(Action::JobRun { dir }) => Ok(Role::JobRun { dir: dir.clone() }),
+        Some(Action::GuardActivate { system, status }) => {
+            Ok(Role::GuardActivate { system: system.clone(), status: status.clone() })
+        }
+        Some(Action::GuardReturn { dir }) => Ok(Role::GuardReturn { dir: dir.clone() }),
+        Some(Action::Client(action)) => {
+            Ok(Role::Client(Box::new(super::client::config(action, environment)?)))
+        }
+        Some(Action::Completions { shell }) => {
+            Ok(Role::Page(Page::completions(*shell, Cli::command())))
+        }
+        Some(Action::Man { to }) => {
+            let page = Page::manual(to.as_ref(), Cli::command());
+            page.map(Role::Page).map_err(|error| CliError::Setting(format!("man: {error}")))
+        }
         Some(Action::Backup { file, data_dir }) => {
             Ok(Role::Backup { data_dir: settings.data_dir(data_dir.as_ref())?, file: file.clone() })
         }
@@ -40,123 +60,90 @@ pub fn parse(
             data_dir: settings.data_dir(data_dir.as_ref())?,
             file: file.clone(),
         }),
+        Some(Action::HashPassword) => Ok(Role::HashPassword),
+        Some(Action::VerifyAudit { data_dir }) => {
+            Ok(Role::VerifyAudit { data_dir: settings.data_dir(data_dir.as_ref())? })
+        }
+        None if cli.check.is_some() => settings.check(&cli),
+        None if cli.reset_password => Ok(Role::ResetPassword(Box::new(settings.dashboard(&cli)?))),
         None if cli.dashboard => Ok(Role::Dashboard(Box::new(settings.dashboard(&cli)?))),
-        None if cli.check => match settings.agent(&cli) {
-            Ok(config) => Ok(Role::CheckAgent(Ok(Box::new(config)))),
-            Err(CliError::Setting(text)) => Ok(Role::CheckAgent(Err(text))),
-            Err(error @ CliError::Clap(_)) => Err(error),
-        },
         None if cli.adopt_clone => {
-            // Nothing is connected to: what is needed for that may be missing.
-            let mut environment = environment.clone();
-            if !environment.contains_key("NIXFLEET_TOKEN_FILE") {
-                environment.entry("NIXFLEET_TOKEN".to_owned()).or_insert_with(|| "-".to_owned());
-            }
-            let url = || "http://127.0.0.1".to_owned();
-            environment.entry("NIXFLEET_URL".to_owned()).or_insert_with(url);
+            let environment = without_a_dashboard(environment);
             let settings = Settings { environment: &environment };
             Ok(Role::AdoptClone(Box::new(settings.agent(&cli)?)))
         }
+        None if cli.trust.is_some() => {
+            let expected = || "a commit in full, 40 or 64 hexadecimal digits".to_owned();
+            let commit = settings.get(cli.trust.as_ref(), "trust", |text| {
+                WholeCommit::parse(text).ok_or_else(expected)
+            })?;
+            let commit = commit.ok_or_else(|| {
+                CliError::Setting(format!("--trust: expected {}, got nothing", expected()))
+            })?;
+            let mut environment = without_a_dashboard(environment);
+            // Only the agent's own directory matters.
+            let repository = || "-".to_owned();
+            environment.entry("NIXFLEET_REPO_URL".to_owned()).or_insert_with(repository);
+            let settings = Settings { environment: &environment };
+            Ok(Role::Trust(Box::new(settings.agent(&cli)?), commit))
+        }
+        None if cli.guard_format => Ok(Role::GuardFormat),
         None if cli.agent => Ok(Role::Agent(Box::new(settings.agent(&cli)?))),
         None => {
             let listen = settings.get(cli.listen.as_ref(), "listen", listen_address)?;
-            Ok(Role::Demo { listen })
+            let hosts = settings.get(cli.hosts.as_ref(), "hosts", |text| {
+                number(text, DEMO_HOSTS.0, DEMO_HOSTS.1, "a number of hosts")
+            })?;
+            Ok(Role::Demo { listen, hosts: hosts.unwrap_or(DEMO_HOSTS.0) })
         }
     }
 }
 
-struct Settings<'a> {
-    environment: &'a Environment,
-}
-
-fn variable(flag: &str) -> String {
-    format!("NIXFLEET_{}", flag.replace('-', "_").to_uppercase())
+/// The variables for what connects to nobody: what is needed for that may be missing.
+fn without_a_dashboard(environment: &Environment) -> Environment {
+    let mut environment = environment.clone();
+    if !environment.contains_key("NIXFLEET_TOKEN_FILE") {
+        environment.entry("NIXFLEET_TOKEN".to_owned()).or_insert_with(|| "-".to_owned());
+    }
+    let url = || "http://127.0.0.1".to_owned();
+    environment.entry("NIXFLEET_URL".to_owned()).or_insert_with(url);
+    environment
 }
 
 impl Settings<'_> {
-    /// A setting from its flag or variable. `parse` says what was expected.
-    fn get<T>(
-        &self,
-        flag_value: Option<&String>,
-        flag: &str,
-        parse: impl Fn(&str) -> Parsed<T>,
-    ) -> Result<Option<T>, CliError> {
-        let variable = variable(flag);
-        let value = flag_value.or_else(|| self.environment.get(&variable));
-        let Some(value) = value.map(|value| value.trim()).filter(|value| !value.is_empty()) else {
-            return Ok(None);
-        };
-        parse(value).map(Some).map_err(|expected| {
-            CliError::Setting(format!("--{flag} / {variable}: expected {expected}, got {value:?}"))
-        })
+    /// What `--check` is to look at: everything, or only the settings.
+    fn check(&self, cli: &Cli) -> Result<Role, CliError> {
+        if cli.check.as_deref() == Some("settings") {
+            return self.check_settings(cli);
+        }
+        fn said<T>(read: Result<T, CliError>) -> Result<Result<Box<T>, String>, CliError> {
+            match read {
+                Ok(config) => Ok(Ok(Box::new(config))),
+                Err(CliError::Setting(text)) => Ok(Err(text)),
+                Err(error @ CliError::Clap(_)) => Err(error),
+            }
+        }
+        match cli.dashboard {
+            true => Ok(Role::CheckDashboard(said(self.dashboard(cli))?)),
+            false => Ok(Role::CheckAgent(said(self.agent(cli))?)),
+        }
     }
 
-    /// The dashboard's directory.
-    fn data_dir(&self, value: Option<&String>) -> Result<PathBuf, CliError> {
-        let given = self.path(value, "data-dir")?;
-        Ok(given.unwrap_or_else(|| self.default_dir("nixfleet")))
-    }
-
-    fn text(&self, value: Option<&String>, flag: &str) -> Result<Option<String>, CliError> {
-        self.get(value, flag, |text| Ok(text.to_owned()))
-    }
-
-    fn path(&self, value: Option<&String>, flag: &str) -> Result<Option<PathBuf>, CliError> {
-        self.get(value, flag, |text| {
-            let path = PathBuf::from(text);
-            std::path::absolute(path).map_err(|error| format!("a path ({error})"))
-        })
-    }
-
-    /// A secret from its variable, or from the file that `NAME_FILE` names.
-    fn secret(&self, name: &str) -> Result<Option<Secret>, CliError> {
-        let file_name = format!("{name}_FILE");
-        let given = self.environment.get(name);
-        let Some(file) = self.environment.get(&file_name) else {
-            return Ok(given.map(|text| Secret::new(text.trim_end_matches(['\n', '\r']))));
-        };
-        if given.is_some() {
-            let text = format!("{name} and {file_name}: expected one of them, got both");
-            return Err(CliError::Setting(text));
+    /// Where a system is built there are no secrets: their files are not looked for.
+    fn check_settings(&self, cli: &Cli) -> Result<Role, CliError> {
+        let mut environment = self.environment.clone();
+        environment.retain(|name, _| !name.ends_with("_FILE"));
+        environment.insert("NIXFLEET_TOKEN".to_owned(), "-".to_owned());
+        let settings = Settings { environment: &environment };
+        match cli.dashboard {
+            true => drop(settings.dashboard(cli)?),
+            false => drop(settings.agent(cli)?),
         }
-        let text = std::fs::read_to_string(file).map_err(|error| {
-            CliError::Setting(format!(
-                "{file_name}: expected a file that can be read, {file}: {error}"
-            ))
-        })?;
-        let text = text.trim_end_matches(['\n', '\r']);
-        if text.is_empty() {
-            return Err(CliError::Setting(format!(
-                "{file_name}: expected a secret, {file} is empty"
-            )));
-        }
-        if std::fs::metadata(file).is_ok_and(|data| data.permissions().mode() & 0o007 != 0) {
-            log::warn!("{file_name}: everybody on this machine can read {file}");
-        }
-        Ok(Some(Secret::new(text)))
-    }
-
-    fn home(&self) -> PathBuf {
-        self.environment.get("HOME").map_or_else(|| PathBuf::from("/"), PathBuf::from)
-    }
-
-    /// Where a role keeps its state when nothing else is said.
-    fn default_dir(&self, name: &str) -> PathBuf {
-        if let Some(dir) = self.environment.get("STATE_DIRECTORY") {
-            // systemd gives a list; the first is ours.
-            return PathBuf::from(dir.split(':').next().unwrap_or(dir));
-        }
-        if nix::unistd::geteuid().is_root() {
-            return Path::new("/var/lib").join(name);
-        }
-        if cfg!(target_os = "macos") {
-            return self.home().join("Library/Application Support").join(name);
-        }
-        let state = self.environment.get("XDG_STATE_HOME").map(PathBuf::from);
-        state.unwrap_or_else(|| self.home().join(".local/state")).join(name)
+        Ok(Role::SettingsAreFine)
     }
 
     fn dashboard(&self, cli: &Cli) -> Result<DashboardConfig, CliError> {
+        old_names::check(self.environment)?;
         let day = Duration::from_secs(86_400);
         let days = |text: &str| number(text, 1, 36_500, "a number of days").map(|n| day * n);
         let seconds = |text: &str| {
@@ -187,14 +174,31 @@ impl Settings<'_> {
             hook_secret: self.secret("NIXFLEET_HOOK_SECRET")?,
             pull_requests: self.pull_requests(cli)?,
             github_token: self.secret("NIXFLEET_GITHUB_TOKEN")?,
+            gitea_token: self.secret("NIXFLEET_GITEA_TOKEN")?,
+            ssh_key: self.path(cli.ssh_key.as_ref(), "ssh-key")?,
             github_api: api.unwrap_or_else(|| "https://api.github.com".to_owned()),
             fetch_ttl: ttl.unwrap_or(Duration::from_secs(5)),
+            tls: self.tls(cli)?,
             trusted_proxies: proxies.unwrap_or_default(),
             command_retention: commands.unwrap_or(day * 30),
             event_retention: events.unwrap_or(day * 90),
             time_limits: limits.unwrap_or_default(),
             sync_interval: sync.unwrap_or(Duration::from_secs(30)),
         })
+    }
+
+    /// Both files of TLS, or none.
+    fn tls(&self, cli: &Cli) -> Result<Option<TlsFiles>, CliError> {
+        let certificate = self.path(cli.tls_cert.as_ref(), "tls-cert")?;
+        match (certificate, self.path(cli.tls_key.as_ref(), "tls-key")?) {
+            (Some(certificate), Some(key)) => Ok(Some(TlsFiles { certificate, key })),
+            (None, None) => Ok(None),
+            (certificate, _) => {
+                let flag = if certificate.is_some() { "tls-key" } else { "tls-cert" };
+                let text = "expected a file: certificate and key belong together";
+                Err(CliError::Setting(format!("--{flag} / {}: {text}", variable(flag))))
+            }
+        }
     }
 
     fn sources(&self, cli: &Cli) -> Result<Vec<NamedSource>, CliError> {
@@ -224,7 +228,32 @@ impl Settings<'_> {
         Ok(branch.unwrap_or_else(|| "main".to_owned()))
     }
 
+    fn guard(&self, cli: &Cli) -> Result<GuardSettings, CliError> {
+        let default = GuardSettings::default();
+        let up_to = |most: Duration, text: &str| {
+            let most = u32::try_from(most.as_secs()).unwrap_or(u32::MAX);
+            number(text, 1, most, "a number of seconds").map(|n| Duration::from_secs(n.into()))
+        };
+        let enabled = self.get(cli.guard.as_ref(), "guard", boolean)?;
+        let reboot = self.get(cli.guard_reboot.as_ref(), "guard-reboot", boolean)?;
+        let units = self.get(cli.guard_ignore_units.as_ref(), "guard-ignore-units", words)?;
+        let activation = self.get(cli.guard_activation.as_ref(), "guard-activation", |text| {
+            up_to(GuardSettings::ACTIVATION_AT_MOST, text)
+        })?;
+        let window = self.get(cli.guard_window.as_ref(), "guard-window", |text| {
+            up_to(GuardSettings::WINDOW_AT_MOST, text)
+        })?;
+        Ok(GuardSettings {
+            enabled: enabled.unwrap_or(default.enabled),
+            reboot: reboot.unwrap_or(default.reboot),
+            ignore_units: units.unwrap_or_default(),
+            activation: activation.unwrap_or(default.activation),
+            window: window.unwrap_or(default.window),
+        })
+    }
+
     fn agent(&self, cli: &Cli) -> Result<AgentConfig, CliError> {
+        old_names::check(self.environment)?;
         let missing = |flag: &str, what: &str| {
             CliError::Setting(format!(
                 "--{flag} / {}: expected {what}, got nothing",
@@ -262,6 +291,7 @@ impl Settings<'_> {
         let timeout = self.get(cli.test_timeout.as_ref(), "test-timeout", seconds)?;
         Ok(AgentConfig {
             url,
+            ca: self.path(cli.ca.as_ref(), "ca")?,
             token,
             repo_url,
             repo_dir: repo_dir.unwrap_or_else(|| state_dir.join("repo")),
@@ -271,17 +301,10 @@ impl Settings<'_> {
                 .get(cli.interval.as_ref(), "interval", seconds)?
                 .unwrap_or(Duration::from_secs(5)),
             hostname,
-            theme_color: self
-                .get(cli.theme_color.as_ref(), "theme-color", colour)?
-                .unwrap_or_default(),
-            location: self
-                .get(cli.location.as_ref(), "location", |t| one_of(t, &["home", "work", "cloud"]))?
-                .unwrap_or_default(),
-            device_type: self
-                .get(cli.device_type.as_ref(), "device-type", |t| {
-                    one_of(t, &["server", "desktop", "laptop", "gaming"])
-                })?
-                .unwrap_or_default(),
+            theme_color: self.get(cli.theme_color.as_ref(), "theme-color", colour)?,
+            location: self.get(cli.location.as_ref(), "location", place)?,
+            device_type: self.get(cli.device_type.as_ref(), "device-type", device_type)?,
+            tags: self.get(cli.tags.as_ref(), "tags", tags)?.unwrap_or_default(),
             platform: self
                 .get(cli.platform.as_ref(), "platform", platform)?
                 .unwrap_or_else(detected_platform),
@@ -290,6 +313,11 @@ impl Settings<'_> {
             tests_auto_run: bool_of(cli.tests_auto_run.as_ref(), "tests-auto-run")?.unwrap_or(true),
             test_timeout: timeout.unwrap_or(Duration::from_secs(60)),
             check_power: bool_of(cli.check_power.as_ref(), "check-power")?.unwrap_or(false),
+            guard: self.guard(cli)?,
+            signers: SignerFiles {
+                allowed: self.path(cli.allowed_signers.as_ref(), "allowed-signers")?,
+                keyring: self.path(cli.signers_keyring.as_ref(), "signers-keyring")?,
+            },
             rebuild: self.path(cli.rebuild.as_ref(), "rebuild")?,
             rebuild_flags: self
                 .get(cli.rebuild_flags.as_ref(), "rebuild-flags", words)?
@@ -309,6 +337,7 @@ impl Settings<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::secret::Secret;
     use crate::dashboard::config::SourceSetting;
     use proptest::prelude::*;
 
@@ -368,8 +397,14 @@ mod tests {
             ("NIXFLEET_HOSTNAME", "a b", "hostname"),
             ("NIXFLEET_THEME_COLOR", "red", "#7aa2f7"),
             ("NIXFLEET_LOCATION", "moon", "home, work, cloud"),
+            ("NIXFLEET_TAGS", "db, web", "separated by spaces"),
             ("NIXFLEET_PLATFORM", "windows", "nixos"),
             ("NIXFLEET_TESTS_ENABLED", "maybe", "true or false"),
+            // Such a host would stay between two systems for a day.
+            ("NIXFLEET_GUARD_ACTIVATION", "7201", "seconds from 1 to 7200"),
+            ("NIXFLEET_GUARD_ACTIVATION", "86400", "seconds from 1 to 7200"),
+            ("NIXFLEET_GUARD_WINDOW", "3601", "seconds from 1 to 3600"),
+            ("NIXFLEET_GUARD_WINDOW", "0", "seconds from 1 to 3600"),
         ] {
             let mut variables = AGENT.to_vec();
             variables.push((name, value));
@@ -405,6 +440,35 @@ mod tests {
     }
 
     #[test]
+    fn a_certificate_and_its_key_come_together() {
+        for (given, missing) in
+            [("NIXFLEET_TLS_CERT", "NIXFLEET_TLS_KEY"), ("NIXFLEET_TLS_KEY", "NIXFLEET_TLS_CERT")]
+        {
+            let text = complaint(read(&["--dashboard"], &[(given, "/x")]));
+            assert!(text.contains(missing) && text.contains("belong together"), "{text}");
+        }
+        let both = [("NIXFLEET_TLS_CERT", "/c"), ("NIXFLEET_TLS_KEY", "/k")];
+        let Ok(Role::Dashboard(config)) = read(&["--dashboard"], &both) else { panic!("none") };
+        assert!(config.tls.is_some());
+    }
+
+    #[test]
+    fn only_this_machine_is_local() {
+        for (url, local) in [
+            ("ws://127.0.0.1:8000/ws", true),
+            ("ws://127.8.9.1/ws", true),
+            ("ws://localhost:8000/ws", true),
+            ("ws://[::1]:8000/ws", true),
+            ("ws://127.0.0.1.evil.example/ws", false),
+            ("ws://localhost.evil.example/ws", false),
+            ("ws://192.0.2.1:8000/ws", false),
+            ("ws://[2001:db8::1]/ws", false),
+        ] {
+            assert_eq!(is_local(url), local, "{url}");
+        }
+    }
+
+    #[test]
     fn a_secret_comes_from_one_place_only() {
         let both = [("NIXFLEET_AGENT_TOKEN", "a"), ("NIXFLEET_AGENT_TOKEN_FILE", "/x")];
         assert!(complaint(read(&["--dashboard"], &both)).contains("got both"));
@@ -414,6 +478,22 @@ mod tests {
         let role = read(&["--dashboard"], &[("NIXFLEET_AGENT_TOKEN_FILE", path)]);
         let Ok(Role::Dashboard(config)) = role else { panic!("no dashboard") };
         assert_eq!(config.agent_token, Some(Secret::new("secret")));
+    }
+
+    #[test]
+    fn the_demo_has_as_many_hosts_as_were_asked_for() {
+        for (value, expected) in [(None, 3), (Some("3"), 3), (Some("200"), 200)] {
+            let hosts = value.map(|value| ["--hosts", value]);
+            let arguments: Vec<&str> =
+                ["--demo"].into_iter().chain(hosts.into_iter().flatten()).collect();
+            let Ok(Role::Demo { hosts, .. }) = read(&arguments, &[]) else { panic!("{value:?}") };
+            assert_eq!(hosts, expected);
+        }
+        for bad in ["2", "501", "many", "-1", "3.5"] {
+            let said = complaint(read(&["--demo", &format!("--hosts={bad}")], &[]));
+            assert!(said.contains("--hosts") && said.contains("from 3 to 500"), "{said}");
+        }
+        assert!(matches!(read(&["--dashboard", "--hosts", "9"], &[]), Err(CliError::Clap(_))));
     }
 
     #[test]

@@ -2,6 +2,9 @@
 
 use crate::agent::config::Platform;
 use crate::dashboard::config::{NamedSource, SourceSetting};
+use crate::domain::bounds;
+use crate::domain::looks::{Colour, DeviceType, Place};
+use crate::domain::tag::{EXPECTED, Tags};
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
@@ -30,9 +33,22 @@ pub(super) fn boolean(text: &str) -> Parsed<bool> {
     }
 }
 
-pub(super) fn one_of(text: &str, known: &[&str]) -> Parsed<String> {
-    let found = known.contains(&text);
-    found.then(|| text.to_owned()).ok_or_else(|| format!("one of {}", known.join(", ")))
+pub(super) fn place(text: &str) -> Parsed<Place> {
+    Place::parse(text).ok_or_else(|| one_of(Place::ALL.map(Place::name)))
+}
+
+pub(super) fn device_type(text: &str) -> Parsed<DeviceType> {
+    DeviceType::parse(text).ok_or_else(|| one_of(DeviceType::ALL.map(DeviceType::name)))
+}
+
+pub(super) fn tags(text: &str) -> Parsed<Tags> {
+    let expected =
+        |_| format!("at most {} tags separated by spaces, each {EXPECTED}", bounds::TAGS);
+    Tags::read(text.split_whitespace()).map_err(expected)
+}
+
+fn one_of<const N: usize>(known: [&str; N]) -> String {
+    format!("one of {}", known.join(", "))
 }
 
 pub(super) fn platform(text: &str) -> Parsed<Platform> {
@@ -54,10 +70,8 @@ pub(super) fn detected_platform() -> Platform {
     }
 }
 
-pub(super) fn colour(text: &str) -> Parsed<String> {
-    let hex = text.strip_prefix('#').unwrap_or_default();
-    let valid = hex.len() == 6 && hex.bytes().all(|b| b.is_ascii_hexdigit());
-    valid.then(|| text.to_owned()).ok_or_else(|| "a colour such as #7aa2f7".to_owned())
+pub(super) fn colour(text: &str) -> Parsed<Colour> {
+    Colour::parse(text).ok_or_else(|| "a colour such as #7aa2f7".to_owned())
 }
 
 pub(super) fn hostname(text: &str) -> Parsed<String> {
@@ -118,9 +132,13 @@ pub(super) fn socket_url(text: &str) -> Parsed<String> {
     Ok(if has_path { socket } else { format!("{socket}/ws") })
 }
 
+/// Whether an address is of this machine: what goes there leaves no cable.
 pub(super) fn is_local(url: &str) -> bool {
-    let authority = url.split_once("://").map_or(url, |(_, rest)| rest);
-    ["127.", "localhost", "[::1]"].iter().any(|local| authority.starts_with(local))
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = rest.split('/').next().unwrap_or_default();
+    let bracketed = authority.strip_prefix('[').and_then(|rest| rest.split(']').next());
+    let name = bracketed.unwrap_or_else(|| authority.split(':').next().unwrap_or_default());
+    name == "localhost" || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// Texts separated by commas.
@@ -159,8 +177,27 @@ pub(super) fn sources(text: &str, branch: &str) -> Parsed<Vec<NamedSource>> {
     Ok(list)
 }
 
+/// `https://forge.example.org/owner/repo`, also below a path.
+fn gitea(address: &str) -> Option<SourceSetting> {
+    let address = address.trim_end_matches('/').trim_end_matches(".git");
+    let web = web_url(address).ok()?;
+    let (rest, repo) = web.rsplit_once('/')?;
+    let (site, owner) = rest.rsplit_once('/')?;
+    let word = |w: &str| {
+        !w.is_empty() && w.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+    };
+    let is_whole = site.split_once("://").is_some_and(|(_, host)| !host.is_empty());
+    let (owner, repo) = (owner.to_owned(), repo.to_owned());
+    (is_whole && !site.contains('@') && word(&owner) && word(&repo)).then(|| SourceSetting::Gitea {
+        site: site.to_owned(),
+        owner,
+        repo,
+    })
+}
+
 pub(super) fn source(text: &str) -> Parsed<SourceSetting> {
-    let expected = "github:owner/repo, a git URL or path, or the URL of a version.json";
+    let expected = "github:owner/repo, gitea:https://forge/owner/repo, a git URL or path, or the URL of \
+                    a version.json";
     if let Some(name) = text.strip_prefix("github:") {
         let word = |w: &str| {
             !w.is_empty() && w.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
@@ -171,6 +208,9 @@ pub(super) fn source(text: &str) -> Parsed<SourceSetting> {
             }
             _ => Err(expected.to_owned()),
         };
+    }
+    if let Some(address) = text.strip_prefix("gitea:").or_else(|| text.strip_prefix("forgejo:")) {
+        return gitea(address).ok_or_else(|| expected.to_owned());
     }
     if text.starts_with('-') || text.contains("::") || text.chars().any(char::is_control) {
         return Err(expected.to_owned());

@@ -12,6 +12,7 @@ use crate::domain::desired::{Desired, Remote};
 use crate::domain::facts::{HostFacts, LockState};
 use crate::domain::host::{HostEvent, HostState};
 use crate::domain::ids::{CommandId, Commit, HostId};
+use crate::domain::moment::{Moment, Uptime};
 use crate::domain::profile::HostProfile;
 use crate::domain::protocol::Protocol;
 use crate::domain::timestamp::Timestamp;
@@ -56,7 +57,11 @@ impl Host {
 
     /// Lets something happen; answers how many things must be done then.
     pub fn apply(&mut self, event: Event) -> usize {
-        self.0.apply(event.0, now(), &mut || CommandId(uuid::Uuid::nil())).len()
+        self.0
+            .apply(event.0, Moment { at: now(), up: Uptime::default() }, &mut || {
+                CommandId(uuid::Uuid::nil())
+            })
+            .len()
     }
 
     /// Works its row out; answers how many compartments are as they should be.
@@ -90,13 +95,14 @@ impl Fleet {
             hosts: entries.collect(),
             remotes: Arc::new(vec![source]),
             rollouts: Arc::default(),
+            maintenance: Arc::default(),
             read_at: BTreeMap::new(),
         })
     }
 
     /// The page.
     pub fn page(&self) -> String {
-        views::fleet::page(&self.0, None, "token").into_string()
+        views::fleet::page(&self.0, &views::list::Look::default(), None, "token").into_string()
     }
 
     /// The row of the first host, rendered anew.
@@ -156,5 +162,8 @@ fn remote() -> Desired {
         committed_at: now(),
         fetched_at: now(),
         pending_pr: None,
+        pending_details: None,
+        hosts: Vec::new(),
+        forge: None,
     })
 }

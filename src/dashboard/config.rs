@@ -1,6 +1,6 @@
 //! What the dashboard runs with.
 
-use crate::base::secret::Secret;
+use crate::base::secret::{self, Secret};
 use crate::domain::operation::TimeLimits;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -16,10 +16,32 @@ pub enum SourceSetting {
         /// The repository.
         repo: String,
     },
+    /// A repository of a Gitea or Forgejo.
+    Gitea {
+        /// Its address, without a slash at the end.
+        site: String,
+        /// The owner.
+        owner: String,
+        /// The repository.
+        repo: String,
+    },
     /// A git URL or a path.
     Git(String),
     /// The URL of a version.json.
     VersionJson(String),
+}
+
+impl SourceSetting {
+    /// Where hosts can clone it from; `None` where only its state is known. No user and no password
+    /// is in it.
+    pub fn clone_address(&self) -> Option<String> {
+        match self {
+            Self::GitHub { owner, repo } => Some(format!("https://github.com/{owner}/{repo}.git")),
+            Self::Gitea { site, owner, repo } => Some(format!("{site}/{owner}/{repo}.git")),
+            Self::Git(url) => Some(secret::address_without_credentials(url)),
+            Self::VersionJson(_) => None,
+        }
+    }
 }
 
 /// One of the remotes that hosts follow.
@@ -59,6 +81,15 @@ impl Default for PullRequestRules {
     }
 }
 
+/// The files that TLS is spoken with, in PEM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The certificate and its chain.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+}
+
 /// What the dashboard runs with.
 #[derive(Debug, Clone)]
 pub struct DashboardConfig {
@@ -84,10 +115,16 @@ pub struct DashboardConfig {
     pub pull_requests: PullRequestRules,
     /// Token for GitHub's API.
     pub github_token: Option<Secret>,
+    /// Token for the API of a Gitea or Forgejo, and for git there.
+    pub gitea_token: Option<Secret>,
+    /// Private key for git over ssh.
+    pub ssh_key: Option<PathBuf>,
     /// Base URL of GitHub's API.
     pub github_api: String,
     /// How long an answer of the remote is used.
     pub fetch_ttl: Duration,
+    /// What TLS is spoken with; `None`: it is not.
+    pub tls: Option<TlsFiles>,
     /// Proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<std::net::IpAddr>,
     /// How long commands are kept.
@@ -98,4 +135,14 @@ pub struct DashboardConfig {
     pub time_limits: TimeLimits,
     /// How often browsers are told the version.
     pub sync_interval: Duration,
+}
+
+impl DashboardConfig {
+    /// Whether users reach it over TLS: its own, or that of a proxy before it.
+    pub fn is_https(&self) -> bool {
+        match &self.base_url {
+            Some(url) => url.starts_with("https://"),
+            None => self.tls.is_some(),
+        }
+    }
 }

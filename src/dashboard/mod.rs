@@ -6,25 +6,36 @@ mod assets;
 mod auth;
 #[doc(hidden)]
 pub mod bench;
+mod brake;
+mod check;
 mod clock;
 pub mod config;
 mod fleet;
+#[doc(hidden)]
+pub mod fuzz;
 mod http;
 mod link;
 mod live;
+mod maintenance;
 mod metrics;
+mod notify;
+mod recover;
 mod remotes;
 mod request_error;
 mod rollouts;
+mod server;
 mod startup;
 mod store;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod upkeep;
 mod views;
 
 use crate::base::process;
+pub use check::check;
 use config::DashboardConfig;
+pub use recover::{hash_password, reset_password, verify_audit};
 pub use startup::DashboardError;
 use std::path::Path;
 

@@ -1,20 +1,23 @@
 //! Starts every room and ends them again.
 
-use super::auth::{self, Auth, Secrets};
+use super::auth::{Auth, Refusals, Secrets};
 use super::clock::Clock;
 use super::config::DashboardConfig;
-use super::fleet::{FleetActor, Shutdown, StoredFleet, UseSources};
-use super::http::{self, AgentDoor, App, Rooms};
+use super::fleet::{EveryHostIsShown, FleetActor, Shutdown, StoredFleet, UseSources};
+use super::http::{AgentDoor, App, Rooms};
 use super::live::broadcaster::Broadcaster;
 use super::live::{Attention, Broadcast};
+use super::maintenance::Kept;
+use super::notify::{self, Notifier};
 use super::remotes::{House, Seats};
-use super::rollouts::Rollouts;
+use super::rollouts::{self, Rollouts};
+use super::server;
 use super::store::{self, Store, StoreError};
+use super::tls::Certificates;
 use super::upkeep;
 use crate::base::process;
 use actix::Actor;
-use actix_web::middleware::Compress;
-use actix_web::{HttpServer, web};
+use actix_web::web;
 use futures_util::future::Either;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -79,14 +82,26 @@ pub(super) fn lock(data_dir: &Path) -> Result<nix::fcntl::Flock<std::fs::File>, 
         .map_err(|_| DashboardError::InUse(data_dir.to_owned()))
 }
 
+/// Whether a dashboard uses the directory now. Looks only.
+pub(super) fn is_locked(data_dir: &Path) -> bool {
+    let Ok(file) = std::fs::File::open(data_dir.join("lock")) else {
+        return false;
+    };
+    nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockSharedNonblock).is_err()
+}
+
 pub(super) async fn serve(config: DashboardConfig) -> Result<(), DashboardError> {
     let _lock = lock(&config.data_dir)?;
-    let clock = Clock;
+    let certificates = config.tls.clone().map(Certificates::read).transpose();
+    let certificates = certificates.map_err(DashboardError::Setting)?;
     let store = Store::open(&config.data_dir)?;
+    let clock = Clock::after(store.read_blocking(store::uptime::get)?);
     let (secrets, first_start) = Secrets::prepare(&config).map_err(DashboardError::Setting)?;
     let totp = config.totp_secret.as_ref().map(|secret| secret.expose());
     let auth = Auth::new(secrets, totp, store.clone(), clock).map_err(DashboardError::Setting)?;
     let stored = store.read_blocking(StoredFleet::load)?;
+
+    let kept = Kept::new(rollouts::maintenance::load(&store)?);
 
     let attention = Attention::default();
     let broadcaster =
@@ -98,6 +113,7 @@ pub(super) async fn serve(config: DashboardConfig) -> Result<(), DashboardError>
         config.time_limits.clone(),
         stored,
     )
+    .keeping_to(kept.clone())
     .start();
     let seats = Seats::start(&House {
         config: &config,
@@ -109,14 +125,28 @@ pub(super) async fn serve(config: DashboardConfig) -> Result<(), DashboardError>
     // Past the queue's bound: once, at the start.
     fleet.do_send(UseSources(seats));
     let going = store.read_blocking(store::rollouts::live)?;
-    let rollouts =
-        Rollouts::new(store.clone(), clock, fleet.clone(), broadcaster.clone(), going).start();
+    let rollouts = Rollouts::new(store.clone(), clock, fleet.clone(), broadcaster.clone(), going)
+        .governed_by(kept)
+        .start();
     upkeep::keep_pruned(store.clone(), clock, &config);
+    upkeep::keep_counting(store.clone(), clock);
 
-    let enrolment = config.agent_token.as_ref().map(|token| auth::token_hash(token.expose()));
-    let door = AgentDoor::new(fleet.clone(), store.clone(), enrolment);
+    let changes = auth.token_changes();
     let config = Arc::new(config);
-    let vital = upkeep::vital(fleet.clone(), rollouts.clone(), broadcaster.clone());
+    let agents = Refusals::default();
+    let refused = upkeep::Refused { logins: auth.refusals().clone(), agents: agents.clone() };
+    refused.clone().keep_telling(store.clone(), clock);
+    let own = Arc::clone(&config);
+    let door = AgentDoor::new(fleet.clone(), store.clone(), clock, own, changes, agents);
+    if fleet.send(EveryHostIsShown).await.is_err() {
+        return Err(DashboardError::ActorFailed("fleet"));
+    }
+    // Only now: a host that is not shown yet is not gone.
+    let told = notify::Stored::load(&store)?;
+    let link = config.base_url.clone();
+    let notifier = Notifier::new(store.clone(), clock, broadcaster.clone(), link, told).start();
+    let vital =
+        upkeep::vital(fleet.clone(), rollouts.clone(), notifier.clone(), broadcaster.clone());
     let app = App::new(Rooms {
         config: Arc::clone(&config),
         store: store.clone(),
@@ -124,47 +154,45 @@ pub(super) async fn serve(config: DashboardConfig) -> Result<(), DashboardError>
         auth,
         fleet: fleet.clone(),
         rollouts,
+        notifier,
         broadcaster: broadcaster.clone(),
     });
     let listen = config.listen;
+    let shown = Arc::clone(&config);
     let (app_data, door_data) = (web::Data::new(app), web::Data::new(door));
-    let server = HttpServer::new(move || {
-        actix_web::App::new()
-            .app_data(app_data.clone())
-            .app_data(door_data.clone())
-            .wrap(Compress::default())
-            .wrap(http::headers())
-            .configure(http::configure)
-    })
-    .workers(2)
-    .shutdown_timeout(5)
-    .disable_signals()
-    .bind(listen)
-    .map_err(|source| DashboardError::Listen { address: listen, source })?;
-    let bound = server.addrs().first().copied().unwrap_or(listen);
-    greet(&config, bound, first_start.password.as_deref());
+    let started = server::start(config, certificates.as_ref(), app_data, door_data);
+    let (server, bound) =
+        started.map_err(|source| DashboardError::Listen { address: listen, source })?;
+    if let Some(certificates) = certificates {
+        actix_rt::spawn(certificates.keep_fresh());
+    }
+    greet(&shown, bound, first_start.password.as_deref());
     process::ready();
-    upkeep::keep_alive(store, fleet.clone(), broadcaster);
-    let server = server.run();
-    let handle = server.handle();
+    upkeep::keep_alive(store.clone(), fleet.clone(), broadcaster);
+    let (handle, own) = (server.handle(), store.clone());
     actix_rt::spawn(async move {
         ended().await;
         log::info!("stopping");
         process::stopping();
         // Agents are told to come back at once, so that a restart is not seen as a loss.
         let _ = fleet.send(Shutdown).await;
+        upkeep::store_uptime(&own, clock).await;
         handle.stop(true).await;
     });
     let failed = std::pin::pin!(upkeep::failure_of(&vital));
     match futures_util::future::select(server, failed).await {
-        Either::Left((ended, _)) => Ok(ended?),
+        Either::Left((ended, _)) => {
+            refused.tell_the_rest(&store, clock).await;
+            Ok(ended?)
+        }
         Either::Right((name, _)) => Err(DashboardError::ActorFailed(name)),
     }
 }
 
 /// What a person reads who has just started it.
 fn greet(config: &DashboardConfig, bound: std::net::SocketAddr, password: Option<&str>) {
-    let own = format!("http://{bound}");
+    let scheme = if config.tls.is_some() { "https" } else { "http" };
+    let own = format!("{scheme}://{bound}");
     let url = config.base_url.as_ref().unwrap_or(&own);
     let mut text = format!("nixfleet {} dashboard: {own}\n", env!("CARGO_PKG_VERSION"));
     if let Some(password) = password {

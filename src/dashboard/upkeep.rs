@@ -1,18 +1,26 @@
 //! What goes on for as long as the dashboard runs: the watchdog, and the end of what is old.
 
+use super::auth::Refusals;
 use super::clock::Clock;
 use super::config::DashboardConfig;
 use super::fleet::FleetActor;
 use super::live::Broadcast;
 use super::live::news::Ping;
+use super::notify::Notifier;
 use super::rollouts::Rollouts;
+use super::store::events::NewEvent;
 use super::store::{self, Store};
 use crate::base::process;
+use crate::domain::audit::{self, AuditCategory};
 use actix::Addr;
 use std::time::Duration;
 
 /// How often actors are looked at.
 const LOOK_AFTER_EVERY: Duration = Duration::from_secs(1);
+/// How often it is stored how long the dashboard has run.
+const COUNT_EVERY: Duration = Duration::from_secs(60);
+/// How often it is looked whether refusals are to be told.
+const TELL_EVERY: Duration = Duration::from_secs(5);
 /// How often old commands and events are removed.
 const PRUNE_EVERY: Duration = Duration::from_secs(3600);
 
@@ -38,11 +46,13 @@ pub(super) struct Vital {
 pub(super) fn vital(
     fleet: Addr<FleetActor>,
     rollouts: Addr<Rollouts>,
+    notifier: Addr<Notifier>,
     broadcaster: Broadcast,
 ) -> Vec<Vital> {
     vec![
         Vital { name: "fleet", lives: Box::new(move || fleet.connected()) },
         Vital { name: "rollouts", lives: Box::new(move || rollouts.connected()) },
+        Vital { name: "notifier", lives: Box::new(move || notifier.connected()) },
         Vital { name: "broadcaster", lives: Box::new(move || broadcaster.lives()) },
     ]
 }
@@ -66,6 +76,25 @@ pub(super) fn keep_alive(store: Store, fleet: Addr<FleetActor>, broadcaster: Bro
     });
 }
 
+/// Stores once a minute how long the dashboard has run: what a crash can take away from the time
+/// that was counted. With each transition of a command it is stored too.
+pub(super) fn keep_counting(store: Store, clock: Clock) {
+    actix_rt::spawn(async move {
+        loop {
+            actix_rt::time::sleep(COUNT_EVERY).await;
+            store_uptime(&store, clock).await;
+        }
+    });
+}
+
+/// Stores how long the dashboard has run.
+pub(super) async fn store_uptime(store: &Store, clock: Clock) {
+    let up = clock.up();
+    if let Err(error) = store.write(move |conn| store::uptime::set(conn, up)).await {
+        log::error!("how long the dashboard runs was not stored: {error}");
+    }
+}
+
 /// Removes what is older than the retention, a little at a time.
 pub(super) fn keep_pruned(store: Store, clock: Clock, config: &DashboardConfig) {
     let (commands, events) = (config.command_retention, config.event_retention);
@@ -84,6 +113,49 @@ pub(super) fn keep_pruned(store: Store, clock: Clock, config: &DashboardConfig) 
             }
         }
     });
+}
+
+/// What was refused: logins are told in the audit log, agents in the log.
+#[derive(Clone)]
+pub(super) struct Refused {
+    pub(super) logins: Refusals,
+    pub(super) agents: Refusals,
+}
+
+impl Refused {
+    /// Tells once a minute how many more there were.
+    pub(super) fn keep_telling(self, store: Store, clock: Clock) {
+        actix_rt::spawn(async move {
+            loop {
+                actix_rt::time::sleep(TELL_EVERY).await;
+                let now = clock.up();
+                tell(&store, clock, self.logins.due(now), self.agents.due(now)).await;
+            }
+        });
+    }
+
+    /// Tells what was not told yet: the dashboard stops.
+    pub(super) async fn tell_the_rest(&self, store: &Store, clock: Clock) {
+        tell(store, clock, self.logins.rest(), self.agents.rest()).await;
+    }
+}
+
+async fn tell(store: &Store, clock: Clock, logins: Vec<(String, u64)>, agents: Vec<(String, u64)>) {
+    for (from, count) in agents {
+        log::warn!("{count} more links of agents from {from} were refused");
+    }
+    let at = clock.now();
+    for (from, count) in logins {
+        let message = format!("{count} more logins from {from} failed.");
+        let (category, result) = (AuditCategory::Login, Some(audit::REFUSED));
+        let from = Some(from);
+        let event =
+            NewEvent { at, host: None, category, message, by: None, from, result, command: None };
+        let stored = store.write(move |conn| store::events::append(conn, &event)).await;
+        if let Err(error) = stored {
+            log::error!("an event was not stored: {error}");
+        }
+    }
 }
 
 #[cfg(test)]

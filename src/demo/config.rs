@@ -1,5 +1,6 @@
 //! The demo's config repository: a bare remote, and a working clone to commit in.
 
+use super::crowd::{CUTS, FIRST};
 use super::{DemoError, io_error};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -93,14 +94,36 @@ pub(super) fn make(dir: &Path) -> Result<(), DemoError> {
     git(&config, &["add", "-A"])?;
     git(&config, &["commit", "--quiet", "-m", "feat: the first configuration of the fleet"])?;
     git(&config, &["push", "--quiet", "-u", "origin", "main"])?;
-    write(&dir.join("push-change"), PUSH)
+    let push = PUSH.replace("CUTS", CUTS).replace("FIRST", FIRST);
+    write(&dir.join("push-change"), &push)
 }
 
-/// What the user pastes. With `lock`, the change is one of flake.lock.
+/// Two more commits, so that hosts can be behind: one of flake.lock, and one of the hosts.
+pub(super) fn grow(dir: &Path) -> Result<(), DemoError> {
+    let config = dir.join("config");
+    write(&config.join("flake.lock"), &LOCK.replace("1767364772", "1767969572"))?;
+    git(&config, &["commit", "--quiet", "--all", "-m", "chore: update flake.lock"])?;
+    for host in ["atlas", "gpc0", "mba"] {
+        let text = format!(
+            "{{ ... }}: {{\n  networking.hostName = \"{host}\";\n  services.openssh.enable = true;\n}}\n"
+        );
+        write(&config.join("hosts").join(host).join("configuration.nix"), &text)?;
+    }
+    git(&config, &["commit", "--quiet", "--all", "-m", "feat: ssh on every host"])?;
+    git(&config, &["push", "--quiet"])
+}
+
+/// What the user pastes. With `lock`, the change is one of flake.lock; with `network`, it cuts the
+/// network of the first simulated host, until the next change.
 const PUSH: &str = r##"#!/bin/sh
 set -eu
 cd "$(dirname "$0")/config"
-if [ "${1:-}" = lock ]; then
+git rm --quiet --ignore-unmatch CUTS
+if [ "${1:-}" = network ]; then
+  printf 'FIRST\n%s\n' "$(date)" > CUTS
+  git add CUTS
+  message="feat: another network for FIRST"
+elif [ "${1:-}" = lock ]; then
   sed "s/\"lastModified\": [0-9]*/\"lastModified\": $(date +%s)/" flake.lock > flake.lock.new
   mv flake.lock.new flake.lock
   message="chore: update flake.lock"

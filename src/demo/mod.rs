@@ -2,12 +2,15 @@
 //!
 //! Dashboard and agents are real processes of this same program; the config repository is
 //! a real git repository. Only the rebuild program stands in (`rebuild.sh`). Everything
-//! lives in one temporary directory, which is gone afterwards.
+//! lives in one temporary directory, which is gone afterwards. Hosts beyond the first three are
+//! simulated (`crowd`).
 
 mod config;
+mod crowd;
 
 use crate::agent::jobs::Jobs;
 use crate::base::{process, secret};
+use crowd::{Crowd, FIRST, Place};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -70,8 +73,12 @@ fn io_error(what: impl Into<String>) -> impl FnOnce(io::Error) -> DemoError {
     move |source| DemoError::Io { what, source }
 }
 
-/// Runs the demo until SIGINT or SIGTERM, then ends everything that it started.
-pub fn run(listen: Option<SocketAddr>) -> Result<(), DemoError> {
+/// Runs the demo with so many hosts until SIGINT or SIGTERM, then ends everything that it started.
+///
+/// # Errors
+///
+/// Something that it needs could not be started, or ended by itself.
+pub fn run(listen: Option<SocketAddr>, hosts: u32) -> Result<(), DemoError> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGHUP, SIGINT, SIGTERM] {
         signal_hook::flag::register(signal, Arc::clone(&stop)).map_err(io_error("signals"))?;
@@ -80,8 +87,8 @@ pub fn run(listen: Option<SocketAddr>) -> Result<(), DemoError> {
         .prefix("nixfleet-demo-")
         .tempdir()
         .map_err(io_error("cannot make a temporary directory"))?;
-    let mut demo = Demo { dir: dir.path().to_owned(), children: Vec::new() };
-    let ran = demo.start(listen).and_then(|()| demo.watch(&stop));
+    let mut demo = Demo { dir: dir.path().to_owned(), children: Vec::new(), crowd: None };
+    let ran = demo.start(listen, hosts, &stop).and_then(|()| demo.watch(&stop));
     process::say("ending the demo");
     demo.end();
     dir.close().map_err(io_error("cannot remove the temporary directory"))?;
@@ -93,16 +100,31 @@ struct Demo {
     dir: PathBuf,
     /// The dashboard comes last: it ends last.
     children: Vec<(&'static str, Child)>,
+    /// The hosts that are simulated.
+    crowd: Option<Crowd>,
 }
 
 impl Demo {
-    fn start(&mut self, listen: Option<SocketAddr>) -> Result<(), DemoError> {
-        process::say("nixfleet demo: making a config repository and three hosts");
+    fn start(
+        &mut self,
+        listen: Option<SocketAddr>,
+        hosts: u32,
+        stop: &AtomicBool,
+    ) -> Result<(), DemoError> {
+        process::say(&format!("nixfleet demo: making a config repository and {hosts} hosts"));
+        let simulated = (hosts as usize).saturating_sub(HOSTS.len());
+        if simulated > 0 {
+            // Each has a link at both of its ends.
+            process::raise_descriptor_limit();
+        }
         let rebuild = self.dir.join("rebuild");
         fs::write(&rebuild, REBUILD).map_err(io_error("rebuild"))?;
         let executable = fs::Permissions::from_mode(0o755);
         fs::set_permissions(&rebuild, executable).map_err(io_error("rebuild"))?;
         config::make(&self.dir)?;
+        if simulated > 0 {
+            config::grow(&self.dir)?;
+        }
         for host in &HOSTS {
             self.first_generation(host, &rebuild)?;
         }
@@ -111,25 +133,53 @@ impl Demo {
         for host in &HOSTS {
             self.start_agent(host, &url, &token, &rebuild)?;
         }
+        if simulated > 0 {
+            let remote = self.dir.join("remote.git");
+            let at = Place { url: &url, password: &password, remote: &remote };
+            self.crowd = Some(Crowd::start(simulated, &at, stop)?);
+        }
+        process::say(&self.told(&url, &password, simulated));
+        Ok(())
+    }
+
+    /// Where it is, and what to try.
+    fn told(&self, url: &str, password: &str, simulated: usize) -> String {
         let push = self.dir.join("push-change");
         let push = push.display();
-        process::say(&format!(
+        let all = simulated + HOSTS.len();
+        let hosts = match simulated {
+            0 => "three hosts, current against the config repository.".to_owned(),
+            _ => format!(
+                "{all} hosts in all states, what needs you first. atlas, gpc0 and mba
+     have real agents; the others are simulated: they answer as hosts do, and build nothing."
+            ),
+        };
+        let network = match simulated {
+            0 => String::new(),
+            _ => format!(
+                "
+  4. Push a commit that cuts the network of {FIRST} (its guard is simulated, as it is):
+       sh {push} network
+     Choose Pull and switch in its menu: it goes, comes back by itself, and is held."
+            ),
+        };
+        let update = if simulated > 0 { "the blue Update above the list" } else { "Update 3…" };
+        format!(
             "
   open      {url}
   password  {password}
 
 What to try:
-  1. Log in: three hosts, current against the config repository.
+  1. Log in: {hosts}
   2. Push a commit, and see the rows turn yellow within seconds:
        sh {push}
      or one that updates flake.lock:
        sh {push} lock
-  3. Choose All hosts, then Update all: pull, switch, test. The log opens by
-     itself, and the tests of gpc0 show what a failure looks like.
+  3. Choose {update}, and once more in the dialog: pull, switch, test.
+     The log opens by itself, and the tests of gpc0 show what a failure looks like.{network}
 
 Ctrl-C ends everything and leaves nothing behind."
-        ));
-        Ok(())
+        )
     }
 
     fn host_dir(&self, host: &Host) -> PathBuf {
@@ -251,6 +301,7 @@ Ctrl-C ends everything and leaves nothing behind."
 
     /// Ends agents, then what they left running, then the dashboard.
     fn end(&mut self) {
+        self.crowd = None;
         for (name, mut child) in std::mem::take(&mut self.children) {
             end(&mut child);
             if let Some(host) = HOSTS.iter().find(|host| host.name == name) {

@@ -72,7 +72,16 @@ if ! [ -d "$path" ]; then
 fi
 case $action in
   build) echo "$path"; exit 0 ;;
-  dry-activate) say "would restart the following units: nginx.service, sshd.service"; exit 0 ;;
+  dry-activate)
+    # As the agent says it where there is a real store. What really differs here is the commit.
+    runs=$("$root/run/current-system/sw/bin/nixos-version" 2>/dev/null | cut -c1-7)
+    say "# what changes: the system that runs to $path"
+    if [ "$runs" != "$(echo "$commit" | cut -c1-7)" ]; then
+      say "nixos-system-$host: ${runs:-∅} → $(echo "$commit" | cut -c1-7)"
+    fi
+    say "# end of what changes"
+    say "would restart the following units: nginx.service, sshd.service"
+    exit 0 ;;
 esac
 newest=$(numbers | tail -n 1)
 if [ "$(readlink "$profiles/system-${newest:-0}-link" || true)" != "$path" ]; then

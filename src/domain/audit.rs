@@ -18,6 +18,28 @@ pub enum Author {
     Other(String),
 }
 
+/// Who asks, and from where: an address, as text. The address is for the audit log alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asker {
+    /// Who.
+    pub author: Author,
+    /// From where; `None` where nobody called.
+    pub from: Option<String>,
+}
+
+impl From<Author> for Asker {
+    fn from(author: Author) -> Self {
+        Self { author, from: None }
+    }
+}
+
+/// A result of the audit log: it was done.
+pub const DONE: &str = "done";
+/// A result: it was begun, or waits; how it ended is another entry.
+pub const ACCEPTED: &str = "accepted";
+/// A result: it was not done.
+pub const REFUSED: &str = "refused";
+
 const TOKEN: &str = "token ";
 
 impl Author {

@@ -49,6 +49,32 @@ pub fn read<'a>(lines: impl Iterator<Item = &'a str>) -> Option<Vec<Change>> {
     Some(within.filter_map(change).collect())
 }
 
+/// What would be done to units, as a dry activation says it: "restart", and the units. Hostile text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Units {
+    /// `stop`, `start`, `restart`, `reload`.
+    pub what: String,
+    /// Their names.
+    pub names: Vec<String>,
+}
+
+/// So many kinds of what would be done to units are read.
+const KINDS: usize = 8;
+/// So many units of each.
+const UNITS: usize = 200;
+
+/// Reads "would restart the following units: a.service, b.service" from a log.
+pub fn units<'a>(lines: impl Iterator<Item = &'a str>) -> Vec<Units> {
+    let told = lines.filter_map(|line| {
+        let line = plain(line);
+        let (what, names) = line.strip_prefix("would ")?.split_once(" the following units: ")?;
+        let names = names.split(", ").map(str::trim).filter(|name| !name.is_empty());
+        let names: Vec<String> = names.take(UNITS).map(str::to_owned).collect();
+        Some(Units { what: what.to_owned(), names }).filter(|units| !units.names.is_empty())
+    });
+    told.take(KINDS).collect()
+}
+
 /// `name: 1.0, 1.1 → 2.0, +12.3 KiB`; ∅ stands for nothing, ε for no version.
 fn change(line: &str) -> Option<Change> {
     let line = plain(line);
@@ -98,7 +124,7 @@ fn size_in_bytes(text: &str) -> Option<i64> {
         _ => return None,
     };
     let bytes = digits.parse::<f64>().ok().filter(|n| n.is_finite())? * factor * sign;
-    #[allow(clippy::cast_possible_truncation)] // rounded, and far below the limits
+    #[allow(clippy::cast_possible_truncation, reason = "it is rounded, and far below the limits")]
     Some(bytes.clamp(-1e15, 1e15).round() as i64)
 }
 
@@ -155,6 +181,21 @@ fn parts(version: &str) -> Vec<&str> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn units_that_a_switch_would_touch_are_read_as_a_dry_activation_writes_them_b11() {
+        let log = [
+            "building the system configuration...",
+            "would stop the following units: old.service",
+            "would restart the following units: nginx.service, sshd.service",
+            "would restart the following units: ",
+            "would activate the configuration...",
+        ];
+        let told = units(log.into_iter());
+        let told: Vec<_> = told.iter().map(|one| (one.what.as_str(), one.names.len())).collect();
+        assert_eq!(told, [("stop", 1), ("restart", 2)]);
+        assert!(units(std::iter::empty()).is_empty());
+    }
 
     #[test]
     fn lines_of_nix_are_read() {

@@ -1,7 +1,9 @@
 //! The remote desired state, and how well it is known.
 
 use super::facts::LockState;
-use super::ids::Commit;
+use super::flake_lock::LockChanges;
+use super::forge::Forge;
+use super::ids::{Commit, HostId};
 use super::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -38,6 +40,18 @@ impl Desired {
     }
 }
 
+impl Desired {
+    /// Where its forge has pages of it: that stays so while the remote cannot be read.
+    pub fn forge(&self) -> Option<&Forge> {
+        match self {
+            Self::Known(remote) | Self::Unavailable { last_known: Some(remote), .. } => {
+                remote.forge.as_ref()
+            }
+            Self::NotConfigured { .. } | Self::NotYetFetched | Self::Unavailable { .. } => None,
+        }
+    }
+}
+
 /// The head of the remote's branch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Remote {
@@ -58,6 +72,15 @@ pub struct Remote {
     pub fetched_at: Timestamp,
     /// An open pull request that updates flake.lock.
     pub pending_pr: Option<PendingPr>,
+    /// What that pull request brings; `None` if the source does not tell.
+    #[serde(default)]
+    pub pending_details: Option<UpdateDetails>,
+    /// The names below `hosts/`, for whoever adds a host.
+    #[serde(default)]
+    pub hosts: Vec<String>,
+    /// Where its forge has pages of it; `None` where that is not known.
+    #[serde(default)]
+    pub forge: Option<Forge>,
 }
 
 impl Remote {
@@ -80,6 +103,77 @@ pub struct PendingPr {
     pub mergeable: Option<bool>,
     /// The commit it would merge: what a user looked at.
     pub head: String,
+}
+
+/// What a pull request brings.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpdateDetails {
+    /// What it changes in flake.lock; `None` if that could not be read.
+    pub inputs: Option<LockChanges>,
+    /// What the forge's checks say of its head.
+    pub checks: Checks,
+}
+
+/// What the forge's checks say of a commit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "state", content = "failed")]
+pub enum Checks {
+    /// There are none, or the forge does not tell.
+    None,
+    /// One at least runs or waits; none has failed.
+    Pending,
+    /// All passed.
+    Passed,
+    /// These failed. Hostile texts.
+    Failed(Vec<String>),
+}
+
+/// How one check stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CheckState {
+    /// It runs or waits.
+    Pending,
+    /// It passed, or need not.
+    Passed,
+    /// It failed, or was given up.
+    Failed,
+}
+
+impl Checks {
+    /// What several checks say together: one that failed counts more than one that runs.
+    pub fn together(checks: impl IntoIterator<Item = (String, CheckState)>) -> Self {
+        let (mut failed, mut pending, mut any) = (Vec::new(), false, false);
+        for (name, state) in checks {
+            any = true;
+            pending |= state == CheckState::Pending;
+            if state == CheckState::Failed {
+                failed.push(name);
+            }
+        }
+        match (failed.is_empty(), pending, any) {
+            (false, _, _) => Self::Failed(failed),
+            (true, true, _) => Self::Pending,
+            (true, false, true) => Self::Passed,
+            (true, false, false) => Self::None,
+        }
+    }
+}
+
+/// So many names of a repository are offered.
+const OFFERED: usize = 1000;
+
+/// The hosts that the entries of a directory `hosts/` mean: directories and Nix files, sorted. What
+/// is shared by all, and what cannot be a hostname, is none.
+pub fn named_hosts<'a>(entries: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+    const SHARED: [&str; 4] = ["default", "common", "shared", "modules"];
+    let names = entries.into_iter().filter_map(|entry| {
+        let name = entry.trim_end_matches('/').rsplit('/').next()?;
+        let name = name.strip_suffix(".nix").unwrap_or(name);
+        let is_host = !SHARED.contains(&name) && HostId::parse(name).is_ok();
+        is_host.then(|| name.to_owned())
+    });
+    let names: std::collections::BTreeSet<String> = names.take(OFFERED).collect();
+    names.into_iter().collect()
 }
 
 /// A pull request that was merged from here.
@@ -165,7 +259,36 @@ mod tests {
             committed_at: Timestamp::from_secs(1),
             fetched_at: Timestamp::from_secs(fetched_at),
             pending_pr: None,
+            pending_details: None,
+            hosts: Vec::new(),
+            forge: None,
         }
+    }
+
+    #[test]
+    fn names_of_hosts_are_directories_and_nix_files_that_can_be_hostnames() {
+        let entries = [
+            "hosts/web",
+            "hosts/db.nix",
+            "hosts/default.nix",
+            "hosts/common",
+            "hosts/a b",
+            "hosts/web/",
+        ];
+        assert_eq!(named_hosts(entries), ["db", "web"]);
+    }
+
+    #[test]
+    fn one_failed_check_counts_more_than_one_that_runs() {
+        use CheckState::{Failed, Passed, Pending};
+        let together = |states: &[(&str, CheckState)]| {
+            Checks::together(states.iter().map(|(name, state)| ((*name).to_owned(), *state)))
+        };
+        assert_eq!(together(&[]), Checks::None);
+        assert_eq!(together(&[("a", Passed)]), Checks::Passed);
+        assert_eq!(together(&[("a", Passed), ("b", Pending)]), Checks::Pending);
+        let failed = Checks::Failed(vec!["b".into()]);
+        assert_eq!(together(&[("a", Pending), ("b", Failed), ("c", Passed)]), failed);
     }
 
     #[test]

@@ -3,7 +3,10 @@
 //! A fact that a message lacks stays as it was: nothing is ever wiped by a message
 //! that lacks a field.
 
-use super::ids::{CommandId, Commit, LockHash};
+pub use super::deploy::{Brought, Deploy, DeployKind, DeployOutcome, Paths, Starts};
+use super::hold::{Hold, Left};
+pub use super::ids::LockState;
+use super::ids::{CommandId, Commit};
 use super::test_report::TestCounts;
 use super::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -17,15 +20,30 @@ pub struct HostFacts {
     pub agent: AgentFacts,
     /// Commit of the host's config clone (`generation` on the wire).
     pub checkout: Option<Commit>,
+    /// The host said that it has none; `checkout` is `None` then.
+    pub no_checkout: bool,
+    /// Whether the checkout differs from its commit; `None` where the host cannot tell.
+    pub dirty: Option<bool>,
+    /// How many commits the checkout has that its remote, as the host knows it, has not.
+    pub ahead: Option<u32>,
     /// The flake.lock of the host's config clone.
     pub lock: Option<LockState>,
     /// What runs now.
     pub system: SystemFacts,
+    /// The path that ran when the host last told one, also where it tells none any more.
+    pub last_path: Option<String>,
     /// Counts the changes of what runs. A test run belongs to the number it started
     /// under, so no clock decides whether it still counts.
     pub deployment: u64,
-    /// The last switch or rollback that ended.
+    /// Counts the commands that were sent to the host: what came later has the higher number,
+    /// whatever ids and clocks say.
+    pub orders: u64,
+    /// The newest switch or rollback that reached the host and ended.
     pub last_deploy: Option<Deploy>,
+    /// What became of what runs since that deploy, while nothing was under way.
+    pub since_deploy: SinceDeploy,
+    /// What deploys brought, each path once, oldest first; at most [`BROUGHT`].
+    pub brought: Vec<Brought>,
     /// The last pull that ended well.
     pub last_pull: Option<Pull>,
     /// The last test run that ended.
@@ -38,6 +56,13 @@ pub struct HostFacts {
     pub has_tests: Option<bool>,
     /// How the checkout relates to the remote's head, once the source has told.
     pub lineage: Option<Lineage>,
+    /// Why nothing is rolled out to the host, if somebody holds it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hold: Option<Hold>,
+    /// What was left and is held no more, as long as the host's agent repeats it; at most as many as
+    /// it may repeat.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub let_go: Vec<Left>,
 }
 
 /// The agent program on a host.
@@ -98,16 +123,6 @@ pub struct AgentBinary {
     pub binary_hash: Option<String>,
 }
 
-/// The flake.lock of a checkout.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum LockState {
-    /// There is none.
-    Absent,
-    /// Its hash.
-    Hash(LockHash),
-}
-
 /// What runs on the host now; each may be missing.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -124,12 +139,42 @@ pub struct SystemFacts {
     pub agent_path: Option<String>,
     /// Whether what was booted is not what would boot: another kernel, say.
     pub reboot_needed: Option<bool>,
+    /// Version of the kernel that was booted. Hostile text.
+    pub booted_kernel: Option<String>,
+    /// Version of the kernel that would boot. Hostile text.
+    pub next_kernel: Option<String>,
+    /// What the system profile points to: what a boot would start.
+    pub profile_path: Option<String>,
+    /// Its number among the generations that the host told, worked out here.
+    pub profile_generation: Option<u64>,
 }
 
 impl SystemFacts {
     /// The configuration revision, where it is a commit (`dirty` and free text are not).
     pub fn revision(&self) -> Option<Commit> {
         self.configuration_revision.as_deref().and_then(Commit::parse)
+    }
+
+    /// Why the host needs a reboot, in words, with the versions where they tell it; `None` where it
+    /// needs none, or none is known to be needed.
+    pub fn needs_a_reboot(&self) -> Option<String> {
+        if self.reboot_needed != Some(true) {
+            return None;
+        }
+        Some(match (&self.booted_kernel, &self.next_kernel) {
+            (Some(was), Some(next)) if was != next => {
+                format!("Linux {was} runs, {next} would boot")
+            }
+            (Some(_), Some(same)) => {
+                format!("another initrd, or other modules, of Linux {same} would boot than run")
+            }
+            (None, _) | (_, None) => "another kernel would boot than the one that runs".to_owned(),
+        })
+    }
+
+    /// What runs, and what a boot would start.
+    pub fn paths(&self) -> Paths {
+        Paths { running: self.store_path.clone(), profile: self.profile_path.clone() }
     }
 
     /// Takes over each field that `newer` has, keeps the rest.
@@ -149,63 +194,39 @@ impl SystemFacts {
         if newer.reboot_needed.is_some() {
             self.reboot_needed = newer.reboot_needed;
         }
+        if newer.booted_kernel.is_some() {
+            self.booted_kernel.clone_from(&newer.booted_kernel);
+        }
+        if newer.next_kernel.is_some() {
+            self.next_kernel.clone_from(&newer.next_kernel);
+        }
         if newer.agent_path.is_some() {
             self.agent_path.clone_from(&newer.agent_path);
         }
         if newer.activated_at.is_some() {
             self.activated_at = newer.activated_at;
         }
+        if newer.profile_path.is_some() {
+            self.profile_path.clone_from(&newer.profile_path);
+        }
     }
 }
 
-/// A switch or rollback that ended.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Deploy {
-    /// Which command it was.
-    pub command_id: CommandId,
-    /// Switch, or back to an earlier generation.
-    pub kind: DeployKind,
-    /// The checkout's commit that was deployed (for a rollback: what the target says).
-    pub commit: Option<Commit>,
-    /// First line of that commit's message, where the remote told it. Hostile text.
-    #[serde(default)]
-    pub subject: Option<String>,
-    /// The checkout's lock that was deployed.
-    pub lock: Option<LockState>,
-    /// What ran afterwards.
-    pub store_path: Option<String>,
-    /// Generation number that ran afterwards.
-    pub generation: Option<u64>,
-    /// How it ended.
-    pub outcome: DeployOutcome,
-    /// The exit code, where there was one.
-    pub exit_code: Option<i32>,
-    /// When it ended.
-    pub ended_at: Timestamp,
-}
+/// So many paths that deploys brought are kept: as many as generations are told, and some more.
+pub const BROUGHT: usize = 16;
 
-/// The two ways to change what runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// What became of what runs after the last deploy, while nothing was under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum DeployKind {
-    /// The checkout was built and activated.
-    Switch,
-    /// An earlier generation was activated.
-    Rollback,
-}
-
-/// How a deploy ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum DeployOutcome {
-    /// Exit 0 and the goal was met.
-    Succeeded,
-    /// Exit 0, but what was wanted cannot be proven; says what was missed.
-    Unverified(String),
-    /// It failed, timed out or was stopped; says how.
-    Failed(String),
-    /// Nobody knows how it ended; says what was last known.
-    Lost(String),
+pub enum SinceDeploy {
+    /// It is as the deploy left it, or changed while a command was live.
+    #[default]
+    AsItWas,
+    /// It became another path.
+    MovedOn,
+    /// It became another path, which said that it was built from the checkout: how the deploy
+    /// ended decides nothing any more.
+    Superseded,
 }
 
 /// A pull that ended well.
@@ -226,6 +247,9 @@ pub struct Pull {
 pub struct TestRun {
     /// Which command it was.
     pub command_id: CommandId,
+    /// Its number among the commands of its host.
+    #[serde(default)]
+    pub order: u64,
     /// The deployment it started under.
     pub deployment: u64,
     /// The store path that ran when it started, where the host reports one.
@@ -250,10 +274,14 @@ pub enum TestOutcome {
     Passed,
     /// At least one failed.
     Failed,
-    /// A user stopped it; counts as failed.
+    /// A user stopped it, before any test failed.
     Stopped,
-    /// It took too long; counts as failed.
+    /// It took too long.
     TimedOut,
+    /// Nobody knows how it ended.
+    Lost,
+    /// It ended well and did not prove it: it brought no result, or too few.
+    Unverified,
 }
 
 /// How a host's commit relates to the remote's head. Commits never change, so for a

@@ -25,10 +25,10 @@ pub struct Generation {
     pub current: bool,
 }
 
-/// How the hosts are split over commits, most first: "9 at abc1234, 2 at def5678".
-pub fn split(checkouts: &BTreeMap<HostId, Commit>) -> String {
+/// How the hosts are split over the commits that run, most first: "9 at abc1234, 2 at def5678".
+pub fn split(deployed: &BTreeMap<HostId, Commit>) -> String {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-    for commit in checkouts.values() {
+    for commit in deployed.values() {
         *counts.entry(commit.short()).or_default() += 1;
     }
     let mut counts: Vec<(&str, usize)> = counts.into_iter().collect();
@@ -76,20 +76,25 @@ pub fn with_tests(generations: &[Generation], runs: &[TestRun]) -> Vec<TestedGen
     list
 }
 
-/// The hosts whose commit differs from that of the fleet's majority. With no majority
-/// (two commits equally common) the hosts of neither drift.
-pub fn drifting(checkouts: &BTreeMap<HostId, Commit>) -> BTreeSet<HostId> {
+/// The hosts that run another commit than most do. Where several are most frequent, the desired
+/// one of them counts as that; if it is none of them, nobody drifts.
+pub fn drifting(deployed: &BTreeMap<HostId, Commit>, desired: Option<&Commit>) -> BTreeSet<HostId> {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-    for commit in checkouts.values() {
+    for commit in deployed.values() {
         // Old agents report short hashes: they are counted by what all of them have.
         *counts.entry(commit.short()).or_default() += 1;
     }
     let most = counts.values().copied().max().unwrap_or(0);
-    let mut leading = counts.iter().filter(|(_, count)| **count == most);
-    let (Some((majority, _)), None) = (leading.next(), leading.next()) else {
+    let leading: Vec<&str> =
+        counts.iter().filter(|(_, count)| **count == most).map(|(commit, _)| *commit).collect();
+    let usual = match leading[..] {
+        [one] => Some(one),
+        _ => leading.into_iter().find(|commit| desired.is_some_and(|d| d.short() == *commit)),
+    };
+    let Some(usual) = usual else {
         return BTreeSet::new();
     };
-    let differs = checkouts.iter().filter(|(_, commit)| commit.short() != *majority);
+    let differs = deployed.iter().filter(|(_, commit)| commit.short() != usual);
     differs.map(|(id, _)| id.clone()).collect()
 }
 
@@ -108,6 +113,7 @@ mod tests {
         };
         let run = |number: u64, outcome| TestRun {
             command_id: crate::domain::ids::CommandId(uuid::Uuid::from_u128(u128::from(number))),
+            order: number,
             deployment: 1,
             store_path: Some(format!("/nix/store/{number}")),
             counts: None,
@@ -140,12 +146,14 @@ mod tests {
         let mut fleet: BTreeMap<HostId, Commit> = [
             (host("a"), commit("aaaaaaaa")),
             (host("b"), commit("aaaaaaa")),
-            (host("c"), commit("bbbbbbb")),
+            (host("c"), commit("ccccccc")),
         ]
         .into();
-        assert_eq!(drifting(&fleet), [host("c")].into());
-        assert_eq!(split(&fleet), "2 at aaaaaaa, 1 at bbbbbbb");
+        assert_eq!(drifting(&fleet, None), [host("c")].into());
+        assert_eq!(split(&fleet), "2 at aaaaaaa, 1 at ccccccc");
         fleet.remove(&host("a"));
-        assert_eq!(drifting(&fleet), [].into(), "one against one is no majority");
+        assert_eq!(drifting(&fleet, None), [].into(), "one against one: nothing says which");
+        assert_eq!(drifting(&fleet, Some(&commit("ddddddd"))), [].into());
+        assert_eq!(drifting(&fleet, Some(&commit("ccccccc"))), [host("b")].into());
     }
 }

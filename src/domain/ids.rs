@@ -115,6 +115,70 @@ impl<'de> Deserialize<'de> for Commit {
     }
 }
 
+/// A git commit by its whole hash: what a git is asked to bring.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct WholeCommit(Arc<str>);
+
+impl WholeCommit {
+    /// `None` unless the text is 40 or 64 hexadecimal digits.
+    pub fn parse(text: &str) -> Option<Self> {
+        let text = text.trim();
+        let valid = [40, 64].contains(&text.len()) && text.chars().all(|c| c.is_ascii_hexdigit());
+        valid.then(|| Self(text.to_ascii_lowercase().into()))
+    }
+
+    /// The hash, in lower case.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The first 7 characters, for people.
+    pub fn short(&self) -> &str {
+        &self.0[..7]
+    }
+}
+
+impl<'de> Deserialize<'de> for WholeCommit {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::parse(&text).ok_or_else(|| {
+            serde::de::Error::custom("expected a commit of 40 or 64 hexadecimal digits")
+        })
+    }
+}
+
+/// The path of a built system, as a plan shows it and a switch of that plan names it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct SystemPath(Arc<str>);
+
+impl SystemPath {
+    /// `None` unless the text is an absolute path of at most 1024 characters without spaces and `..`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let is_plain = |c: char| !c.is_whitespace() && !c.is_control();
+        let valid = text.len() <= 1024
+            && text.starts_with('/')
+            && text.chars().all(is_plain)
+            && text.split('/').all(|part| part != "..");
+        valid.then(|| Self(text.into()))
+    }
+
+    /// The path as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<'de> Deserialize<'de> for SystemPath {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::parse(&text).ok_or_else(|| {
+            serde::de::Error::custom("expected the path of a system, as a plan shows it")
+        })
+    }
+}
+
 /// The SHA-256 of the bytes of a `flake.lock`, as 64 hexadecimal digits.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 #[serde(transparent)]
@@ -147,6 +211,16 @@ impl<'de> Deserialize<'de> for LockHash {
     }
 }
 
+/// The flake.lock of a checkout.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LockState {
+    /// There is none.
+    Absent,
+    /// Its hash.
+    Hash(LockHash),
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -161,6 +235,18 @@ mod tests {
             assert_eq!(HostId::parse(bad), Err(InvalidHostname), "{bad:?}");
         }
         assert_eq!(HostId::parse(&"a".repeat(254)), Err(InvalidHostname));
+    }
+
+    #[test]
+    fn the_path_of_a_system_is_absolute_and_plain() {
+        let good = "/nix/store/0c-nixos-system-web-25.11";
+        assert_eq!(SystemPath::parse(good).unwrap().as_str(), good);
+        let long = format!("/{}", "a".repeat(1024));
+        for bad in ["", "nix/store/a", "/nix/store/../etc", "/a b", "/a\n", long.as_str()] {
+            assert_eq!(SystemPath::parse(bad), None, "{bad:?}");
+        }
+        let error = serde_json::from_str::<SystemPath>("\"x\"").unwrap_err().to_string();
+        assert!(error.contains("expected the path of a system"), "{error}");
     }
 
     #[test]

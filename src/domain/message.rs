@@ -48,6 +48,13 @@ impl Message {
         self
     }
 
+    /// Adds all of another one.
+    #[must_use]
+    pub fn and(mut self, other: &Self) -> Self {
+        self.0.extend(other.0.iter().cloned());
+        self
+    }
+
     /// Adds an instant.
     #[must_use]
     pub fn time(mut self, instant: Timestamp) -> Self {

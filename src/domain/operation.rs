@@ -1,5 +1,7 @@
 //! The table of operations, used by API, page, pipelines and validation alike.
 
+use super::ids::{SystemPath, WholeCommit};
+use super::maintenance::Restraint;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -130,8 +132,8 @@ impl Operation {
             }
             Self::Switch => Rules { deploys: true, needs_git: true, ..base },
             Self::PullSwitch => Rules { deploys: true, pulls: true, ..base },
-            // The agent bounds each test; this bounds the run as a whole.
-            Self::Test => Rules { needs_tests: true, ..base },
+            // Where it is not known how many tests there are, and how long each may take.
+            Self::Test => Rules { needs_tests: true, deadline: minutes(30), ..base },
             Self::Rollback => {
                 Rules { deploys: true, warn_after: minutes(5), deadline: minutes(15), ..base }
             }
@@ -146,7 +148,7 @@ impl Operation {
                 exclusive: false,
                 needs_confirmation: true,
                 warn_after: minutes(3),
-                deadline: minutes(10),
+                deadline: minutes(15),
                 ..base
             },
         }
@@ -185,9 +187,9 @@ impl TimeLimits {
         pairs.collect::<Option<_>>().map(Self)
     }
 
-    /// When `op` becomes overdue, counted from its start.
-    pub fn of(&self, op: Operation) -> Duration {
-        self.0.get(&op).copied().unwrap_or_else(|| op.rules().deadline)
+    /// When `op` becomes overdue, counted from its start; `None` where no user has set that.
+    pub fn set(&self, op: Operation) -> Option<Duration> {
+        self.0.get(&op).copied()
     }
 }
 
@@ -207,20 +209,120 @@ pub struct Args {
     /// What the agent would be blocked by and the user goes on regardless of.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub regardless: Vec<Regardless>,
+    /// `dry-run`: the commit to build, such as an update's head; the checkout if missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub commit: Option<WholeCommit>,
+    /// `rollback`: whether what is left is held; it is if missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hold: Option<bool>,
+    /// `switch`, `pull-switch`: what a dry run came to and somebody read. A build that comes to anything
+    /// else is blocked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plan: Option<SystemPath>,
+}
+
+impl Args {
+    /// Whether `op` would leave the same behind with these: the same target, and after a rollback the
+    /// same hold on what is left.
+    pub fn come_to_the_same(&self, op: Operation, other: &Self) -> bool {
+        let target = |args: &Self| (args.generation, args.commit.clone(), args.plan.clone());
+        let holds = |args: &Self| op == Operation::Rollback && args.hold.unwrap_or(true);
+        target(self) == target(other) && holds(self) == holds(other)
+    }
+
+    /// What of a freeze and windows is gone on regardless of.
+    pub fn restraints(&self) -> impl Iterator<Item = Restraint> {
+        self.regardless.iter().filter_map(|one| one.restraint())
+    }
+
+    /// What the agent is told of them: what the dashboard alone looks at is nothing for it.
+    #[must_use]
+    pub fn for_agent(mut self) -> Self {
+        self.reason = None;
+        self.regardless.retain(|one| one.restraint().is_none());
+        self
+    }
 }
 
 /// What an agent looks at before it begins, and what a user may go on regardless of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Regardless {
     /// Too little room on a disk.
     Space,
     /// A battery that is nearly empty.
     Power,
-    /// Somebody asked the machine not to be disturbed.
+    /// What must stay as it is in the system that runs would change.
     Inhibitors,
     /// The commit is held.
     Held,
+    /// The new system contains no agent that could confirm a guarded switch.
+    Guard,
+    /// The fleet is frozen. The dashboard looks at that itself.
+    Freeze,
+    /// None of the host's maintenance windows is open. The dashboard looks at that itself.
+    Windows,
+}
+
+impl Regardless {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Space,
+        Self::Power,
+        Self::Inhibitors,
+        Self::Held,
+        Self::Guard,
+        Self::Freeze,
+        Self::Windows,
+    ];
+
+    /// The name in the API and on the wire.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Space => "space",
+            Self::Power => "power",
+            Self::Inhibitors => "inhibitors",
+            Self::Held => "held",
+            Self::Guard => "guard",
+            Self::Freeze => "freeze",
+            Self::Windows => "windows",
+        }
+    }
+
+    /// What is in the way, for people.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Space => "too little room",
+            Self::Power => "a battery that is nearly empty",
+            Self::Inhibitors => "what cannot change while it runs",
+            Self::Held => "the hold",
+            Self::Guard => "a new system that nobody could confirm",
+            Self::Freeze => "the freeze",
+            Self::Windows => "maintenance windows",
+        }
+    }
+
+    /// Reads a name; `None` if there is no such thing.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|one| one.name() == name)
+    }
+
+    /// To go on regardless of this.
+    pub const fn of(restraint: Restraint) -> Self {
+        match restraint {
+            Restraint::Freeze => Self::Freeze,
+            Restraint::Windows => Self::Windows,
+        }
+    }
+
+    /// What the dashboard looks at itself; `None` for what the agent looks at.
+    pub const fn restraint(self) -> Option<Restraint> {
+        match self {
+            Self::Freeze => Some(Restraint::Freeze),
+            Self::Windows => Some(Restraint::Windows),
+            Self::Space | Self::Power | Self::Inhibitors | Self::Held | Self::Guard => None,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -239,11 +341,20 @@ mod tests {
     }
 
     #[test]
+    fn what_a_user_may_go_on_regardless_of_has_one_name_everywhere() {
+        for one in Regardless::ALL {
+            assert_eq!(Regardless::parse(one.name()), Some(one));
+            assert_eq!(serde_json::to_value(one).unwrap(), one.name());
+        }
+        assert_eq!(Regardless::parse("everything"), None);
+    }
+
+    #[test]
     fn time_limits_are_read_and_the_table_holds_for_the_rest() {
         let limits = TimeLimits::parse("switch=90m, pull=20s").unwrap();
-        assert_eq!(limits.of(Operation::Switch), Duration::from_secs(5400));
-        assert_eq!(limits.of(Operation::Pull), Duration::from_secs(20));
-        assert_eq!(limits.of(Operation::Test), Operation::Test.rules().deadline);
+        assert_eq!(limits.set(Operation::Switch), Some(Duration::from_secs(5400)));
+        assert_eq!(limits.set(Operation::Pull), Some(Duration::from_secs(20)));
+        assert_eq!(limits.set(Operation::Test), None);
         for bad in [
             "",
             "switch",

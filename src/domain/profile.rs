@@ -1,9 +1,12 @@
 //! What a host is called, how it looks, and where it is.
 
+use super::disk::Disk;
 use super::generation::Generation;
 use super::looks::{Colour, DeviceType, Place, or_empty, or_null};
+use super::tag::Tags;
 use super::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// Name, looks and place of a host: nothing that a compartment is decided by.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -26,18 +29,34 @@ pub struct HostProfile {
     /// Its colour on the page; `None` until reported.
     #[serde(with = "or_empty")]
     pub theme_color: Option<Colour>,
+    /// The tags that its configuration gives it; shown together with those that users added.
+    #[serde(skip_serializing_if = "Tags::is_empty")]
+    pub tags: Tags,
     /// The config repository, as the agent says.
     pub repo_url: String,
     /// The agent's clone.
     pub repo_dir: String,
+    /// The files on the host that say who may sign what it takes; empty: it takes any commit, or does
+    /// not tell.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub signers: Vec<String>,
     /// The branch it follows.
     pub branch: Option<String>,
+    /// How often its agent says that it is there; `None` while that is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub beats_every: Option<Duration>,
     /// When the host was booted.
     pub boot_time: Option<Timestamp>,
     /// Whether tests run by themselves after a switch.
     pub tests_auto_run: Option<bool>,
+    /// How long its tests take at most, all of them; `None` while that cannot be told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tests_take: Option<Duration>,
     /// The last ten generations.
     pub generations: Vec<Generation>,
+    /// Its disks, as far as they matter to the agent.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub disks: Vec<Disk>,
     /// What users set on the dashboard.
     pub overrides: Overrides,
 }
@@ -56,6 +75,9 @@ pub struct Overrides {
     /// Its colour on the page.
     #[serde(with = "or_null")]
     pub theme_color: Option<Colour>,
+    /// Tags beside those that its configuration gives it.
+    #[serde(skip_serializing_if = "Tags::is_empty")]
+    pub tags: Tags,
     /// Whether tests are on.
     pub tests_enabled: Option<bool>,
     /// Whether tests run by themselves after a switch.
@@ -65,6 +87,11 @@ pub struct Overrides {
 }
 
 impl HostProfile {
+    /// Those that its configuration gives it, and those that users added.
+    pub fn shown_tags(&self) -> Tags {
+        self.tags.with(&self.overrides.tags)
+    }
+
     /// Name, looks and place as they are shown.
     pub fn shown(&self) -> Self {
         let mut shown = self.clone();
@@ -74,6 +101,7 @@ impl HostProfile {
         if over.theme_color.is_some() {
             shown.theme_color.clone_from(&over.theme_color);
         }
+        shown.tags = self.shown_tags();
         shown.tests_auto_run = over.tests_auto_run.or(self.tests_auto_run);
         shown
     }

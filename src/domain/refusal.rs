@@ -40,6 +40,8 @@ codes! {
     HostOffline = "host_offline", passes: true;
     /// Something runs there that must end first.
     HostBusy = "host_busy", passes: true;
+    /// What runs there is being changed: a reboot now would leave it between two systems.
+    HostActivating = "host_activating", passes: true;
     /// There is such a host already.
     HostExists = "host_exists", passes: false;
     /// The agent is too old for it, or the source cannot do it.
@@ -54,6 +56,12 @@ codes! {
     RemoteUnavailable = "remote_unavailable", passes: true;
     /// The generation is not there, or runs already.
     NoSuchGeneration = "no_such_generation", passes: false;
+    /// What it would bring is held on that host, or the host is.
+    Held = "held", passes: false;
+    /// The fleet is frozen.
+    Frozen = "frozen", passes: false;
+    /// None of the host's maintenance windows is open.
+    OutsideWindow = "outside_window", passes: false;
     /// What should be stopped or extended does not run.
     NotRunning = "not_running", passes: false;
     /// It is not over yet.
@@ -71,6 +79,12 @@ codes! {
     NotMergeable = "not_mergeable", passes: false;
     /// It was not merged, or not from here.
     NotMerged = "not_merged", passes: false;
+    // A tag.
+    /// Something else goes by it.
+    InUse = "in_use", passes: false;
+    // A notification.
+    /// It was not delivered.
+    NotDelivered = "not_delivered", passes: false;
     // What is not there.
     /// There is no such host.
     NoSuchHost = "no_such_host", passes: false;
@@ -78,6 +92,8 @@ codes! {
     NoSuchCommand = "no_such_command", passes: false;
     /// There is no such rollout.
     NoSuchRollout = "no_such_rollout", passes: false;
+    /// There is no such way to tell somebody.
+    NoSuchChannel = "no_such_channel", passes: false;
     /// There is no such call or page.
     NotFound = "not_found", passes: false;
     // The request itself.
@@ -139,7 +155,8 @@ mod tests {
     fn only_what_ends_without_a_user_may_pass_by_itself() {
         let passing: Vec<&str> =
             RefusalCode::ALL.iter().filter(|code| code.passes()).map(|code| code.name()).collect();
-        let expected = ["host_offline", "host_busy", "remote_unavailable", "unavailable"];
+        let expected =
+            ["host_offline", "host_busy", "host_activating", "remote_unavailable", "unavailable"];
         assert_eq!(passing, expected);
     }
 }

@@ -5,6 +5,7 @@ pub use super::compartment::Standing;
 use super::compartment::{Compartment, Row, Status};
 use super::desired::PendingPr;
 use super::facts::{HostFacts, MissingCommit};
+use super::forge::Forge;
 use super::generation::Generation;
 use super::ids::{CommandId, HostId};
 use super::operation::Operation;
@@ -21,6 +22,8 @@ pub struct HostSnapshot {
     pub profile: HostProfile,
     /// Whether an agent is connected.
     pub online: bool,
+    /// Its link crosses a network and is not encrypted. Whoever holds the link says so.
+    pub plain_link: bool,
     /// Whether the facts are there to say so: the agent's version is not the dashboard's.
     pub agent_outdated: bool,
     /// What it reported.
@@ -37,10 +40,16 @@ pub struct HostSnapshot {
     pub last_command: Option<LastCommand>,
     /// The last ten generations.
     pub generations: Vec<Generation>,
-    /// Its commit differs from the fleet's majority.
+    /// Since when it is known that two machines use its name; `None` while one does.
+    pub shared_name_since: Option<Timestamp>,
+    /// It runs another commit than most hosts of its source.
     pub drift: bool,
+    /// Rollouts leave it out: somebody holds it, or it went back from what the remote's head is.
+    pub held: bool,
     /// An open pull request that updates flake.lock.
     pub pending_pr: Option<PendingPr>,
+    /// Where the forge of its source has pages of commits, where that is known.
+    pub forge: Option<Forge>,
     /// The name of the source that it is compared with, where that could be read.
     pub source: Option<String>,
     /// Which operations could start now; for the others, why not.

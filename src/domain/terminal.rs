@@ -2,10 +2,18 @@
 //!
 //! A line is shown as a terminal would have left it: carriage returns and backspaces go back
 //! and overwrite, colours are kept, everything else that only a terminal understands is taken
-//! out. Each line stands for itself; a colour ends with its line.
+//! out. Each line stands for itself; a colour ends with its line. A line costs what its bytes cost,
+//! and becomes not much longer by its escapes (findings 4 and 10 of the security review).
 
-/// More columns than this are cut off.
-const COLUMNS: usize = 16_384;
+use super::bounds::{COLUMNS, GROWTH};
+use std::borrow::Cow;
+
+/// What the markup of a styled piece takes at most beside its text, in bytes.
+const MARKUP: usize = 48;
+/// So much a line may grow by its escapes however short it is: a word in colour.
+const AT_LEAST: usize = 2 * MARKUP;
+/// What is shown in place of a character that changes the order of others.
+const UNSEEN: char = '\u{fffd}';
 
 /// No sequence moves the cursor further than this.
 const JUMP: usize = 1000;
@@ -38,6 +46,34 @@ pub struct Span {
     pub text: String,
 }
 
+/// Whether a character changes the order in which others are shown: a text could read as another one.
+fn reorders(c: char) -> bool {
+    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// A character as it may be shown: one that nobody sees and that reorders others is a symbol.
+pub fn visible(c: char) -> char {
+    if reorders(c) { UNSEEN } else { c }
+}
+
+/// Whether a text is shown as it stands.
+fn is_plain(text: &str) -> bool {
+    !text.contains(|c: char| c.is_control() || reorders(c))
+}
+
+/// Whether no line of the text has anything for a terminal in it: then a terminal shows nothing that
+/// is not written there.
+pub fn are_plain(lines: &str) -> bool {
+    !lines.contains(|c: char| c.is_control() && c != '\n' || reorders(c))
+}
+
+/// A line as a text: as a terminal leaves it, however long, where there is anything for a terminal in
+/// it.
+pub fn as_text(text: &str) -> Cow<'_, str> {
+    let is_plain = !text.contains(|c: char| c.is_control() && c != '\t' || reorders(c));
+    if is_plain { Cow::Borrowed(text) } else { Cow::Owned(plain(text)) }
+}
+
 /// A line without terminal control sequences, as it stands after its carriage returns.
 pub fn plain(text: &str) -> String {
     spans(text).into_iter().map(|span| span.text).collect()
@@ -45,7 +81,7 @@ pub fn plain(text: &str) -> String {
 
 /// A line in pieces that look the same throughout.
 pub fn spans(text: &str) -> Vec<Span> {
-    if !text.contains(|c: char| c.is_control()) {
+    if is_plain(text) {
         let text = text.chars().take(COLUMNS).collect::<String>();
         return if text.is_empty() {
             Vec::new()
@@ -53,7 +89,7 @@ pub fn spans(text: &str) -> Vec<Span> {
             vec![Span { style: Style::default(), text }]
         };
     }
-    let mut screen = Screen::default();
+    let mut screen = Screen::of(text.len());
     let mut chars = text.chars().peekable();
     while let Some(c) = chars.next() {
         match c {
@@ -94,17 +130,30 @@ struct Screen {
     cells: Vec<(char, Style)>,
     column: usize,
     style: Style,
+    /// How many bytes the line may still grow by its escapes.
+    growth: usize,
+    /// How many cells its escapes may still touch.
+    work: usize,
 }
 
 impl Screen {
+    /// For a line of so many bytes.
+    fn of(bytes: usize) -> Self {
+        let growth = bytes.saturating_mul(GROWTH - 1).max(AT_LEAST);
+        Self { growth, work: bytes.saturating_mul(GROWTH).max(COLUMNS / 16), ..Self::default() }
+    }
+
     fn put(&mut self, c: char) {
         if self.column >= COLUMNS {
             return;
         }
         if self.cells.len() <= self.column {
+            let gap = (self.column - self.cells.len()).min(self.growth);
+            self.growth -= gap;
+            self.column = self.cells.len() + gap;
             self.cells.resize(self.column + 1, (' ', Style::default()));
         }
-        self.cells[self.column] = (c, self.style);
+        self.cells[self.column] = (visible(c), self.style);
         self.column += 1;
     }
 
@@ -112,14 +161,17 @@ impl Screen {
         let number = parameters.parse().unwrap_or(1_usize).clamp(1, JUMP);
         match last {
             'm' => self.style.select(parameters),
-            'C' => self.column += number,
+            'C' => self.column = (self.column + number).min(COLUMNS),
             'D' => self.column = self.column.saturating_sub(number),
             'G' => self.column = number - 1,
             'K' => match parameters {
                 "" | "0" => self.cells.truncate(self.column),
                 "1" => {
                     let to = self.column.min(self.cells.len());
-                    self.cells[..to].fill((' ', Style::default()));
+                    if let Some(left) = self.work.checked_sub(to) {
+                        self.work = left;
+                        self.cells[..to].fill((' ', Style::default()));
+                    }
                 }
                 _ => self.cells.clear(),
             },
@@ -129,7 +181,20 @@ impl Screen {
 
     fn spans(self) -> Vec<Span> {
         let mut spans: Vec<Span> = Vec::new();
+        let mut growth = self.growth;
         for (c, style) in self.cells {
+            // What would grow too much has no style.
+            let style = match spans.last() {
+                Some(span) if span.style == style => style,
+                _ if style == Style::default() => style,
+                _ => match growth.checked_sub(MARKUP) {
+                    Some(left) => {
+                        growth = left;
+                        style
+                    }
+                    None => Style::default(),
+                },
+            };
             match spans.last_mut() {
                 Some(span) if span.style == style => span.text.push(c),
                 _ => spans.push(Span { style, text: c.to_string() }),
@@ -268,7 +333,59 @@ mod tests {
         assert_eq!(texts, ["a", "b", "c"]);
     }
 
+    /// Each of the escapes may touch every cell before it, all of them together only so many as the
+    /// line has bytes, some times over: on the program before it were 5 x 1.6 thousand million.
+    #[test]
+    fn a_line_of_escapes_costs_what_its_bytes_cost_4() {
+        let (first, then, erase) = ("x".repeat(1000), "y".repeat(1000), "\u{1b}[1K");
+        let erased = plain(&format!("{first}\r{then}{erase}"));
+        assert!(erased.trim().is_empty(), "one of them is done: {erased}");
+        let line = format!("{first}{}\r{then}{erase}", erase.repeat(1000));
+        assert_eq!(
+            plain(&line),
+            then,
+            "they have touched all that they may: one more does nothing"
+        );
+        let screen = Screen::of(line.len());
+        assert!(screen.work + screen.growth <= 2 * GROWTH * line.len());
+    }
+
+    #[test]
+    fn a_line_has_a_bounded_number_of_columns_with_and_without_escapes_4() {
+        for begins in ["", "\u{1b}[31m"] {
+            let line = |columns: usize| format!("{begins}{}", "x".repeat(columns));
+            assert_eq!(plain(&line(COLUMNS)).len(), COLUMNS, "{begins:?}");
+            assert_eq!(plain(&line(COLUMNS + 1)).len(), COLUMNS, "{begins:?}");
+        }
+    }
+
+    #[test]
+    fn what_reorders_a_text_is_seen_18() {
+        assert_eq!(plain("evil\u{202e}txt.exe"), "evil\u{fffd}txt.exe");
+        assert_eq!(as_text("\u{1b}[31mred\u{1b}[0m \u{2066}x"), "red \u{fffd}x");
+        assert_eq!(as_text("a\tb"), "a\tb");
+    }
+
     proptest! {
+        #[test]
+        fn escapes_make_no_line_much_longer_10(
+            parts in proptest::collection::vec(
+                prop_oneof![
+                    Just("\u{1b}[1000C".to_owned()), Just("\u{1b}[1000Cx".to_owned()),
+                    Just("\u{1b}[1m".to_owned()), Just("\u{1b}[22mx".to_owned()),
+                    Just("\u{1b}[31;42my".to_owned()), Just("\u{1b}[mz".to_owned()),
+                    Just("\r".to_owned()), Just("\u{1b}[K".to_owned()), "[a-z]{0,20}",
+                ],
+                0..200,
+            )
+        ) {
+            let line = parts.concat();
+            let shown = spans(&line);
+            let styled = shown.iter().filter(|span| span.style != Style::default()).count();
+            let bytes = shown.iter().map(|span| span.text.len()).sum::<usize>() + styled * MARKUP;
+            prop_assert!(bytes <= line.len() + (line.len() * (GROWTH - 1)).max(AT_LEAST), "{bytes}");
+        }
+
         #[test]
         fn whatever_is_printed_no_control_character_is_left(text in "[\\PC\u{1b}\\[\\]0-9;mKCDG\r\u{8}\u{7}]{0,80}") {
             for span in spans(&text) {

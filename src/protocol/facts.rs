@@ -73,7 +73,7 @@ pub struct Register {
     /// SHA-256 of the flake.lock in the checkout, in 64 hexadecimal digits; empty: there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lock_hash: Option<String>,
-    /// The boot of the machine, as its kernel names it. Another boot has another id.
+    /// The boot of the machine or container. Another boot has another id.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub boot_id: Option<String>,
     /// When this process of the agent began. Together with `boot_id`: which process it is.
@@ -83,7 +83,8 @@ pub struct Register {
     /// tell, then `generation` counts.
     #[serde(deserialize_with = "told", skip_serializing_if = "Option::is_none")]
     pub checkout: Told<String>,
-    /// The checkout differs from its commit: files were changed, or are neither tracked nor ignored.
+    /// The checkout differs from its commit: a tracked file, or the index. What is not tracked does
+    /// not count: Nix does not see it.
     #[serde(deserialize_with = "told", skip_serializing_if = "Option::is_none")]
     pub dirty: Told<bool>,
     /// How many commits the checkout has that its remote's branch, as fetched last, has not.
@@ -95,6 +96,50 @@ pub struct Register {
     /// The disks of the store, of the boot loader and of the agent's state directory, each once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub disk: Option<Vec<DiskReport>>,
+    /// What the agent did by itself since it told last, in words: it set aside a job that it cannot
+    /// read, say. Each is told once.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notices: Vec<String>,
+    /// Tags that the host's configuration gives it; absent: an agent that does not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tags: Option<Vec<String>>,
+    /// While a guarded switch is to be confirmed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub guard: Option<GuardWord>,
+    /// The host takes only commits that a key of these files signed; empty: any.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub signers: Vec<String>,
+    /// What the host left and nobody has released, oldest first; absent: an agent that keeps nothing
+    /// of that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held: Option<Vec<HeldReport>>,
+}
+
+/// A system that the host went back from, for a dashboard that does not know.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HeldReport {
+    /// The command that left it, or that brought it and was taken back: `released` names it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub command_id: Option<CommandId>,
+    /// What it was built from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
+    /// Its path.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// Why it is held.
+    pub reason: String,
+}
+
+/// What a guarded switch wants confirmed: the agent says it on a link that it opened for that, and
+/// the dashboard repeats it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GuardWord {
+    /// The command's id.
+    pub command_id: CommandId,
+    /// Made for this one question.
+    pub nonce: String,
 }
 
 /// A fact that an agent may leave as it was (`None`), unsay (`Some(None)`, `null` on the wire), or
@@ -161,6 +206,12 @@ pub struct SystemReport {
     /// Whether what was booted is not what would boot.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reboot_needed: Option<bool>,
+    /// Version of the kernel that was booted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub booted_kernel: Option<String>,
+    /// Version of the kernel that would boot.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_kernel: Option<String>,
     /// What the profile points to: what a boot would activate. It differs from `store_path` after an
     /// activation that failed, and after a boot into an older generation.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -248,6 +299,9 @@ pub struct Heartbeat {
     /// As in `register`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub disk: Option<Vec<DiskReport>>,
+    /// As in `register`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notices: Vec<String>,
 }
 
 /// Load of a host: percent, percent, percent, 1-minute load average.

@@ -4,6 +4,7 @@
 //! messages. Both are described by the same types: what only protocol 4 has is optional.
 //! This room reads and writes frames. It decides nothing.
 
+use crate::domain::bounds;
 use crate::domain::protocol::Protocol;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -22,7 +23,7 @@ pub use work::*;
 /// The protocol that this program speaks.
 pub const VERSION: u32 = Protocol::OURS.number();
 /// The largest frame that either side accepts, in bytes.
-pub const MAX_FRAME_BYTES: usize = 1024 * 1024;
+pub const MAX_FRAME_BYTES: usize = bounds::FRAME;
 /// The most output one `output_batch` carries, in bytes of text.
 pub const MAX_BATCH_BYTES: usize = 64 * 1024;
 /// The most output an agent leaves unacknowledged on the wire, in bytes of text.
@@ -45,6 +46,8 @@ pub enum AgentMessage {
     CommandComplete(CommandComplete),
     /// Protocol 4: the command was started.
     CommandAccepted(CommandAccepted),
+    /// Protocol 4: what the job of a command that deploys is doing.
+    CommandPhase(CommandPhase),
     /// The command was refused.
     CommandRejected(CommandRejected),
     /// Protocol 3: coarse progress.
@@ -64,6 +67,8 @@ pub enum DashboardMessage {
     Command(CommandMessage),
     /// Protocol 4: how far the output of a command is stored.
     Ack(Ack),
+    /// Protocol 4: what the host left is held no more.
+    Released(Released),
 }
 
 /// What is wrong with a frame.
@@ -149,6 +154,7 @@ messages!(AgentMessage {
     Status = "status",
     CommandComplete = "command_complete",
     CommandAccepted = "command_accepted",
+    CommandPhase = "command_phase",
     CommandRejected = "command_rejected",
     OperationProgress = "operation_progress",
     TestProgress = "test_progress",
@@ -159,6 +165,7 @@ messages!(DashboardMessage {
     Registered = "registered",
     Command = "command",
     Ack = "ack",
+    Released = "released",
 });
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! What a dashboard says, field by field.
 
+use super::facts::GuardWord;
 use crate::domain::ids::CommandId;
 use crate::domain::operation::{Args, Regardless};
 use serde::{Deserialize, Serialize};
@@ -20,6 +21,12 @@ pub struct Registered {
     /// Per job of the agent, the last number the dashboard has stored.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub resume: BTreeMap<CommandId, u64>,
+    /// What the dashboard can do, by name.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub features: Vec<String>,
+    /// What `register` said of a guarded switch, repeated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub guard: Option<GuardWord>,
 }
 
 /// `command`.
@@ -33,6 +40,10 @@ pub struct CommandMessage {
     /// Protocol 4: what the operation is asked with.
     #[serde(default, deserialize_with = "known_args", skip_serializing_if = "Option::is_none")]
     pub args: Option<Args>,
+    /// Of what builds: paths that the host went back from. A build that comes to one of them is
+    /// `blocked` by `held`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub held: Vec<String>,
 }
 
 /// Arguments that this version does not know are ignored, as all fields on the wire are.
@@ -41,7 +52,7 @@ fn known_args<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Args>,
     else {
         return Ok(None);
     };
-    let known = ["generation", "reason", "confirmed", "regardless"];
+    let known = ["generation", "reason", "confirmed", "regardless", "commit", "hold", "plan"];
     told.retain(|name, value| known.contains(&name.as_str()) && !value.is_null());
     if let Some(serde_json::Value::Array(keys)) = told.get_mut("regardless") {
         keys.retain(|key| serde_json::from_value::<Regardless>(key.clone()).is_ok());
@@ -57,4 +68,12 @@ pub struct Ack {
     pub command_id: CommandId,
     /// The highest number of which all up to it is stored.
     pub seq: u64,
+}
+
+/// `released`, protocol 4: what these commands left, or brought, is held no more. Sent when that
+/// happens, and after `registered` as often as the agent repeats it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Released {
+    /// Their ids.
+    pub command_ids: Vec<CommandId>,
 }

@@ -1,6 +1,7 @@
 //! What an agent tells of its work, field by field.
 
 use super::facts::{SystemReport, TestSettings, Told, told};
+use crate::domain::command::WorkPhase;
 use crate::domain::ids::CommandId;
 use crate::domain::test_report::{self, TestCaseOutcome, TestResult};
 use serde::{Deserialize, Serialize};
@@ -96,6 +97,10 @@ pub struct Status {
     /// The agent ended the job for its time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timed_out: Option<bool>,
+    /// Of `blocked`: what is in the way, where the user may go on regardless of it. Words of
+    /// `Regardless`; what is not known is ignored.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub blocked_by: Vec<String>,
     /// As in `register`, when the job ended.
     #[serde(default, deserialize_with = "told", skip_serializing_if = "Option::is_none")]
     pub checkout: Told<String>,
@@ -105,6 +110,35 @@ pub struct Status {
     /// As in `register`, when the job ended.
     #[serde(default, deserialize_with = "told", skip_serializing_if = "Option::is_none")]
     pub ahead: Told<u32>,
+    /// What a switch or pull-switch built, once its build has begun.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub built: Option<Built>,
+}
+
+/// What was checked out when a build began, and what became of it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Built {
+    /// The commit; empty where none was built from.
+    pub commit: String,
+    /// SHA-256 of its flake.lock, in 64 hexadecimal digits; empty: there is none.
+    pub lock_hash: String,
+    /// The files differed from that commit, or that could not be told.
+    pub dirty: bool,
+    /// The path that it came to, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// It was not activated: it starts at the next boot.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub next_boot: bool,
+}
+
+impl Built {
+    /// The same, where the system is not activated and starts at the next boot.
+    pub fn that_boots(built: Option<Self>, system: &std::path::Path) -> Self {
+        let path = Some(system.to_string_lossy().into_owned());
+        Self { path, next_boot: true, ..built.unwrap_or_default() }
+    }
 }
 
 /// How a command ended, as the agent says.
@@ -145,6 +179,16 @@ pub struct CommandAccepted {
     /// The process that supervises it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pid: Option<i64>,
+}
+
+/// `command_phase`, protocol 4: what the job of a command that deploys is doing. Told when that
+/// changes, and again on each link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommandPhase {
+    /// The command's id.
+    pub command_id: CommandId,
+    /// What it is doing.
+    pub phase: WorkPhase,
 }
 
 /// `command_rejected`.

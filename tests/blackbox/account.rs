@@ -102,7 +102,7 @@ fn an_api_token_is_shown_once_and_works_until_it_is_removed() {
     let visitor = Client::visitor(&settings.dashboard.url);
     assert_eq!(visitor.get_with_token("/api/hosts", &token).status, 200);
     browser.wait_for_text("#token-settings", "my <script>");
-    browser.click("#token-settings li button");
+    browser.click("#token-settings td button");
     browser.wait_for_text(".news", "was removed");
     assert_eq!(visitor.get_with_token("/api/hosts", &token).status, 401);
     assert_eq!(browser.complaints(), [""; 0]);

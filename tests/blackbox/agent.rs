@@ -1,7 +1,7 @@
 //! The agent by itself, against a stand-in for the dashboard: what it harms, what it says, and what
 //! it survives. The numbers are those of the findings that the tests come from.
 
-use crate::support::{Agent, ConfigRepo, StandIn, processes_of, wait_until};
+use crate::support::{Agent, ConfigRepo, Dashboard, StandIn, processes_of, wait_until};
 use serde_json::Value;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -309,6 +309,14 @@ fn finding_22_a_job_that_cannot_be_read_is_set_aside_and_stops_nothing() {
     });
     assert_eq!(fixture.run("pull").0["status"], "ok");
     assert_eq!(fs::read_dir(jobs.join("set-aside")).unwrap().count(), 2);
+    // The dashboard hears of each, once.
+    let told = [fixture.standin.all("register"), fixture.standin.all("heartbeat")].concat();
+    let notices = told.iter().filter_map(|told| told["notices"].as_array()).flatten();
+    let mut notices: Vec<_> = notices.map(|notice| notice.as_str().unwrap()).collect();
+    notices.sort_unstable();
+    assert_eq!(notices.len(), 2, "{notices:#?}");
+    let of = |id: &str| format!("The job 01890000-0000-7000-8000-00000000000{id} is set aside:");
+    assert!(notices[0].starts_with(&of("1")) && notices[1].starts_with(&of("2")), "{notices:#?}");
 }
 
 /// What a power cut leaves: a job that was accepted, in another boot of the machine.
@@ -372,8 +380,8 @@ fn systemd_1_a_stop_lets_an_activation_in_a_unit_of_its_own_end_first() {
     let name = "nixos-rebuild-switch-to-configuration-1234.service";
     let (file, asked) = (unit.display(), host.path().join("asked"));
     let script = format!(
-        "#!/bin/sh\ntouch {}\n[ $1 = list-units ] || exit 1\n\
-         [ -e {file} ] && echo '{name} loaded active running x'\nexit 0\n",
+        "#!/bin/sh\n[ $1 = list-units ] || exit 1\n\
+         [ -e {file} ] && echo '{name} loaded active running x'\ntouch {}\n",
         asked.display()
     );
     fs::write(&systemctl, script).unwrap();
@@ -580,6 +588,65 @@ fn a_switch_without_room_is_blocked_with_what_is_missing_unless_the_user_goes_on
     drop(agent);
 }
 
+/// The same with a real dashboard, as a user sees it.
+#[test]
+fn a_user_is_told_that_a_disk_is_full_and_goes_on_regardless() {
+    let Some(disk) = SmallDisk::new("2m") else { return };
+    let repo = ConfigRepo::new();
+    let dashboard = Dashboard::with_source(&repo.remote());
+    let user = dashboard.login();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let clone = elsewhere.path().join("clone");
+    let more =
+        [("NIXFLEET_STATE_DIR", disk.path()), ("NIXFLEET_REPO_DIR", clone.to_str().unwrap())];
+    let agent = Agent::start_with(&dashboard.url, "web", &repo.remote(), &more);
+    user.wait_for_online("web");
+    wait_until("it has its clone", || {
+        let host = user.host("web");
+        if host["generation"].is_string() { Ok(()) } else { Err(host) }
+    });
+    let figures = || {
+        let disks = user.host("web")["disk"].as_array().unwrap().clone();
+        disks.into_iter().find(|told| told["mount"] == disk.path()).unwrap()
+    };
+    assert_eq!(figures()["low"], false, "{}", figures());
+    fs::write(Path::new(disk.path()).join("fill"), vec![0_u8; 1_930_000]).unwrap();
+    wait_until("the disk is told to be full", || {
+        let now = figures();
+        if now["low"] == true { Ok(()) } else { Err(now) }
+    });
+    let fleet = user.get("/").text;
+    assert!(fleet.contains(&format!("{} nearly full", disk.path())), "{fleet}");
+    let page = user.get("/hosts/web").text;
+    assert!(page.contains(disk.path()) && page.contains(" free of 2 MiB"), "{page}");
+
+    let blocked = user.run("web", "switch", "blocked");
+    assert_eq!(blocked["blocked_by"], serde_json::json!(["space"]), "{blocked}");
+    assert!(blocked["reason"].as_str().unwrap().ends_with("make room there."), "{blocked}");
+    let way_on = format!(
+        "/hosts/web/commands?again={}&regardless=space",
+        blocked["command_id"].as_str().unwrap()
+    );
+    for page in ["/hosts/web", "/?log=web"] {
+        let page = user.get(page).text;
+        let shown = way_on.replace('&', "&amp;");
+        assert!(page.contains(&format!("formaction=\"{shown}\"")), "{page}");
+    }
+    let wrong = user.post_form("/hosts/web/commands?regardless=everything", &[("op", "switch")]);
+    assert_eq!(wrong.status, 400, "{wrong:?}");
+    let asked = user.post_form(&way_on, &[("op", "switch")]);
+    assert!(asked.status < 400, "{asked:?}");
+    let done = wait_until("the switch is over", || {
+        let commands = user.get("/api/hosts/web/commands").json();
+        let last = commands[0].clone();
+        if last["state"] == "succeeded" { Ok(last) } else { Err(last) }
+    });
+    assert_eq!(done["args"]["regardless"], serde_json::json!(["space"]), "{done}");
+    // There is nothing to go on from any more.
+    assert!(!user.get("/hosts/web").text.contains("regardless=space"));
+    drop(agent);
+}
+
 #[test]
 fn a_switch_is_blocked_while_another_activation_holds_its_lock() {
     let fixture = Fixture::new();
@@ -611,7 +678,7 @@ fn a_check_says_what_works_and_what_does_not() {
     let good = ["--check", "--url", &standin.url, "--repo-url", remote, "--rebuild", "/bin/sh"];
     let (works, said) = agent_command(dir.path(), &good);
     assert!(works, "{said}");
-    assert_eq!(said.lines().filter(|line| line.starts_with("ok ")).count(), 7, "{said}");
+    assert_eq!(said.lines().filter(|line| line.starts_with("ok ")).count(), 9, "{said}");
     let url = "http://127.0.0.1:1";
     let bad = ["--check", "--url", url, "--repo-url", "/nowhere", "--rebuild", "/nowhere"];
     let (works, said) = agent_command(dir.path(), &bad);
@@ -643,21 +710,25 @@ fn a_clone_is_given_to_the_agent_by_a_command_and_only_then_reset() {
     assert!(!done && said.contains("is no git clone"), "{said}");
 }
 
+/// Its start needs pages of the program that it then gives back; in a release build it is small.
 #[test]
-fn every_test_that_the_table_of_faults_names_exists() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let table = fs::read_to_string(root.join("docs/AGENT_FAULTS.md")).unwrap();
-    let places = ["tests/blackbox/agent.rs", "tests/blackbox/faults.rs", "src/base/git/tests.rs"];
-    let sources: String =
-        places.iter().map(|file| fs::read_to_string(root.join(file)).unwrap()).collect();
-    let rows = table.lines().filter(|line| line.starts_with("| ") && line.contains('`'));
-    let mut named = 0;
-    for row in rows {
-        let shown_by = row.trim_end_matches('|').rsplit('|').next().unwrap();
-        for name in shown_by.split('`').skip(1).step_by(2).filter(|name| !name.contains('/')) {
-            assert!(sources.contains(&format!("fn {name}()")), "{name} is named and not there");
-            named += 1;
-        }
-    }
-    assert!(named > 20, "{named}");
+#[cfg(target_os = "linux")]
+fn an_idle_agent_has_given_back_what_only_its_start_needed() {
+    let fixture = Fixture::new();
+    let path = format!("/proc/{}/status", fixture.agent.pid());
+    let kib = |field: &str| -> u64 {
+        let status = fs::read_to_string(&path).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(field)).expect("a figure");
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    };
+    let highest = kib("VmHWM:");
+    let idle = wait_until("it is small", || {
+        let now = kib("VmRSS:");
+        let is_small = now <= highest * 3 / 4 && (cfg!(debug_assertions) || now <= 8 * 1024);
+        if is_small { Ok(now) } else { Err((now, highest)) }
+    });
+    println!("idle: {idle} KiB, at its start {highest} KiB");
+    // It goes on as before.
+    let (_, lines) = fixture.run("pull");
+    assert!(!lines.is_empty());
 }

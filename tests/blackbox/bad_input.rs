@@ -2,7 +2,7 @@
 
 use crate::support::dashboard::TOKEN;
 use crate::support::{Agent, Client, ConfigRepo, Dashboard, OldAgent, processes_of, wait_until};
-use serde_json::json;
+use serde_json::{Value, json};
 
 fn with_old_agent(name: &str) -> (Dashboard, Client, OldAgent) {
     let dashboard = Dashboard::start(&[]);
@@ -189,8 +189,9 @@ fn the_repository_that_cannot_be_cloned_is_named_in_the_log_of_the_pull() {
     let pull = user.run("web", "pull", "failed");
     let log = user.output(pull["command_id"].as_str().unwrap()).join("\n");
     assert!(log.contains("nowhere"), "{log}");
-    // The host has no commit, so nothing is claimed about it.
-    assert_eq!(user.row("web"), "ok unk unk unk unk");
+    // There is no checkout, and the row says so; of its flake.lock nothing is known.
+    user.wait_for_row("web", "ok out unk out unk");
+    assert!(user.says("web", "git").starts_with("No checkout on the host: pull"));
 }
 
 #[test]
@@ -200,7 +201,7 @@ fn a_missing_rebuild_program_is_named_in_the_row() {
     let user = dashboard.login();
     let missing = [("NIXFLEET_REBUILD", "/nonexistent/rebuild")];
     let _agent = Agent::start_with(&dashboard.url, "web", &repo.remote(), &missing);
-    user.wait_for_row("web", "ok ok ok unk unk");
+    user.wait_for_row("web", "ok ok ok out unk");
     user.run("web", "switch", "failed");
     user.wait_for_row("web", "ok ok ok err out");
     let says = user.says("web", "system");
@@ -215,11 +216,11 @@ fn a_test_script_that_is_not_executable_fails_and_says_how_to_mend_it() {
     let dashboard = Dashboard::with_source(&repo.remote());
     let user = dashboard.login();
     let _agent = Agent::start(&dashboard.url, "web", &repo.remote());
-    user.wait_for_row("web", "ok ok ok unk unk");
+    user.wait_for_row("web", "ok ok ok out unk");
     let run = user.run("web", "test", "failed");
     let output = run["test_results"][0]["output"].as_str().unwrap();
     assert!(output.contains("chmod +x hosts/web/tests/T01-first.sh"), "{output}");
-    user.wait_for_row("web", "ok ok ok unk err");
+    user.wait_for_row("web", "ok ok ok out err");
 }
 
 #[test]
@@ -267,40 +268,78 @@ fn contradictions_of_an_agent_are_recorded_and_change_nothing() {
     assert_eq!(user.host("web")["generation"], "abc1234");
 }
 
-#[test]
-fn tests_that_hang_flood_or_want_a_terminal_end_and_the_next_one_runs() {
-    let repo = ConfigRepo::new();
-    let scripts = [
-        ("T01-first.sh", "echo fine"),
-        ("T02-hangs.sh", "sleep 1000 & sleep 1000"),
-        ("T03-floods.sh", "head -c 100000000 /dev/zero | tr '\\0' 'x' | fold -w 1000"),
-        ("T04-binary.sh", "head -c 10000 /dev/urandom"),
-        ("T05-terminal.sh", "read -r answer && exit 0; test -t 0 && exit 0; exit 7"),
-        ("T06-background.sh", "(sleep 1000; echo late) >/dev/null 2>&1 & echo started"),
-        ("T07-tap.sh", "echo 1..2; echo ok 1; echo ok 2"),
-    ];
+/// Pushes these tests of `web`, runs them there and answers their results.
+fn run_of(repo: &ConfigRepo, scripts: &[(&str, &str)], settings: &[(&str, &str)]) -> Vec<Value> {
     for (name, script) in scripts {
         repo.test("web", name, &format!("#!/bin/sh\n{script}\n"));
     }
     repo.push("nasty tests");
     let dashboard = Dashboard::with_source(&repo.remote());
     let user = dashboard.login();
-    let quick = [("NIXFLEET_TEST_TIMEOUT", "3")];
-    let agent = Agent::start_with(&dashboard.url, "web", &repo.remote(), &quick);
-    user.wait_for_row("web", "ok ok ok unk unk");
+    let agent = Agent::start_with(&dashboard.url, "web", &repo.remote(), settings);
+    user.wait_for_row("web", "ok ok ok out unk");
     let run = user.run("web", "test", "failed");
-    let results = run["test_results"].as_array().unwrap();
-    let outcomes: Vec<&str> = results.iter().map(|r| r["outcome"].as_str().unwrap()).collect();
-    let expected = ["passed", "timed_out", "passed", "passed", "failed", "passed", "passed"];
-    assert_eq!(outcomes, expected);
-    assert_eq!(results[6]["subtests"], json!({ "passed": 2, "failed": 0, "total": 2 }));
-    assert!(results[2]["output"].as_str().unwrap().len() <= 70_000);
+    assert_eq!(user.row("web"), "ok ok ok out err");
     // The agent itself is the only process of that directory that goes on.
     wait_until("no test has left a process behind", || {
         let left = processes_of(agent.dir.path());
         if left.len() == 1 { Ok(()) } else { Err(left) }
     });
-    assert_eq!(user.row("web"), "ok ok ok unk err");
+    run["test_results"].as_array().unwrap().clone()
+}
+
+fn outcomes(results: &[Value]) -> Vec<&str> {
+    results.iter().map(|result| result["outcome"].as_str().unwrap()).collect()
+}
+
+#[test]
+fn a_test_that_hangs_ends_and_the_next_one_runs() {
+    let scripts = [
+        ("T01-first.sh", "echo fine"),
+        ("T02-hangs.sh", "sleep 1000 & sleep 1000"),
+        ("T03-last.sh", "echo fine"),
+    ];
+    let limit = [("NIXFLEET_TEST_TIMEOUT", "15")];
+    let results = run_of(&ConfigRepo::new(), &scripts, &limit);
+    assert_eq!(outcomes(&results), ["passed", "timed_out", "passed"]);
+}
+
+#[test]
+fn tests_that_flood_or_want_a_terminal_end_and_the_next_one_runs() {
+    let scripts = [
+        ("T01-first.sh", "echo fine"),
+        ("T02-floods.sh", "head -c 20000000 /dev/zero | tr '\\0' 'x' | fold -w 1000"),
+        ("T03-binary.sh", "head -c 10000 /dev/urandom"),
+        ("T04-terminal.sh", "read -r answer && exit 0; test -t 0 && exit 0; exit 7"),
+        ("T05-background.sh", "(sleep 1000; echo late) >/dev/null 2>&1 & echo started"),
+        ("T06-tap.sh", "echo 1..2; echo ok 1; echo ok 2"),
+    ];
+    let results = run_of(&ConfigRepo::new(), &scripts, &[]);
+    assert_eq!(outcomes(&results), ["passed", "passed", "passed", "failed", "passed", "passed"]);
+    assert_eq!(results[5]["subtests"], json!({ "passed": 2, "failed": 0, "total": 2 }));
+    assert!(results[1]["output"].as_str().unwrap().len() <= 70_000);
+}
+
+#[test]
+fn what_a_test_starts_in_a_session_of_its_own_ends_with_it_22() {
+    let repo = ConfigRepo::new();
+    // Nobody else's sleep takes so long.
+    let long = 900_000_000_u64 + u64::from(std::process::id());
+    let starts = format!("setsid sleep {long} >/dev/null 2>&1 & sleep 1; echo started");
+    let looks = format!(
+        "for p in /proc/[0-9]*/cmdline; do tr '\\0' ' ' <\"$p\" | grep -q '^sleep {long}' \
+         && exit 1; done 2>/dev/null; exit 0"
+    );
+    for (name, script) in [("T01-starts.sh", starts), ("T02-looks.sh", looks)] {
+        repo.test("web", name, &format!("#!/bin/sh\n{script}\n"));
+    }
+    repo.push("a test that leaves something");
+    let dashboard = Dashboard::with_source(&repo.remote());
+    let user = dashboard.login();
+    let _agent = Agent::start(&dashboard.url, "web", &repo.remote());
+    user.wait_for_row("web", "ok ok ok out unk");
+    let run = user.run("web", "test", "succeeded");
+    assert_eq!(run["test_results"].as_array().unwrap().len(), 3, "{run}");
 }
 
 #[test]

@@ -18,14 +18,14 @@ impl Page {
         let dashboard = Dashboard::with_source(&repo.remote());
         let user = dashboard.login();
         let agent = Agent::start(&dashboard.url, "web", &repo.remote());
-        user.wait_for_row("web", "ok ok ok unk unk");
+        user.wait_for_row("web", "ok ok ok out unk");
         let browser = Browser::start();
         browser.login(&dashboard.url, &dashboard.password);
         Self { repo, dashboard, agent, user, browser }
     }
 
     fn click(&self, op: &str) {
-        self.browser.click(&format!("#host-web button[data-op={op}]"));
+        self.browser.ask("web", op);
     }
 }
 
@@ -34,7 +34,7 @@ fn a_day_by_clicks_ends_green_without_a_reload_or_a_complaint_of_the_browser() {
     let page = Page::open();
     let browser = &page.browser;
     browser.run("window.neverReloaded = true");
-    browser.wait_for_row("web", "ok ok ok unknown unknown");
+    browser.wait_for_row("web", "ok ok ok outdated unknown");
     page.repo.push_change("by clicks");
     browser.wait_for_row("web", "ok outdated ok outdated unknown");
     page.click("pull");
@@ -51,7 +51,8 @@ fn a_day_by_clicks_ends_green_without_a_reload_or_a_complaint_of_the_browser() {
     browser.wait_for_text("#log-outcome", "succeeded · exit code 0");
     page.click("test");
     browser.wait_for_row("web", "ok ok ok ok ok");
-    browser.wait_for_text("#fleet-summary", "1 host: 1 current");
+    browser.wait_for_count("", 1);
+    browser.wait_for_count("ok", 1);
     browser.pictures("fleet-green");
     assert_eq!(browser.run("return window.neverReloaded"), true);
     assert_eq!(browser.complaints(), [""; 0]);
@@ -64,10 +65,10 @@ fn a_running_switch_is_stopped_by_a_click_and_the_row_says_so() {
     page.click("switch");
     page.browser.wait_for_text("#log-panel", "waiting at the gate");
     page.click("stop");
-    page.browser.wait_for_row("web", "ok ok ok error outdated");
+    page.browser.wait_for_row("web", "ok ok ok outdated outdated");
     page.browser.wait_for_text("#log-outcome", "stopped");
     page.browser.click("#host-web [data-compartment=system]");
-    page.browser.wait_for_text("dialog[data-dialog=system]", "Stopped by admin.");
+    page.browser.wait_for_text("#dialogs [data-dialog=system]", "Switch was stopped by admin");
 }
 
 #[test]
@@ -109,7 +110,7 @@ fn a_host_that_goes_away_is_dimmed_and_keeps_its_row() {
     let mut page = Page::open();
     page.agent.kill_9();
     page.browser.wait_for("#host-web[data-online=false]");
-    assert_eq!(page.browser.row("web"), "ok ok ok unknown unknown");
+    assert_eq!(page.browser.row("web"), "ok ok ok outdated unknown");
     page.browser.pictures("fleet-offline");
 }
 
@@ -136,7 +137,7 @@ fn the_hosts_page_tells_the_story_of_its_commands() {
     let page = Page::open();
     page.user.run("web", "switch", "succeeded");
     page.user.run("web", "test", "succeeded");
-    page.browser.click("#host-web a.name");
+    page.browser.click("#host-web .who a");
     page.browser.wait_for_text("main", "Switch");
     page.browser.wait_for_text("main", "succeeded");
     page.browser.pictures("host");
@@ -172,11 +173,11 @@ fn a_click_on_a_host_that_is_away_waits_for_it_and_the_row_says_so() {
     page.agent.kill_9();
     page.browser.wait_for("#host-web[data-online=false]");
     page.click("pull");
-    page.browser.wait_for_text("#host-web .activity", "waits for the host");
+    page.browser.wait_for_text("#host-web .why", "Pull waits for the host");
     page.browser.pictures("fleet-waiting");
     page.agent.start_again();
     page.browser.wait_for_text("#log-outcome", "succeeded");
-    page.browser.wait_for("#host-web .activity:empty");
+    page.browser.wait_for_text("#host-web .why", "No deployment seen");
     assert_eq!(page.browser.complaints(), [""; 0]);
 }
 
@@ -193,7 +194,7 @@ fn an_update_is_merged_by_a_click_and_every_lock_turns_yellow() {
     ]);
     let user = dashboard.login();
     let _agent = Agent::start(&dashboard.url, "web", &repo.remote());
-    user.wait_for_row("web", "ok ok ok unk unk");
+    user.wait_for_row("web", "ok ok ok out unk");
     let browser = Browser::start();
     browser.login(&dashboard.url, &dashboard.password);
     browser.wait_for_text("#fleet-target", "flake.lock: update from");
@@ -215,13 +216,14 @@ fn an_update_is_merged_by_a_click_and_every_lock_turns_yellow() {
 #[test]
 fn the_hosts_page_is_live_and_true_after_a_click_and_after_a_restart_of_the_dashboard() {
     let mut page = Page::open();
-    page.browser.click("#host-web a.name");
+    page.browser.click("#host-web .who a");
     page.browser.wait_for_text("#link", "live");
     page.browser.run("window.neverReloaded = true");
     page.click("switch");
     page.browser.wait_for_row("web", "ok ok ok ok outdated");
-    page.browser.wait_for_text("#deploys", "succeeded");
-    page.browser.click(".actions a[href='/hosts/web/settings']");
+    page.browser.wait_for_text("#timeline", "Switch succeeded");
+    page.browser.click("#host-page [data-op=menu]");
+    page.browser.click("#dialogs [data-op=open-settings]");
     page.browser.choose("#tests_enabled", "off");
     page.browser.click("dialog [data-op=save]");
     page.browser.wait_for_row("web", "ok ok ok ok unknown");

@@ -81,7 +81,10 @@ fn whole_run(user: &Client, agent: &mut Agent, host: &str, repo: &ConfigRepo) ->
     agent.manage();
     let pid_file = agent.pid_file();
     // It may have been killed already, by the fault that is being tried.
-    agent.on_switch(&format!("#!/bin/sh\nkill -9 $(cat {}) || true\n", pid_file.display()));
+    agent.on_switch(&format!(
+        "#!/bin/sh\nkill -9 $(cat {}) 2>/dev/null || true\n",
+        pid_file.display()
+    ));
     wait_until(&format!("{host} has reported its checkout"), || {
         let hosts = user.get("/api/hosts");
         let known = hosts.as_array().unwrap().iter().find(|h| h["host_id"] == host).cloned();
@@ -93,7 +96,7 @@ fn whole_run(user: &Client, agent: &mut Agent, host: &str, repo: &ConfigRepo) ->
     let mut commands: Vec<_> = ["pull", "switch", "test"].map(|op| user.runs(host, op)).into();
     // What differs from host to host and from repository to repository.
     let dir = agent.dir.path().display().to_string();
-    let (head, remote) = (repo.git(&["rev-parse", "HEAD"]), repo.remote().display().to_string());
+    let (head, remote) = (repo.head(), repo.remote().display().to_string());
     for line in commands.iter_mut().flat_map(|(.., lines)| lines) {
         let plain = line.replace(&dir, "DIR").replace(&remote, "REMOTE").replace(&head, "HEAD");
         *line = plain.replace(&head[..7], "HEAD");

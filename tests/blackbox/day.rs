@@ -18,7 +18,7 @@ impl Day {
         let user = dashboard.login();
         let agent = Agent::start(&dashboard.url, "web", &repo.remote());
         user.wait_for_online("web");
-        user.wait_for_row("web", "ok ok ok unk unk");
+        user.wait_for_row("web", "ok ok ok out unk");
         user.run("web", "switch", "succeeded");
         user.run("web", "test", "succeeded");
         user.wait_for_row("web", "ok ok ok ok ok");
@@ -37,13 +37,15 @@ fn from_a_fresh_start_over_a_push_to_a_row_that_is_green_again() {
     user.wait_for_saying("web", "git", &pushed[..7]);
 
     user.run("web", "pull", "succeeded");
-    user.wait_for_row("web", "ok ok ok out ok");
+    user.wait_for_row("web", "ok ok ok out out");
     assert_eq!(user.host("web")["generation"], pushed.as_str());
+    assert_ne!(user.host("web")["deployed"], pushed.as_str());
     assert!(user.says("web", "system").starts_with("Pulled, not switched"));
 
     let switch = user.run("web", "switch", "succeeded");
     assert_eq!(switch["exit_code"], 0);
     user.wait_for_row("web", "ok ok ok ok out");
+    assert_eq!(user.host("web")["deployed"], pushed.as_str());
     assert_eq!(user.says("web", "tests"), "Run tests to verify system");
 
     user.run("web", "test", "succeeded");
@@ -77,7 +79,7 @@ fn a_change_of_flake_lock_turns_lock_yellow_too() {
     day.repo.push("flake.lock: update");
     day.user.wait_for_row("web", "ok out out out out");
     day.user.run("web", "pull", "succeeded");
-    day.user.wait_for_row("web", "ok ok ok out ok");
+    day.user.wait_for_row("web", "ok ok ok out out");
 }
 
 #[test]
@@ -134,7 +136,7 @@ fn tests_run_by_themselves_after_a_switch_where_that_is_on() {
     let user = dashboard.login();
     let auto = [("NIXFLEET_TESTS_AUTO_RUN", "true")];
     let _agent = Agent::start_with(&dashboard.url, "web", &repo.remote(), &auto);
-    user.wait_for_row("web", "ok ok ok unk unk");
+    user.wait_for_row("web", "ok ok ok out unk");
     user.start("web", "switch");
     user.wait_for_row("web", "ok ok ok ok ok");
 }
@@ -153,6 +155,8 @@ fn host_state_survives_a_restart_of_the_dashboard() {
     for field in ["generation", "lock_hash", "system", "agent_version", "platform"] {
         assert_eq!(after[field], before[field], "{field}");
     }
+    // B6 of the findings about the page: it was seen.
+    assert!(after["last_seen"].is_string(), "{after}");
 }
 
 #[test]
@@ -165,7 +169,7 @@ fn a_stop_ends_the_running_switch_and_says_who_asked() {
     assert_eq!(answer.status, 202, "{answer:?}");
     let stopped = day.user.wait_for_state(&id, "stopped");
     assert_eq!(stopped["reason"], "Stopped by admin.");
-    day.user.wait_for_row("web", "ok ok ok err ok");
+    day.user.wait_for_row("web", "ok ok ok out ok");
     assert!(!day.user.output(&id).iter().any(|line| line == "after 1"));
 }
 
@@ -188,7 +192,7 @@ fn a_switch_that_takes_too_long_is_overdue_until_it_is_given_time_or_stopped() {
     ]);
     let user = dashboard.login();
     let agent = Agent::start(&dashboard.url, "web", &repo.remote());
-    user.wait_for_row("web", "ok ok ok unk unk");
+    user.wait_for_row("web", "ok ok ok out unk");
     agent.set("gate");
     let id = user.start("web", "switch");
     user.wait_for_state(&id, "overdue");
@@ -238,7 +242,7 @@ fn a_host_without_tests_of_its_own_runs_those_common_to_all() {
     let dashboard = Dashboard::with_source(&repo.remote());
     let user = dashboard.login();
     let _agent = Agent::start(&dashboard.url, "other", &repo.remote());
-    user.wait_for_row("other", "ok ok ok unk unk");
+    user.wait_for_row("other", "ok ok ok out unk");
     let run = user.run("other", "test", "succeeded");
     assert_eq!(run["test_results"][0]["name"], "Common");
 }
@@ -264,7 +268,7 @@ fn settings_of_the_dashboard_win_and_survive_a_restart() {
     day.dashboard.start_again();
     let user = day.dashboard.login();
     user.wait_for_online("web");
-    assert_eq!(user.row("web"), "ok ok ok ok unk");
+    user.wait_for_row("web", "ok ok ok ok unk");
     assert_eq!(user.host("web")["theme_color"], "#123456");
     let back = json!({ "tests_enabled": null, "location": null });
     assert_eq!(user.patch("/api/hosts/web", &back).status, 200);

@@ -19,7 +19,7 @@ impl Switch {
         let user = dashboard.login();
         let proxy = Proxy::to(&dashboard.url);
         let agent = Agent::start(&proxy.url, "web", &repo.remote());
-        user.wait_for_row("web", "ok ok ok unk unk");
+        user.wait_for_row("web", "ok ok ok out unk");
         agent.set("gate");
         let id = user.start("web", "switch");
         user.wait_for_line(&id, "waiting at the gate");

@@ -45,8 +45,7 @@ fn a_public_repository_is_read_without_using_up_what_is_allowed_without_a_token(
     let forge = Forge::start(&[]);
     forge.repo.push_branch("update_flake_lock_action");
     forge.github.open_pull(42, "update_flake_lock_action", true);
-    let _agent =
-        OldAgent::join(&forge.dashboard.url, "web", &forge.repo.git(&["rev-parse", "HEAD"]));
+    let _agent = OldAgent::join(&forge.dashboard.url, "web", &forge.repo.head());
     for n in 1..=20 {
         let pushed = forge.repo.push_change(&format!("change {n}"));
         wait_until("the push is known", || {
@@ -133,7 +132,7 @@ fn updates_are_recognised_by_their_title_and_titles_can_be_set() {
 #[test]
 fn made_up_commits_of_one_host_do_not_use_up_the_forges_limit() {
     let forge = Forge::start(&[TOKEN]);
-    let old = forge.repo.git(&["rev-parse", "HEAD"]);
+    let old = forge.repo.head();
     forge.repo.push_change("ahead");
     let mut liar = OldAgent::join(&forge.dashboard.url, "liar", &"1".repeat(40));
     forge.user.wait_for_saying("liar", "git", "Not on origin/main");
@@ -174,7 +173,7 @@ fn a_limit_that_is_only_named_in_words_is_respected() {
 fn a_version_json_without_a_lock_hash_is_not_one_without_a_flake_lock() {
     let repo = Arc::new(ConfigRepo::new());
     let github = GitHub::serve(Arc::clone(&repo));
-    let head = repo.git(&["rev-parse", "HEAD"]);
+    let head = repo.head();
     let file = json!({ "gitCommit": head, "branch": "main" });
     let url = github.file("version.json", &file.to_string());
     let dashboard = Dashboard::start(&[("NIXFLEET_SOURCE", &url)]);
@@ -183,6 +182,6 @@ fn a_version_json_without_a_lock_hash_is_not_one_without_a_flake_lock() {
     agent.lock_hash = Some("a".repeat(64));
     agent.heartbeat();
     user.wait_for_saying("web", "lock", "Cannot verify: version.json names no lockHash");
-    user.wait_for_row("web", "out ok out out unk");
-    assert!(user.get("/").text.contains("not told"));
+    user.wait_for_row("web", "out ok out out out");
+    assert!(user.get("/settings").text.contains("not told"));
 }

@@ -18,10 +18,10 @@ impl Old {
         let repo = ConfigRepo::new();
         let dashboard = Dashboard::with_source(&repo.remote());
         let user = dashboard.login();
-        let mut agent = OldAgent::join(&dashboard.url, "old", &repo.git(&["rev-parse", "HEAD"]));
+        let mut agent = OldAgent::join(&dashboard.url, "old", &repo.head());
         agent.lock_hash = Some(lock_hash(&repo));
         agent.heartbeat();
-        user.wait_for_row("old", "out ok ok unk unk");
+        user.wait_for_row("old", "out ok ok out unk");
         Self { repo, dashboard, user, agent }
     }
 
@@ -124,7 +124,7 @@ fn a_refusal_of_an_old_agent_is_shown_and_what_it_runs_is_adopted() {
     old.agent.reject();
     let refused = old.user.wait_for_state(&pull, "rejected");
     assert_eq!(refused["reason"], "command already running");
-    old.user.wait_for_row("old", "out ok ok unk wrk");
+    old.user.wait_for_row("old", "out ok ok out wrk");
     assert_eq!(old.user.host("old")["pending_command"]["op"], "test");
 }
 
@@ -159,7 +159,7 @@ fn an_old_agent_whose_heartbeat_lacks_the_lock_hash_loses_nothing() {
         if host["last_seen"] == seen { Err(host) } else { Ok(()) }
     });
     assert_eq!(old.user.host("old")["lock_hash"], known);
-    assert_eq!(old.user.row("old"), "out ok ok unk unk");
+    assert_eq!(old.user.row("old"), "out ok ok out unk");
 }
 
 #[test]
@@ -168,7 +168,7 @@ fn the_newer_of_two_links_of_one_host_wins_and_the_older_is_told_why() {
     let generation = old.agent.generation.clone();
     let mut newer = OldAgent::join(&old.dashboard.url, "old", &generation);
     let (code, reason) = old.agent.expect_close();
-    assert_eq!(code, 1008);
+    assert_eq!(code, 4001);
     assert!(reason.contains("took over"), "{reason}");
     newer.heartbeat();
     old.user.wait_for_online("old");

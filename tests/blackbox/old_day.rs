@@ -15,7 +15,7 @@ struct Day {
 
 /// What a 3.x agent says about a checkout at the head.
 fn head(repo: &ConfigRepo) -> Pair {
-    let commit = repo.git(&["rev-parse", "HEAD"]);
+    let commit = repo.head();
     (commit[..7].to_owned(), Some(lock_hash(repo)))
 }
 
@@ -120,7 +120,10 @@ fn morning(day: &Day) {
     let failed = day.run("switch", "failed");
     assert_eq!(failed["reason"], "error: builder for x failed");
     day.stays("out ok ok err");
-    assert_eq!(user.says("web", "system"), "Switch failed: error: builder for x failed");
+    assert_eq!(
+        user.says("web", "system"),
+        "Switch failed: error: builder for x failed (only a switch that succeeds clears this)"
+    );
 }
 
 /// A switch that is stopped and asked for again at once, and tests that follow by themselves.
@@ -162,6 +165,9 @@ fn night(day: &Day) {
     day.stays("out ok ok ok ok");
     day.run("rollback", "succeeded");
     day.stays("out ok ok out out");
+    let held = user.post("/api/hosts/web/commands", &json!({ "op": "switch" }));
+    assert_eq!((held.status, held.code().as_str()), (409, "held"), "{held:?}");
+    assert_eq!(user.post("/api/hosts/web/release", &json!({})).status, 200);
     day.run("switch", "succeeded");
     day.wait_for_row("out ok ok ok ok");
     day.run("restart-agent", "succeeded");

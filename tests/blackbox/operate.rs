@@ -3,13 +3,12 @@
 
 use crate::old_agent::lock_hash;
 use crate::support::dashboard::{expect, spawn};
-use crate::support::{Agent, Client, ConfigRepo, Dashboard, OldAgent, nixfleet};
+use crate::support::{Agent, Client, ConfigRepo, Dashboard, OldAgent, PATIENCE, nixfleet};
 use serde_json::json;
 use std::io::BufRead;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 #[test]
 fn metrics_count_hosts_commands_fetches_sockets_and_sqlite_for_who_has_a_token() {
@@ -17,7 +16,7 @@ fn metrics_count_hosts_commands_fetches_sockets_and_sqlite_for_who_has_a_token()
     let dashboard = Dashboard::with_source(&repo.remote());
     let user = dashboard.login();
     let _agent = Agent::start(&dashboard.url, "web", &repo.remote());
-    user.wait_for_row("web", "ok ok ok unk unk");
+    user.wait_for_row("web", "ok ok ok out unk");
     user.run("web", "pull", "succeeded");
     let visitor = Client::visitor(&dashboard.url);
     assert_eq!(visitor.get("/metrics").status, 401);
@@ -27,7 +26,7 @@ fn metrics_count_hosts_commands_fetches_sockets_and_sqlite_for_who_has_a_token()
     assert_eq!(answer.status, 200);
     for line in [
         "nixfleet_hosts{compartment=\"git\",status=\"ok\"} 1",
-        "nixfleet_hosts{compartment=\"system\",status=\"unknown\"} 1",
+        "nixfleet_hosts{compartment=\"system\",status=\"outdated\"} 1",
         "nixfleet_hosts_online 1",
         "nixfleet_commands_total{op=\"pull\",outcome=\"succeeded\"} 1",
         "nixfleet_command_seconds_count{op=\"pull\"} 1",
@@ -54,7 +53,7 @@ fn the_alerts_and_the_dashboard_for_grafana_name_only_metrics_that_there_are() {
     let dashboard = Dashboard::with_source(&repo.remote());
     let user = dashboard.login();
     let _agent = Agent::start(&dashboard.url, "web", &repo.remote());
-    user.wait_for_row("web", "ok ok ok unk unk");
+    user.wait_for_row("web", "ok ok ok out unk");
     user.run("web", "pull", "succeeded");
     let known = user.get("/metrics").text;
     let docs = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
@@ -111,7 +110,7 @@ impl Manager {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let socket = UnixDatagram::bind(dir.path().join("notify")).unwrap();
-        socket.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
         Self { dir, socket }
     }
 
@@ -195,13 +194,13 @@ fn a_dashboard_of_nixfleet_3_is_replaced_with_its_variables_and_its_agents_go_on
     let _child = Ended(child);
     let url = expect(&lines, |line| line.split_once(" dashboard: ").map(|(_, url)| url.to_owned()));
     let user = Client::login(&url, "the old password");
-    let old = repo.git(&["rev-parse", "HEAD"]);
+    let old = repo.head();
     let mut agent = OldAgent::connect(&url, "the shared token of version 3", "web").unwrap();
     agent.generation = old;
     agent.lock_hash = Some(lock_hash(&repo));
     agent.register();
     agent.heartbeat();
-    user.wait_for_row("web", "out ok ok unk unk");
+    user.wait_for_row("web", "out ok ok out unk");
     let new = repo.push_change("the first change under version 4");
     user.wait_for_row("web", "out out ok out unk");
     let pull = user.start("web", "pull");
@@ -217,7 +216,7 @@ fn a_dashboard_of_nixfleet_3_is_replaced_with_its_variables_and_its_agents_go_on
     // It exits, and its new version comes back.
     agent.hang_up();
     let mut agent = OldAgent::connect(&url, "the shared token of version 3", "web").unwrap();
-    agent.generation = repo.git(&["rev-parse", "HEAD"]);
+    agent.generation = repo.head();
     agent.lock_hash = Some(lock_hash(&repo));
     agent.binary = ("source-2".to_owned(), "binary-2".to_owned());
     agent.register();

@@ -56,6 +56,24 @@ impl FakeHost {
         self.repo.push(&format!("change {change}"))
     }
 
+    /// Pushes a change to a branch of its own, and to nothing else; answers the commit.
+    fn propose(&mut self, change: Value) -> String {
+        let main = self.repo.git(&["rev-parse", "HEAD"]);
+        let config = self.config.clone();
+        self.repo.git(&["checkout", "--quiet", "-b", "update"]);
+        for (key, value) in change.as_object().unwrap() {
+            self.config[key] = value.clone();
+        }
+        self.repo.write("host.json", &self.config.to_string());
+        self.config = config;
+        self.repo.git(&["commit", "--quiet", "-a", "-m", "update"]);
+        self.repo.git(&["push", "--quiet", "origin", "update"]);
+        let update = self.repo.git(&["rev-parse", "HEAD"]);
+        self.repo.git(&["checkout", "--quiet", "main"]);
+        assert_eq!(self.repo.git(&["rev-parse", "HEAD"]), main);
+        update
+    }
+
     fn agent(&self, url: &str) -> Agent {
         let root = self.root.path().to_str().unwrap().to_owned();
         let rebuild = fixture("bin/nixos-rebuild");
@@ -132,7 +150,7 @@ fn generations_are_built_switched_broken_and_rolled_back_by_real_nix() {
     let dashboard = Dashboard::with_source(&host.repo.remote());
     let user = dashboard.login();
     let _agent = host.agent(&dashboard.url);
-    user.wait_for_row("alpha", "ok ok ok unk unk");
+    user.wait_for_row("alpha", "ok ok ok out unk");
     let steps = Steps { user: user.clone() };
 
     // One.
@@ -143,7 +161,7 @@ fn generations_are_built_switched_broken_and_rolled_back_by_real_nix() {
     // Two: another package.
     let two = host.push(json!({ "packages": { "hello": "2.12.2" } }));
     user.wait_for_row("alpha", "ok out ok out out");
-    steps.pull("ok ok ok out ok");
+    steps.pull("ok ok ok out out");
     steps.switch("succeeded", "ok ok ok ok out");
     steps.test("succeeded", "ok ok ok ok ok");
     assert_eq!(steps.generation(), 2);
@@ -153,21 +171,21 @@ fn generations_are_built_switched_broken_and_rolled_back_by_real_nix() {
     // Three: its tests fail; back to the one that worked, which has to prove it again.
     host.push(json!({ "motd": "broken" }));
     user.wait_for_row("alpha", "ok out ok out out");
-    steps.pull("ok ok ok out ok");
+    steps.pull("ok ok ok out out");
     steps.switch("succeeded", "ok ok ok ok out");
     steps.test("failed", "ok ok ok ok err");
     assert_eq!(user.says("alpha", "tests"), "1 of 1 failed: Message of the day");
     steps.run("rollback", &json!({ "generation": 2 }), "succeeded", "ok ok ok out out");
     let says = user.says("alpha", "system");
     assert_eq!(says, format!("Rolled back to generation 2 ({})", &two[..7]));
-    steps.test("succeeded", "ok ok ok out ok");
+    steps.test("succeeded", "ok ok ok out out");
     assert_eq!(steps.generation(), 2);
 
     // Four: does not build. What runs did not change, so its tests still count.
     host.push(json!({ "motd": "fine", "failBuild": true }));
     user.wait_for_row("alpha", "ok out ok out out");
-    steps.pull("ok ok ok out ok");
-    let failed = steps.switch("failed", "ok ok ok err ok");
+    steps.pull("ok ok ok out out");
+    let failed = steps.switch("failed", "ok ok ok err out");
     assert_eq!(failed["exit_code"], 1);
     let log = user.output(failed["command_id"].as_str().unwrap()).join("\n");
     assert!(log.contains("host.json asks for a failing build"), "{log}");
@@ -175,14 +193,14 @@ fn generations_are_built_switched_broken_and_rolled_back_by_real_nix() {
     // Five: builds, does not activate.
     host.push(json!({ "failBuild": null, "switchExit": 9 }));
     user.wait_for_row("alpha", "ok out ok err out");
-    steps.pull("ok ok ok err ok");
-    steps.switch("failed", "ok ok ok err ok");
+    steps.pull("ok ok ok err out");
+    steps.switch("failed", "ok ok ok err out");
     assert_eq!(steps.generation(), 2);
 
     // Six: activates, but units fail. What runs changed.
     host.push(json!({ "switchExit": 4 }));
     user.wait_for_row("alpha", "ok out ok err out");
-    steps.pull("ok ok ok err ok");
+    steps.pull("ok ok ok err out");
     steps.switch("failed", "ok ok ok err out");
 
     // Seven: all is well again.
@@ -195,7 +213,7 @@ fn generations_are_built_switched_broken_and_rolled_back_by_real_nix() {
     // Eight, and back by one, the platform's own way.
     host.push(json!({ "motd": "eight" }));
     user.wait_for_row("alpha", "ok out ok out out");
-    steps.pull("ok ok ok out ok");
+    steps.pull("ok ok ok out out");
     steps.switch("succeeded", "ok ok ok ok out");
     let before = steps.generation().as_u64().unwrap();
     steps.run("rollback", &json!({}), "succeeded", "ok ok ok out out");
@@ -218,7 +236,7 @@ fn a_dry_run_by_real_nix_says_what_a_switch_then_changes_and_activates_nothing()
     let dashboard = Dashboard::with_source(&host.repo.remote());
     let user = dashboard.login();
     let _agent = host.agent(&dashboard.url);
-    user.wait_for_row("alpha", "ok ok ok unk unk");
+    user.wait_for_row("alpha", "ok ok ok out unk");
     let steps = Steps { user: user.clone() };
     steps.switch("succeeded", "ok ok ok ok out");
     host.push(json!({ "packages": { "hello": "3.0", "jq": "1.7" } }));
@@ -241,19 +259,54 @@ fn a_dry_run_by_real_nix_says_what_a_switch_then_changes_and_activates_nothing()
 }
 
 #[test]
+fn a_dry_run_of_an_update_builds_its_head_before_it_is_merged_and_moves_nothing() {
+    let mut host = FakeHost::new();
+    let dashboard = Dashboard::with_source(&host.repo.remote());
+    let user = dashboard.login();
+    let _agent = host.agent(&dashboard.url);
+    user.wait_for_row("alpha", "ok ok ok out unk");
+    let steps = Steps { user: user.clone() };
+    steps.switch("succeeded", "ok ok ok ok out");
+    let before = fs::read_link(host.root.path().join("run/current-system")).unwrap();
+    let update = host.propose(json!({ "packages": { "hello": "3.0" } }));
+
+    let args = json!({ "commit": update });
+    let run = steps.run("dry-run", &args, "succeeded", "ok ok ok ok out");
+    assert_eq!(run["args"]["commit"], update.as_str());
+    let would = json!([
+        { "name": "hello", "kind": "up", "from": "2.12.1", "to": "3.0", "bytes": null },
+    ]);
+    assert_eq!(run["changes"], would);
+    let dialog = user.get("/hosts/alpha/dry-run").text;
+    let said = format!("Dry run of <code title=\"{update}\">{}</code>", &update[..7]);
+    assert!(dialog.contains(&said), "{dialog}");
+    assert_eq!(fs::read_link(host.root.path().join("run/current-system")).unwrap(), before);
+    assert_eq!(user.row("alpha"), "ok ok ok ok out");
+
+    let unknown = json!({ "commit": "0123456789".repeat(4) });
+    let failed = steps.run("dry-run", &unknown, "failed", "ok ok ok ok out");
+    assert_ne!(failed["exit_code"], 0);
+    let path = "/api/hosts/alpha/commands";
+    for (op, commit) in [("switch", update.as_str()), ("dry-run", "main"), ("dry-run", "abc1234")] {
+        let bad = user.post(path, &json!({ "op": op, "args": { "commit": commit } }));
+        assert_eq!((bad.status, bad.code().as_str()), (400, "bad_input"), "{op} {commit}: {bad:?}");
+    }
+}
+
+#[test]
 fn the_hosts_page_shows_generations_and_leads_back_to_the_last_known_working_one() {
     let mut host = FakeHost::new();
     let dashboard = Dashboard::with_source(&host.repo.remote());
     let user = dashboard.login();
     let _agent = host.agent(&dashboard.url);
-    user.wait_for_row("alpha", "ok ok ok unk unk");
+    user.wait_for_row("alpha", "ok ok ok out unk");
     let steps = Steps { user: user.clone() };
     steps.switch("succeeded", "ok ok ok ok out");
     steps.test("succeeded", "ok ok ok ok ok");
     let one = user.host("alpha")["generation"].as_str().unwrap().to_owned();
     host.push(json!({ "motd": "broken" }));
     user.wait_for_row("alpha", "ok out ok out out");
-    steps.pull("ok ok ok out ok");
+    steps.pull("ok ok ok out out");
     steps.switch("succeeded", "ok ok ok ok out");
     steps.test("failed", "ok ok ok ok err");
     wait_until("both generations are known with their tests", || {
@@ -266,7 +319,7 @@ fn the_hosts_page_shows_generations_and_leads_back_to_the_last_known_working_one
     });
     let browser = Browser::start();
     browser.login(&dashboard.url, &dashboard.password);
-    browser.click("#host-alpha a.name");
+    browser.click("#host-alpha .who a");
     browser.wait_for_text("#generations", "last known working");
     browser.click("#generations a.button");
     browser.wait_for_text("dialog [data-generation='1']", &one[..7]);
@@ -280,7 +333,7 @@ fn the_hosts_page_shows_generations_and_leads_back_to_the_last_known_working_one
     let told =
         "Rollback from generation 2 to generation 1, because \\\"motd is broken\\\", was started.";
     assert!(log.contains(told), "{log}");
-    browser.click("#runs summary");
-    browser.wait_for_text("#runs", "it says broken");
+    browser.click("#timeline li:has([data-outcome=bad]) summary");
+    browser.wait_for_text("#timeline", "it says broken");
     assert_eq!(browser.complaints(), [""; 0]);
 }

@@ -34,12 +34,12 @@ impl Forge {
     }
 
     fn head(&self) -> String {
-        self.repo.git(&["rev-parse", "HEAD"])
+        self.repo.head()
     }
 
     /// A 3.x agent whose checkout is a commit with its flake.lock.
     fn host_at(&self, name: &str, commit: &str) -> OldAgent {
-        let mut agent = OldAgent::join(&self.dashboard.url, name, commit);
+        let mut agent = OldAgent::join_added(&self.user, &self.dashboard.url, name, commit);
         agent.lock_hash = Some(lock_hash(&self.repo, commit));
         agent.heartbeat();
         agent
@@ -69,7 +69,7 @@ fn github_is_read_and_commits_between_are_counted_and_named() {
     let forge = Forge::start();
     let old = forge.head();
     let _agent = forge.host_at("web", &old);
-    forge.user.wait_for_row("web", "out ok ok unk unk");
+    forge.user.wait_for_row("web", "out ok ok out unk");
     forge.repo.push_change("one");
     forge.repo.write("flake.lock", "{ \"version\": 8 }\n");
     forge.repo.push("flake.lock: update");
@@ -109,7 +109,7 @@ fn a_commit_that_github_does_not_know_is_said_to_be_not_on_the_branch() {
 fn what_did_not_change_costs_no_rate_limit() {
     let forge = Forge::start();
     let _agent = forge.host_at("web", &forge.head());
-    forge.user.wait_for_row("web", "out ok ok unk unk");
+    forge.user.wait_for_row("web", "out ok ok out unk");
     let (cost, fetches) = (forge.github.cost(), forge.github.asked("/commits/main"));
     wait_until("it was read five times more", || {
         forge.user.row("web");
@@ -146,7 +146,7 @@ fn hundreds_of_hosts_cost_the_remote_no_more_than_one() {
 fn every_way_to_fail_is_said_at_once_and_recovery_follows_within_a_ttl() {
     let forge = Forge::start();
     let _agent = forge.host_at("web", &forge.head());
-    forge.user.wait_for_row("web", "out ok ok unk unk");
+    forge.user.wait_for_row("web", "out ok ok out unk");
     let canned =
         |status: u16, body: &[u8]| Canned { status, headers: Vec::new(), body: body.to_vec() };
     let message = |text: &str| json!({ "message": text }).to_string().into_bytes();
@@ -169,7 +169,7 @@ fn every_way_to_fail_is_said_at_once_and_recovery_follows_within_a_ttl() {
         wait_for_error(&forge.user, says);
         assert_eq!(forge.user.row("web"), "out err err out out", "{says}");
         forge.github.answer_with(None);
-        forge.user.wait_for_row("web", "out ok ok unk unk");
+        forge.user.wait_for_row("web", "out ok ok out unk");
     }
     let circle = format!("{}/round", forge.github.url);
     let headers = vec![("Location", circle)];
@@ -181,7 +181,7 @@ fn every_way_to_fail_is_said_at_once_and_recovery_follows_within_a_ttl() {
 fn a_rate_limit_is_respected_until_it_is_lifted() {
     let forge = Forge::start();
     let _agent = forge.host_at("web", &forge.head());
-    forge.user.wait_for_row("web", "out ok ok unk unk");
+    forge.user.wait_for_row("web", "out ok ok out unk");
     let headers = vec![("Retry-After", "3600".to_owned())];
     forge.github.answer_with(Some(Canned { status: 429, headers, body: Vec::new() }));
     wait_for_error(&forge.user, "rate limit is used up (429), free again in 3600 s");
@@ -249,7 +249,7 @@ fn an_update_is_shown_merged_from_here_and_taken_back() {
     forge.github.open_pull(42, "update_flake_lock_action", true);
     let user = &forge.user;
     user.wait_for_saying("web", "lock", "Merge PR #42 to update.");
-    assert_eq!(user.row("web"), "out ok ok unk unk");
+    assert_eq!(user.row("web"), "out ok ok out unk");
     let waiting = wait_until("GitHub knows whether it can be merged", || {
         let waiting = user.get("/api/pull-requests").json()[0].clone();
         if waiting["mergeable"] == true { Ok(waiting) } else { Err(waiting) }
@@ -392,7 +392,7 @@ fn git_over_http_is_read_by_dashboard_and_agent() {
     let dashboard = Dashboard::start(&[("NIXFLEET_SOURCE", &url)]);
     let user = dashboard.login();
     let _agent = Agent::start(&dashboard.url, "web", std::path::Path::new(&url));
-    user.wait_for_row("web", "ok ok ok unk unk");
+    user.wait_for_row("web", "ok ok ok out unk");
     repo.push_change("over http");
     user.wait_for_saying("web", "git", "1 commit behind");
     user.run("web", "pull", "succeeded");
@@ -403,7 +403,7 @@ fn git_over_http_is_read_by_dashboard_and_agent() {
 fn a_version_json_is_read_and_its_faults_are_named() {
     let repo = Arc::new(ConfigRepo::new());
     let github = GitHub::serve(Arc::clone(&repo));
-    let head = repo.git(&["rev-parse", "HEAD"]);
+    let head = repo.head();
     let good = json!({
         "gitCommit": head, "lockHash": lock_hash(&repo, "HEAD"), "message": "first\nmore",
         "branch": "main", "timestamp": "2026-01-18T10:30:00Z",
@@ -412,7 +412,7 @@ fn a_version_json_is_read_and_its_faults_are_named() {
     let dashboard = Dashboard::start(&[("NIXFLEET_SOURCE", &url)]);
     let user = dashboard.login();
     let _agent = Agent::start(&dashboard.url, "web", &repo.remote());
-    user.wait_for_row("web", "ok ok ok unk unk");
+    user.wait_for_row("web", "ok ok ok out unk");
     assert_eq!(desired(&user)["remote"]["subject"], "first");
 
     let mut ahead = good.clone();
@@ -443,11 +443,11 @@ fn a_host_follows_the_source_with_its_repository_else_the_default() {
     let user = dashboard.login();
     let _a = Agent::start(&dashboard.url, "a", &main_path);
     let _b = Agent::start(&dashboard.url, "b", &lab_path);
-    user.wait_for_row("a", "ok ok ok unk unk");
-    user.wait_for_row("b", "ok ok ok unk unk");
+    user.wait_for_row("a", "ok ok ok out unk");
+    user.wait_for_row("b", "ok ok ok out unk");
     lab.push_change("only in the lab");
     user.wait_for_saying("b", "git", "1 commit behind");
-    assert_eq!(user.row("a"), "ok ok ok unk unk");
+    assert_eq!(user.row("a"), "ok ok ok out unk");
     let names: Vec<Value> = user
         .get("/api/desired")
         .json()
@@ -474,7 +474,7 @@ fn a_refresh_of_a_host_reads_its_remote_and_asks_its_agent_at_once() {
     wait_until("the agent has its clone", || {
         user.post("/api/hosts/web/refresh", &json!({}));
         let row = user.row("web");
-        if row == "ok ok ok unk unk" { Ok(()) } else { Err((row, agent.pid())) }
+        if row == "ok ok ok out unk" { Ok(()) } else { Err((row, agent.pid())) }
     });
     repo.push_change("unseen");
     let answer = user.post("/api/hosts/web/refresh", &json!({}));

@@ -20,7 +20,7 @@ impl Fleet {
             |name: &&'static str| (*name, Agent::start(&dashboard.url, name, &repo.remote()));
         let agents: Vec<_> = names.iter().map(start).collect();
         for name in names {
-            user.wait_for_row(name, "ok ok ok unk unk");
+            user.wait_for_row(name, "ok ok ok out unk");
         }
         repo.push_change("something new");
         for name in names {
@@ -190,7 +190,7 @@ fn after_so_many_failures_the_rest_is_not_attempted() {
 }
 
 #[test]
-fn a_host_that_is_busy_is_waited_for_and_one_that_is_away_is_left_out_by_name() {
+fn a_host_that_is_busy_or_away_at_the_start_is_waited_for_and_holds_nobody_up() {
     let mut fleet = Fleet::behind(&["away", "web"]);
     fleet.agents[0].1.kill_9();
     fleet.user.wait_for_offline("away");
@@ -201,10 +201,17 @@ fn a_host_that_is_busy_is_waited_for_and_one_that_is_away_is_left_out_by_name() 
     let rollout = fleet.wait_for(&id, "a host that waits", |rollout| {
         rollout["hosts"]["web"]["why"].as_str().is_some_and(|why| why.contains("web is busy"))
     });
-    assert_eq!(rollout["hosts"]["away"], json!({ "state": "left_out", "why": "offline" }));
+    assert_eq!(rollout["hosts"]["away"]["state"], "waiting", "{rollout}");
     fleet.agent("web").set("go");
-    assert_eq!(fleet.wait_for_end(&id)["counts"]["done"], 1);
+    let rollout = fleet.wait_for(&id, "one done", |rollout| rollout["counts"]["done"] == 1);
+    let away = &rollout["hosts"]["away"];
+    assert_eq!((&away["state"], &away["away"]), (&json!("waiting"), &json!(true)), "{rollout}");
+    assert!(away["why"].as_str().unwrap().contains("away is offline"), "{rollout}");
     assert_eq!(fleet.history("web"), ["switch succeeded", "pull succeeded"]);
+    // It is delivered when it comes back.
+    fleet.agents[0].1.start_again();
+    assert_eq!(fleet.wait_for_end(&id)["counts"]["done"], 2);
+    assert_eq!(fleet.history("away"), ["pull succeeded"]);
 }
 
 #[test]
@@ -214,7 +221,7 @@ fn tests_that_follow_a_switch_by_themselves_count_as_the_step() {
     let user = dashboard.login();
     let auto = [("NIXFLEET_TESTS_AUTO_RUN", "true")];
     let agent = Agent::start_with(&dashboard.url, "web", &repo.remote(), &auto);
-    user.wait_for_row("web", "ok ok ok unk unk");
+    user.wait_for_row("web", "ok ok ok out unk");
     repo.push_change("something new");
     user.wait_for_row("web", "ok out ok out unk");
     let fleet = Fleet { repo, dashboard, user, agents: vec![("web", agent)] };
@@ -232,7 +239,7 @@ fn bad_rollouts_are_refused_with_the_field_that_is_wrong() {
     let fleet = Fleet::behind(&["web"]);
     for (body, status, part) in [
         (json!({ "op": "fly", "all": true }), 400, "`op`"),
-        (json!({ "op": "reboot", "all": true }), 400, "`op`"),
+        (json!({ "op": "reboot", "all": true }), 400, "`op`: expected `hosts` by name"),
         (json!({ "op": "pull" }), 400, "`hosts`"),
         (json!({ "op": "pull", "all": true, "hosts": ["web"] }), 400, "`hosts`"),
         (json!({ "op": "pull", "hosts": ["nobody"] }), 404, "nobody"),
@@ -241,6 +248,14 @@ fn bad_rollouts_are_refused_with_the_field_that_is_wrong() {
         (json!({ "op": "pull", "all": true, "stop_after": 0 }), 400, "`stop_after`"),
         (json!({ "op": "pull", "all": true, "at_once": "many" }), 400, "body"),
         (json!({ "op": "pull", "all": true, "fast": true }), 400, "fast"),
+        (json!({ "op": "pull", "all": true, "waves": [] }), 400, "`waves`"),
+        (json!({ "op": "pull", "all": true, "waves": [0] }), 400, "`waves`"),
+        (json!({ "op": "pull", "all": true, "waves": ["0%"] }), 400, "`waves`"),
+        (json!({ "op": "pull", "all": true, "waves": ["rest", 1] }), 400, "`waves`"),
+        (json!({ "op": "pull", "all": true, "waves": ["some"] }), 400, "`waves`"),
+        (json!({ "op": "pull", "all": true, "waves": [1], "one_first": true }), 400, "`waves`"),
+        (json!({ "op": "pull", "all": true, "waves": [1], "soak": 700_000 }), 400, "`soak`"),
+        (json!({ "op": "pull", "all": true, "soak": 60 }), 400, "`soak`: expected with `waves`"),
     ] {
         let answer = fleet.user.post("/api/rollouts", &body);
         assert_eq!(answer.status, status, "{body}: {answer:?}");
@@ -251,4 +266,111 @@ fn bad_rollouts_are_refused_with_the_field_that_is_wrong() {
     assert_eq!(fleet.user.get("/api/rollouts").json(), json!([]));
     let stranger = Client::visitor(&fleet.dashboard.url);
     assert_eq!(stranger.post("/api/rollouts", &json!({ "op": "pull", "all": true })).status, 401);
+}
+
+/// Asks something of a rollout.
+fn change(fleet: &Fleet, id: &str, what: &str, body: &Value) -> (u16, String) {
+    let answer = fleet.user.post(&format!("/api/rollouts/{id}/{what}"), body);
+    (answer.status, if answer.status == 202 { String::new() } else { answer.code() })
+}
+
+#[test]
+fn waves_begin_one_after_the_other_over_a_restart_and_are_paused_promoted_and_told() {
+    let mut fleet = Fleet::behind(&["a", "b", "c"]);
+    let body = json!({ "op": "update", "all": true, "waves": [1, "rest"], "soak": 3600 });
+    let id = fleet.start(&body);
+    let first = fleet
+        .wait_for(&id, "soaked its first wave", |rollout| rollout["soaks"]["ends"].is_string());
+    assert_eq!((&first["counts"]["done"], &first["wave"]), (&json!(1), &json!(1)), "{first}");
+    assert_eq!((&first["waves"], &first["stop_after"]), (&json!([1, 2]), &json!(1)), "{first}");
+    assert_eq!(first["hosts"]["b"]["why"], "wave 2 begins when wave 1 has soaked", "{first}");
+    fleet.dashboard.kill_9();
+    fleet.dashboard.start_again();
+    let again = fleet.wait_for(&id, "been read again", |rollout| rollout["wave"] == 1);
+    assert_eq!(again["counts"]["waiting"], 2, "{again}");
+    for name in ["a", "b", "c"] {
+        fleet.user.wait_for_online(name);
+    }
+    let ok = (202, String::new());
+    let nothing = json!({});
+    assert_eq!(change(&fleet, &id, "resume", &nothing), (409, "nothing_to_do".to_owned()));
+    assert_eq!(change(&fleet, &id, "pause", &nothing), ok);
+    let paused = fleet.rollout(&id).unwrap();
+    assert_eq!(paused["hosts"]["b"]["why"], "paused by admin", "{paused}");
+    let page = fleet.user.get("/rollouts").text;
+    for part in ["Resume", "Next wave now", "Leave out", "paused by admin", "wave 1 of 2"] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+    assert_eq!(change(&fleet, &id, "leave-out", &nothing), (400, "bad_input".to_owned()));
+    let nobody = json!({ "host": "nobody" });
+    assert_eq!(change(&fleet, &id, "leave-out", &nobody), (404, "no_such_host".to_owned()));
+    let done = json!({ "host": "a" });
+    assert_eq!(change(&fleet, &id, "leave-out", &done), (409, "nothing_to_do".to_owned()));
+    assert_eq!(change(&fleet, &id, "leave-out", &json!({ "host": "c" })), ok);
+    assert_eq!(change(&fleet, &id, "resume", &nothing), ok);
+    assert_eq!(change(&fleet, &id, "promote", &nothing), ok);
+    assert_eq!(change(&fleet, &id, "promote", &nothing), (409, "nothing_to_do".to_owned()));
+    let ended = fleet.wait_for_end(&id);
+    assert_eq!(ended["counts"]["done"], 2, "{ended}");
+    let left_out = json!({ "state": "left_out", "why": "left out by admin" });
+    assert_eq!(ended["hosts"]["c"], left_out, "{ended}");
+    assert!(fleet.history("c").is_empty());
+    assert_eq!(change(&fleet, &id, "retry", &nothing), (409, "nothing_to_do".to_owned()));
+    let events = fleet.user.get("/api/events?category=rollout").text;
+    for part in ["was paused.", "was resumed.", "went on to wave 2.", "leaves out c."] {
+        assert!(events.contains(part), "{part}: {events}");
+    }
+}
+
+#[test]
+fn the_first_wave_that_fails_halts_the_rest_and_those_that_failed_are_tried_again() {
+    let fleet = Fleet::behind(&["a", "b"]);
+    fleet.agent("a").set("fail-build");
+    let id = fleet.start(&json!({ "op": "update", "all": true, "waves": [1, "rest"] }));
+    let ended = fleet.wait_for_end(&id);
+    assert_eq!(ended["halted"], "1 failed", "{ended}");
+    assert!(fleet.history("b").is_empty());
+    fleet.agent("a").unset("fail-build");
+    let answer = fleet.user.post(&format!("/api/rollouts/{id}/retry"), &json!({}));
+    assert_eq!(answer.status, 202, "{answer:?}");
+    let again = answer.json()["rollout_id"].as_str().unwrap().to_owned();
+    assert_ne!(again, id);
+    let ended = fleet.wait_for_end(&again);
+    assert_eq!(ended["counts"]["done"], 1, "{ended}");
+    assert!(ended["hosts"]["b"].is_null(), "{ended}");
+}
+
+#[test]
+fn the_dialogs_form_asks_for_waves_that_soak_and_for_neither_where_another_way_is_chosen() {
+    let fleet = Fleet::behind(&["a", "b"]);
+    let start = |how: &str, waves: &str| {
+        let fields = [
+            ("op", "pull"),
+            ("hosts[]", "a"),
+            ("hosts[]", "b"),
+            ("how", how),
+            ("waves", waves),
+            ("soak_minutes", "60"),
+            ("stop_after", "1"),
+        ];
+        fleet.user.post_form("/rollouts", &fields)
+    };
+    let bad = start("waves", "1, some");
+    assert_eq!(bad.status, 400, "{bad:?}");
+    assert!(bad.text.contains("`waves`"), "{bad:?}");
+    assert_eq!(start("first", "1, some").status, 303);
+    let first = fleet.user.get("/api/rollouts").json()[0].clone();
+    assert_eq!((&first["soak"], &first["waves"]), (&json!(0), &json!([])), "{first}");
+    fleet.wait_for_end(first["id"].as_str().unwrap());
+    assert_eq!(start("waves", "1, rest").status, 303);
+    let id = fleet.user.get("/api/rollouts").json()[0]["id"].as_str().unwrap().to_owned();
+    let soaks = fleet.wait_for(&id, "a wave that soaks", |rollout| rollout["soaks"].is_object());
+    assert_eq!((&soaks["soak"], &soaks["waves"]), (&json!(3600), &json!([1, 1])), "{soaks}");
+    for (what, paused) in [("pause", json!("admin")), ("resume", Value::Null)] {
+        assert_eq!(fleet.user.post_form(&format!("/rollouts/{id}/{what}"), &[]).status, 303);
+        assert_eq!(fleet.rollout(&id).unwrap()["paused"], paused, "{what}");
+    }
+    let left_out = fleet.user.post_form(&format!("/rollouts/{id}/leave-out?host=b"), &[]);
+    assert_eq!(left_out.status, 303, "{left_out:?}");
+    assert_eq!(fleet.wait_for_end(&id)["counts"]["left_out"], 1);
 }

@@ -26,8 +26,26 @@ fn the_page_of_a_hundred_hosts_is_small() {
     });
     let (plain, zipped) = (user.size_of("/", false), user.size_of("/", true));
     println!("page of 100 hosts: {plain} bytes, {zipped} compressed");
-    assert!(plain <= 400 * 1024, "{plain} bytes");
-    assert!(zipped <= 40 * 1024, "{zipped} bytes compressed");
+    assert!(plain <= 200 * 1024, "{plain} bytes");
+    assert!(zipped <= 20 * 1024, "{zipped} bytes compressed");
+    // What a browser loads with it, as it is served, once: style and script of all pages. The sizes
+    // as they are: `assets.rs`.
+    let page = user.get("/").text;
+    // The script's other parts are loaded when they are used.
+    for (name, allowed) in
+        [("nixfleet", "js"), ("hands", "js"), ("log", "js"), ("nixfleet", "css"), ("icons", "svg")]
+            .into_iter()
+            .zip([9 * 1024 + 512, 6 * 1024 + 512, 3 * 1024, 21 * 1024, 4 * 1024])
+    {
+        let address = page.split('"').find(|text| {
+            let path = text.split('#').next().unwrap_or_default();
+            path.starts_with(&format!("/assets/{}.", name.0)) && path.ends_with(name.1)
+        });
+        let address = address.unwrap().split('#').next().unwrap();
+        let zipped = user.size_of(address, true);
+        println!("{address}: {zipped} bytes compressed");
+        assert!(zipped <= allowed, "{address}: {zipped} bytes compressed");
+    }
 }
 
 #[test]
@@ -40,14 +58,25 @@ fn five_hundred_hosts_with_heartbeats_on_a_page_of_a_thousand_stay_true_and_chea
         assert_eq!(added.status, 201, "{added:?}");
     }
     let mut agents: Vec<OldAgent> = (0..500)
-        .map(|n| OldAgent::join(&dashboard.url, &format!("host-{n:03}"), &commit(1)))
+        .map(|n| OldAgent::join_added(&user, &dashboard.url, &format!("host-{n:03}"), &commit(1)))
         .collect();
+    agents.iter_mut().for_each(OldAgent::heartbeat);
+    let (plain, zipped) = (user.size_of("/", false), user.size_of("/", true));
+    println!("page of 1,000 hosts: {plain} bytes, {zipped} compressed");
+    assert!(plain <= 1_572_864, "{plain} bytes");
+    assert!(zipped <= 100 * 1024, "{zipped} bytes compressed");
     let browser = Browser::start();
     browser.login(&dashboard.url, &dashboard.password);
     browser.wait_for_text("#link", "live");
-    browser.wait_for_text("#fleet-summary", "1000 hosts");
+    browser.wait_for_count("", 1000);
     browser.run(
-        "window.rows = []; window.beats = [];
+        "window.rows = []; window.beats = []; window.settled = [];
+         const settling = window.settle;
+         window.settle = () => {
+             const began = performance.now();
+             settling();
+             window.settled.push(performance.now() - began);
+         };
          const real = window.receive;
          window.receive = (frame) => {
              const began = performance.now();
@@ -59,7 +88,7 @@ fn five_hundred_hosts_with_heartbeats_on_a_page_of_a_thousand_stay_true_and_chea
     );
     // A browser that falls behind gets the whole state instead of rows: go on until enough rows
     // were swapped one by one.
-    let measured = "return window.rows.length >= 100 && window.beats.length > 0";
+    let measured = "return window.rows.length >= 300 && window.beats.length > 0";
     for round in (0..).take_while(|_| browser.run(measured) == false) {
         // Some hosts move to another commit: their rows change. All hosts are heard.
         let moving = agents.iter_mut().skip(round % 50 * 10).take(10);
@@ -79,11 +108,26 @@ fn five_hundred_hosts_with_heartbeats_on_a_page_of_a_thousand_stay_true_and_chea
             format!("return window.{name}.sort((a, b) => a - b)[window.{name}.length >> 1]");
         browser.run(&script).as_f64().unwrap()
     };
-    let (row, beat) = (median("rows"), median("beats"));
-    println!(
-        "1,000 hosts on the page: {row:.2} ms of script per swapped row, {beat:.2} per heartbeat"
+    // What follows the rows once for many of them is shared among them.
+    let rounds = browser.run("return window.settled.length / window.rows.length").as_f64().unwrap();
+    let settled = median("settled") * rounds;
+    let (row, beat) = (median("rows") + settled, median("beats"));
+    // The least that a row needs on this machine: it is parsed and put in the place of the old one.
+    browser.run(
+        "window.least = [...document.querySelectorAll('[id^=host-]')].slice(0, 300).map((old) => {
+             const html = old.outerHTML, began = performance.now();
+             const box = document.createElement('template');
+             box.innerHTML = html;
+             old.replaceWith(box.content.firstElementChild);
+             return performance.now() - began;
+         });",
     );
-    assert!(row < 2.0, "a swapped row costs {row} ms");
+    let least = median("least");
+    println!(
+        "1,000 hosts on the page: {row:.2} ms of script per swapped row ({settled:.2} of it around the rows, {least:.2} at least), {beat:.2} per heartbeat"
+    );
+    // A quiet machine needs less than 1 ms, which is the aim.
+    assert!(row < 1.0 || row < 2.5 * least, "a swapped row costs {row} ms, {least} at least");
     browser.assert_true();
     assert_eq!(browser.complaints(), [""; 0]);
 }

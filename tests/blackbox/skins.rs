@@ -41,6 +41,7 @@ fn the_page_and_the_api_refuse_in_the_same_words() {
     agent.expect_command("pull");
     let command = format!("/commands/{NOBODY}/stop");
     let rollout = format!("/rollouts/{NOBODY}/cancel");
+    let retry = format!("/rollouts/{NOBODY}/retry");
     for (path, form, body, status, code) in [
         ("/hosts/web/commands", vec![("op", "fly")], json!({ "op": "fly" }), 400, "bad_input"),
         ("/hosts/web/commands", vec![("op", "test")], json!({ "op": "test" }), 409, "host_busy"),
@@ -61,6 +62,14 @@ fn the_page_and_the_api_refuse_in_the_same_words() {
         ("/hosts/nobody/refresh", vec![], json!({}), 404, "no_such_host"),
         (command.as_str(), vec![], json!({}), 404, "no_such_command"),
         (rollout.as_str(), vec![], json!({}), 404, "no_such_rollout"),
+        (retry.as_str(), vec![], json!({}), 404, "no_such_rollout"),
+        (
+            retry.as_str(),
+            vec![("regardless", "rain")],
+            json!({ "regardless": ["rain"] }),
+            400,
+            "bad_input",
+        ),
         ("/rollouts", vec![("op", "fly")], json!({ "op": "fly" }), 400, "bad_input"),
         ("/rollouts", vec![("op", "pull")], json!({ "op": "pull" }), 400, "bad_input"),
         (
@@ -107,7 +116,7 @@ fn the_page_and_the_api_refuse_in_the_same_words() {
         assert_same(&api, &page, 400, "bad_input");
     }
     // B9: what a busy host is asked for.
-    let removal = user.post_form("/hosts/web/remove", &[]);
+    let removal = user.post_form("/hosts/web/remove", &[("name", "web")]);
     assert_same(&user.delete("/api/hosts/web"), &removal, 409, "host_busy");
 }
 

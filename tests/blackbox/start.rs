@@ -1,7 +1,7 @@
 //! How the program starts, and how it refuses to.
 
 use crate::support::dashboard::{expect, spawn};
-use crate::support::{Dashboard, nixfleet};
+use crate::support::{ConfigRepo, Dashboard, nixfleet};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -50,6 +50,26 @@ fn the_password_is_printed_at_the_first_start_only_and_lets_in_after_a_restart()
     crate::support::kill_9(&mut child);
     let said: String = lines.iter().collect();
     assert!(!said.contains("admin password"), "{said}");
+}
+
+#[test]
+fn the_first_answer_after_a_restart_has_every_host() {
+    let mut dashboard = Dashboard::start(&[]);
+    let user = dashboard.login();
+    for n in 0..100 {
+        let added = user.post("/api/hosts", &serde_json::json!({ "hostname": format!("host{n}") }));
+        assert_eq!(added.status, 201, "{added:?}");
+    }
+    for _ in 0..3 {
+        dashboard.kill_9();
+        dashboard.start_again();
+        let page = user.get("/").text;
+        assert_eq!(page.matches("data-host=").count(), 100, "{}", &page[..page.len().min(2000)]);
+        dashboard.kill_9();
+        dashboard.start_again();
+        let list = user.get("/api/hosts").json();
+        assert_eq!(list.as_array().map(Vec::len), Some(100), "{list}");
+    }
 }
 
 #[test]
@@ -176,4 +196,77 @@ fn a_data_directory_that_cannot_be_made_is_named() {
     let output = dashboard(&file.join("data"), &[]);
     assert!(!output.status.success());
     assert!(stderr(&output).contains(file.to_str().unwrap()), "{}", stderr(&output));
+}
+
+/// Every file below a directory with its content, and when it was changed.
+fn files(dir: &Path) -> Vec<(String, Vec<u8>, std::time::SystemTime)> {
+    let entries = fs::read_dir(dir).unwrap().map(Result::unwrap);
+    let files = entries.filter(|entry| entry.file_type().unwrap().is_file());
+    let read = files.map(|entry| {
+        let changed = entry.metadata().unwrap().modified().unwrap();
+        (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap(), changed)
+    });
+    let mut files: Vec<_> = read.collect();
+    files.sort();
+    files
+}
+
+fn check(data: &Path, settings: &[(&str, &str)]) -> (bool, String) {
+    let mut command = nixfleet();
+    command.args(["--dashboard", "--check", "--data-dir"]).arg(data);
+    let output = command.envs(settings.iter().copied()).output().unwrap();
+    (output.status.success(), String::from_utf8(output.stdout).unwrap())
+}
+
+#[test]
+fn a_dashboard_says_what_it_would_work_with_and_changes_nothing() {
+    let repo = ConfigRepo::new();
+    let (remote, empty) = (repo.remote(), tempfile::tempdir().unwrap());
+    let source = ("NIXFLEET_SOURCE", remote.to_str().unwrap());
+    let free = ("NIXFLEET_LISTEN", "127.0.0.1:0");
+    let data = empty.path().join("not there yet");
+    let (works, said) = check(&data, &[source, free]);
+    assert!(works && said.lines().all(|line| line.starts_with("ok ")), "{said}");
+    for part in ["will be made", "a password will be made", "is free", "source default: main is at"]
+    {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    assert!(!data.exists());
+
+    // Beside one that runs, with its address and directory.
+    let mut dashboard = Dashboard::start(&[source]);
+    let data = dashboard.dir.path().to_owned();
+    let listen = dashboard.url.strip_prefix("http://").unwrap().to_owned();
+    let (works, said) = check(&data, &[source, ("NIXFLEET_LISTEN", &listen)]);
+    assert!(works && said.matches("a dashboard").count() == 3, "{said}");
+    dashboard.kill_9();
+    let before = files(&data);
+    let (works, said) = check(&data, &[source, free]);
+    assert!(works && said.contains("nixfleet.db can be used"), "{said}");
+    assert_eq!(files(&data), before);
+
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    fs::write(data.join("password-hash"), "secret").unwrap();
+    for log in ["nixfleet.db-wal", "nixfleet.db-shm"] {
+        fs::remove_file(data.join(log)).unwrap();
+    }
+    fs::write(data.join("nixfleet.db"), "this is no database, and it is long enough to see that")
+        .unwrap();
+    let wrong = [
+        ("NIXFLEET_SOURCE", "/nowhere.git"),
+        ("NIXFLEET_LISTEN", address.as_str()),
+        ("NIXFLEET_TOTP_SECRET", "x"),
+    ];
+    let (works, said) = check(&data, &wrong);
+    assert!(!works, "{said}");
+    for name in ["secrets", "database", "address", "source default"] {
+        assert!(said.contains(&format!("wrong   {name}: ")), "{name}: {said}");
+    }
+    let (works, said) = check(&data, &[("NIXFLEET_BASE_URL", "nonsense")]);
+    assert!(!works && said.contains("wrong   settings: --base-url"), "{said}");
+    let (works, said) = check(&data, &[("NIXFLEET_PASSWORD_HASH_FILE", "/nowhere")]);
+    assert!(!works && said.contains("wrong   settings: NIXFLEET_PASSWORD_HASH_FILE"), "{said}");
+    let (works, said) = check(Path::new("/dev/null/x"), &[free]);
+    assert!(!works && said.contains("wrong   data directory: "), "{said}");
 }

@@ -25,10 +25,6 @@ impl Lock {
     }
 }
 
-fn head(repo: &ConfigRepo) -> String {
-    repo.git(&["rev-parse", "HEAD"]).trim().to_owned()
-}
-
 fn shown(user: &Client, host: &str) -> Value {
     let mut host = user.get(&format!("/api/hosts/{host}")).json();
     // The link and the load are shown before they are stored.
@@ -44,7 +40,7 @@ fn while_sqlite_is_locked_every_change_is_503_and_nothing_of_it_is_shown() {
     let repo = ConfigRepo::new();
     let dashboard = Dashboard::with_source(&repo.remote());
     let user = dashboard.login();
-    let mut agent = OldAgent::join(&dashboard.url, "web", &head(&repo));
+    let mut agent = OldAgent::join(&dashboard.url, "web", &repo.head());
     agent.heartbeat();
     user.wait_for_online("web");
     let before = shown(&user, "web");
@@ -79,7 +75,7 @@ fn a_link_that_ends_while_sqlite_is_locked_is_seen_to_be_gone() {
     let repo = ConfigRepo::new();
     let dashboard = Dashboard::with_source(&repo.remote());
     let user = dashboard.login();
-    let mut agent = OldAgent::join(&dashboard.url, "web", &head(&repo));
+    let mut agent = OldAgent::join(&dashboard.url, "web", &repo.head());
     agent.lock_hash = Some("a".repeat(64));
     agent.heartbeat();
     user.wait_for_online("web");
@@ -106,7 +102,7 @@ fn the_outcome_of_a_3x_agent_outlives_a_database_that_cannot_be_written() {
     let repo = ConfigRepo::new();
     let dashboard = Dashboard::with_source(&repo.remote());
     let user = dashboard.login();
-    let mut agent = OldAgent::join(&dashboard.url, "web", &head(&repo));
+    let mut agent = OldAgent::join(&dashboard.url, "web", &repo.head());
     agent.heartbeat();
     user.wait_for_online("web");
     let id = user.start("web", "test");
@@ -137,7 +133,7 @@ fn a_host_that_is_removed_while_its_facts_change_stays_removed() {
     let user = dashboard.login();
     for round in 0..12 {
         let name = format!("ghost{round}");
-        let mut agent = OldAgent::join(&dashboard.url, &name, &head(&repo));
+        let mut agent = OldAgent::join(&dashboard.url, &name, &repo.head());
         user.wait_for_online(&name);
         for change in 0..30 {
             agent.lock_hash = Some(format!("{change:064x}"));
@@ -147,7 +143,7 @@ fn a_host_that_is_removed_while_its_facts_change_stays_removed() {
         assert_eq!(user.get(&format!("/api/hosts/{name}")).status, 404);
     }
     let page = user.get("/").text;
-    assert!(!page.contains("ghost"), "a removed host is on the page");
+    assert!(!page.contains("host-ghost"), "a removed host is on the page");
     let stored = Connection::open(dashboard.dir.path().join("nixfleet.db")).unwrap();
     let hosts: i64 = stored.query_row("SELECT count(*) FROM hosts", [], |row| row.get(0)).unwrap();
     assert_eq!(hosts, 0);
@@ -159,7 +155,7 @@ fn a_busy_host_is_not_removed() {
     let repo = ConfigRepo::new();
     let dashboard = Dashboard::with_source(&repo.remote());
     let user = dashboard.login();
-    let mut agent = OldAgent::join(&dashboard.url, "web", &head(&repo));
+    let mut agent = OldAgent::join(&dashboard.url, "web", &repo.head());
     agent.heartbeat();
     user.wait_for_online("web");
     user.start("web", "pull");
@@ -195,7 +191,7 @@ fn a_dashboard_that_was_killed_still_knows_when_an_offline_host_was_seen() {
     let repo = ConfigRepo::new();
     let mut dashboard = Dashboard::with_source(&repo.remote());
     let user = dashboard.login();
-    let mut agent = OldAgent::join(&dashboard.url, "web", &head(&repo));
+    let mut agent = OldAgent::join(&dashboard.url, "web", &repo.head());
     agent.heartbeat();
     user.wait_for_online("web");
     agent.hang_up();

@@ -31,13 +31,12 @@ impl Programs {
 
     /// A git that does as a file says, and then what git does.
     fn add_git(&self) {
-        let mode = self.file("mode");
         let script = format!(
-            "case \"$(cat '{}' 2>/dev/null)\" in\n\
-             hang) trap '' TERM; while :; do sleep 1; done ;;\n\
+            "case \"$(cat '{0}/mode' 2>/dev/null)\" in\n\
+             hang) echo $$ >'{0}/pid'; trap '' TERM; while :; do sleep 1; done ;;\n\
              child) sleep 600 >/dev/null & ;;\n\
              esac\nexec git \"$@\"",
-            mode.display()
+            self.dir.path().display()
         );
         self.add("git", &script);
     }
@@ -72,7 +71,7 @@ fn a_child_of_git_that_holds_its_stderr_does_not_hold_the_dashboard() {
     let dashboard = programs.dashboard(&repo.remote(), &[]);
     let user = dashboard.login();
     let _agent = Agent::start(&dashboard.url, "web", &repo.remote());
-    user.wait_for_row("web", "ok ok ok unk unk");
+    user.wait_for_row("web", "ok ok ok out unk");
     programs.set_mode("child");
     repo.push_change("pushed while a child holds on");
     user.wait_for_saying("web", "git", "1 commit behind");
@@ -85,12 +84,12 @@ fn a_git_that_hangs_turns_rows_red_and_they_come_back_with_it() {
     let dashboard = programs.dashboard(&repo.remote(), &[]);
     let user = dashboard.login();
     let _agent = Agent::start(&dashboard.url, "web", &repo.remote());
-    user.wait_for_row("web", "ok ok ok unk unk");
+    user.wait_for_row("web", "ok ok ok out unk");
     programs.set_mode("hang");
     wait_for_error(&user, "did not answer within");
     user.wait_for_row("web", "ok err err out out");
     programs.set_mode("");
-    user.wait_for_row("web", "ok ok ok unk unk");
+    user.wait_for_row("web", "ok ok ok out unk");
 }
 
 /// Gray is for the time of one fetch.
@@ -101,6 +100,30 @@ fn a_git_that_hangs_from_the_beginning_is_said_in_its_time() {
     programs.set_mode("hang");
     let dashboard = programs.dashboard(&repo.remote(), &[]);
     wait_for_error(&dashboard.login(), "did not answer within");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_git_below_a_dashboard_that_is_killed_dies_with_it() {
+    let (repo, programs) = (ConfigRepo::new(), Programs::new());
+    programs.add_git();
+    programs.set_mode("hang");
+    let mut dashboard = programs.dashboard(&repo.remote(), &[]);
+    let git = wait_until("git hangs", || {
+        let told = fs::read_to_string(programs.file("pid")).unwrap_or_default();
+        told.strip_suffix('\n').map(|pid| Path::new("/proc").join(pid)).ok_or(told)
+    });
+    assert!(git.exists());
+    dashboard.kill_9();
+    wait_until("git is gone", || if git.exists() { Err("it lives") } else { Ok(()) });
+}
+
+#[test]
+fn a_git_that_is_not_there_is_said() {
+    let (repo, programs) = (ConfigRepo::new(), Programs::new());
+    let nowhere = programs.dir.path().to_str().unwrap();
+    let dashboard = programs.dashboard(&repo.remote(), &[("PATH", nowhere)]);
+    wait_for_error(&dashboard.login(), "the git program could not be started: No such file");
 }
 
 #[test]

@@ -11,7 +11,7 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn read(path: &str) -> String {
+pub(crate) fn read(path: &str) -> String {
     std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
@@ -23,7 +23,8 @@ fn between<'a>(text: &'a str, begins: &str, ends: &str) -> &'a str {
 // ---- The wire ----
 
 /// Types and enumerations of the wire that are defined elsewhere, because the domain has them too.
-const DEFINED_ELSEWHERE: [(&str, &str); 4] = [
+const DEFINED_ELSEWHERE: [(&str, &str); 5] = [
+    ("src/domain/command/phase.rs", "pub enum WorkPhase {"),
     ("src/domain/generation.rs", "pub struct Generation {"),
     ("src/domain/operation.rs", "pub struct Args {"),
     ("src/domain/operation.rs", "pub enum Regardless {"),
@@ -257,6 +258,25 @@ fn every_invariant_names_tests_that_there_are() {
     assert!(invariants >= 10, "only {invariants} invariants were read");
 }
 
+// ---- Security ----
+
+#[test]
+fn every_attack_of_the_security_page_names_tests_that_there_are() {
+    let tests = tests_of_the_sources();
+    let page = read("SECURITY.md");
+    let table = between(&page, "| attack | answer | test |\n|---|---|---|\n", "\n\n");
+    let rows: Vec<&str> = table.lines().filter(|line| line.starts_with('|')).collect();
+    for row in &rows {
+        let proof = row.trim_end_matches('|').rsplit_once('|').expect("three columns").1;
+        let named = quoted(proof);
+        assert!(!named.is_empty(), "no test: {row}");
+        for name in named {
+            assert!(tests.contains(name), "there is no test {name}: {row}");
+        }
+    }
+    assert!(rows.len() >= 5, "only {} rows were read", rows.len());
+}
+
 // ---- Pages ----
 
 /// The readme, and every page of docs/, from the repository's root.
@@ -265,7 +285,7 @@ fn pages() -> BTreeSet<PathBuf> {
     collect(&root().join("docs"), "md", &mut files);
     let mut pages: BTreeSet<PathBuf> =
         files.iter().map(|file| file.strip_prefix(root()).unwrap().to_owned()).collect();
-    for page in ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"] {
+    for page in ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md"] {
         pages.insert(PathBuf::from(page));
     }
     pages

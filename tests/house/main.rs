@@ -5,13 +5,20 @@
 //! `super::`, also the ones in the middle of a line; code behind `#[cfg(test)]` is left out,
 //! because a test may look anywhere.
 
-// A test that cannot go on says so by a panic.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-// A test program has no face: what its files share is plainly `pub`.
-#![allow(unreachable_pub)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on says so by a panic"
+)]
+#![allow(
+    unreachable_pub,
+    reason = "a test program has no face: what its files share is plainly `pub`"
+)]
 
 mod arrows;
 mod docs;
+mod faults;
 mod imports;
 
 use arrows::{Arrow, Plan};

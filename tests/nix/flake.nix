@@ -27,8 +27,17 @@
             inherit lib;
             cargo = build "cargo";
             clippy = build "clippy";
+            cacert = build "cacert";
+            dockerTools = {
+              buildLayeredImage =
+                { name, config, ... }: assert config.User == "10001:10001"; build "${name}.tar.gz";
+              fakeNss = build "fake-nss";
+            };
             git = build "git";
+            gitMinimal = build "git-minimal";
+            installShellFiles = build "install-shell-files";
             jq = build "jq";
+            openssh = build "openssh";
             rustc = build "rustc" // {
               version = "1.91.0";
             };
@@ -52,7 +61,10 @@
               name: _: _:
               build name;
             testers.runNixOSTest = test: build "vm-test-${test.name}";
-            stdenv.hostPlatform.isLinux = lib.hasSuffix "linux" system;
+            stdenv = {
+              buildPlatform.canExecute = _: true;
+              hostPlatform.isLinux = lib.hasSuffix "linux" system;
+            };
           };
         in
         pkgs;

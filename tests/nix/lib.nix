@@ -81,6 +81,7 @@ rec {
     concatStringsSep
     elem
     filter
+    listToAttrs
     mapAttrs
     ;
   inherit genAttrs;

@@ -2,8 +2,9 @@
 //! that systemd runs. Its dashboard is outside.
 
 use crate::machine::Machine;
+use crate::relay;
 use crate::support::dashboard::TOKEN;
-use crate::support::{Client, ConfigRepo, Dashboard, nixfleet, wait_until};
+use crate::support::{Client, ConfigRepo, Dashboard, nixfleet, poll, wait_until};
 use serde_json::{Value, json};
 use std::fmt::Debug;
 use std::fs;
@@ -38,8 +39,7 @@ const CONFIG: [&str; 5] =
 
 pub struct Host {
     pub machine: Machine,
-    /// Lives as long as the host.
-    _dashboard: Dashboard,
+    pub dashboard: Dashboard,
     pub user: Client,
     pub repo: ConfigRepo,
     config: Value,
@@ -90,6 +90,21 @@ impl Host {
 
     /// The same, whatever becomes of it.
     pub fn installed(change: &Value) -> Self {
+        Self::made(change, false)
+    }
+
+    /// A host with a network of its own, whose switches are guarded, and in little time.
+    pub fn guarded(change: &Value) -> Self {
+        let mut config = json!({ "services": { "agent": { "guard": {
+            "enable": true, "activationLimit": 20, "window": 12,
+        } } } });
+        merge(&mut config, change);
+        let host = Self::made(&config, true);
+        host.user.wait_for_row(NAME, "ok ok ok ok unk");
+        host
+    }
+
+    fn made(change: &Value, apart: bool) -> Self {
         let repo = ConfigRepo::empty();
         let more = fs::read_dir(here(MORE_MODULES)).unwrap();
         let more = more.map(|entry| entry.unwrap().file_name().into_string().unwrap());
@@ -113,6 +128,10 @@ impl Host {
 
         let mut machine = Machine::new().unwrap();
         machine.bind(programs.path(), "/srv/nixfleet");
+        if apart {
+            machine.set_apart();
+            relay::install(&machine, programs.path(), &dashboard.url);
+        }
         machine.bind(&repo.remote(), "/srv/config.git");
         for (path, text) in [
             ("/etc/NIXOS", ""),
@@ -129,6 +148,9 @@ impl Host {
             "release": "1",
             "motd": "one",
             "demo": {},
+            "fault": "",
+            "kernel": "6.12.4",
+            "inhibitors": {},
             "home": {},
             "services": { "agent": {
                 "enable": true,
@@ -137,13 +159,14 @@ impl Host {
                 "repoUrl": "/srv/config.git",
                 "interval": 1,
                 "tests": { "autoRunAfterSwitch": false },
+                // Tests of the guard have it on.
+                "guard": { "enable": false },
                 // What a builder says is shown, so that one can be seen to wait.
                 "rebuildFlags": ["-L"],
             } },
         });
         merge(&mut config, change);
-        let mut host =
-            Self { machine, _dashboard: dashboard, user, repo, config, _programs: programs };
+        let mut host = Self { machine, dashboard, user, repo, config, _programs: programs };
         host.push(&json!({}));
         host.machine.install(INSTALL);
         host.machine.boot();
@@ -173,12 +196,13 @@ impl Host {
     /// From now on what comes to this place waits there.
     pub fn close(&self, gate: &str) {
         self.machine.run(&["mkdir", "-p", "/run/control"]);
+        self.machine.run(&["rm", "-f", &format!("/run/control/at-{gate}")]);
         self.machine.run(&["touch", &format!("/run/control/gate-{gate}")]);
     }
 
     /// Lets it go on.
     pub fn open(&self, gate: &str) {
-        self.machine.run(&["rm", &format!("/run/control/gate-{gate}")]);
+        self.machine.run(&["rm", "-f", &format!("/run/control/gate-{gate}")]);
     }
 
     /// Starts a switch and waits until it is at a closed gate.
@@ -225,6 +249,18 @@ impl Host {
         })
     }
 
+    /// Waits until its agent has told twice how it is.
+    #[track_caller]
+    pub fn wait_for_two_heartbeats(&self) {
+        for _ in 0..2 {
+            let before = self.user.host(NAME)["last_seen"].clone();
+            wait_until("it is heard again", || {
+                let now = self.user.host(NAME)["last_seen"].clone();
+                if now == before { Err(now) } else { Ok(()) }
+            });
+        }
+    }
+
     /// Proves that it still works: another change is pulled and switched to.
     #[track_caller]
     pub fn switches_again(&mut self) {
@@ -235,15 +271,9 @@ impl Host {
 
 /// As [`wait_until`], for what may take minutes by its specification.
 #[track_caller]
-pub fn wait_long<T, E: Debug>(what: &str, mut look: impl FnMut() -> Result<T, E>) -> T {
-    let until = std::time::Instant::now() + Duration::from_secs(240);
-    loop {
-        match look() {
-            Ok(found) => return found,
-            Err(last) if std::time::Instant::now() >= until => {
-                panic!("waited in vain until {what}: {last:#?}")
-            }
-            Err(_) => std::thread::sleep(Duration::from_millis(100)),
-        }
+pub fn wait_long<T, E: Debug>(what: &str, look: impl FnMut() -> Result<T, E>) -> T {
+    match poll(Duration::from_secs(240), look) {
+        Ok(found) => found,
+        Err(last) => panic!("waited in vain until {what}: {last:#?}"),
     }
 }

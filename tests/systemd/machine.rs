@@ -1,14 +1,14 @@
 //! A machine that boots systemd: a container with a disk of its own, which can be rebooted and
 //! whose power can be cut.
 
-use crate::support::wait_until;
+use crate::support::{poll, wait_until};
 use crate::tree;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Mounts the disk: what is written goes to memory, and with the machine. The container needs a
 /// cgroup2 hierarchy that may be written; what others see of theirs stays as it is.
@@ -25,11 +25,20 @@ echo mounted
 # Until the tests close it or end, however they end: nothing of the machine is left behind then.
 read -r _ || true
 echo 1 > "$group/cgroup.kill"
+# The kernel kills after it has answered, and no program of a shell waits for `cgroup.events`.
 while [ -n "$(find "$group" -name cgroup.procs -exec cat {} +)" ]; do sleep 0.05; done
 find "$group" -depth -type d -exec rmdir {} +
 "#;
 /// Runs a program in the machine's group.
 const IN_GROUP: &str = r#"echo $$ > "/sys/fs/cgroup/$GROUP/cgroup.procs" && exec "$@""#;
+/// A network with a default route.
+const NETWORK: &str = "
+ip link add eth0 type veth peer name peer0
+ip address add 192.0.2.1/24 dev eth0
+ip link set eth0 up
+ip link set peer0 up
+ip route add default via 192.0.2.2
+";
 /// How long a boot may take.
 const BOOT: Duration = Duration::from_secs(90);
 /// How a container ends that is to be booted again.
@@ -45,6 +54,8 @@ pub struct Machine {
     /// The container, while the machine is on.
     on: Option<Child>,
     binds: Vec<String>,
+    /// It has a network of its own, which can be cut.
+    apart: bool,
 }
 
 impl Machine {
@@ -69,12 +80,17 @@ impl Machine {
             let output = disk.wait_with_output().map_err(|error| error.to_string())?;
             return Err(String::from_utf8_lossy(&output.stderr).trim().to_owned());
         }
-        Ok(Self { dir, group, disk, on: None, binds: Vec::new() })
+        Ok(Self { dir, group, disk, on: None, binds: Vec::new(), apart: false })
     }
 
     /// Shows a directory of this computer in there.
     pub fn bind(&mut self, from: &Path, to: &str) {
         self.binds.push(format!("--bind={}:{to}", from.display()));
+    }
+
+    /// Gives it a network of its own, with nothing but itself in it.
+    pub fn set_apart(&mut self) {
+        self.apart = true;
     }
 
     /// Where a file of its disk is, as long as it is there.
@@ -92,6 +108,7 @@ impl Machine {
             .args(["--machine=alpha", "--resolv-conf=off", "--timezone=off"])
             .args(["--kill-signal=SIGRTMIN+3", "--console=passive"])
             .arg(format!("--directory={}/root", self.dir.path().display()))
+            .args(self.apart.then_some("--private-network"))
             .args(&self.binds)
             .args(program)
             .env("GROUP", &self.group)
@@ -116,21 +133,30 @@ impl Machine {
         let mut container = self.container(&[init]);
         container.stdout(console.try_clone().unwrap()).stderr(console);
         self.on = Some(container.spawn().map_err(|error| error.to_string())?);
-        let until = Instant::now() + BOOT;
-        while Instant::now() < until {
+        let up = poll(BOOT, || {
             let ended = self.on.as_mut().unwrap().try_wait().ok().flatten();
-            if self.is_up() {
-                return Ok(());
-            }
-            if ended.is_some() {
-                break;
-            }
-            thread::sleep(Duration::from_millis(50));
+            let up = self.is_up();
+            if up || ended.is_some() { Ok(up) } else { Err(()) }
+        });
+        if up == Ok(true) {
+            return self.connect();
         }
         let said = fs::read(self.console()).unwrap_or_default();
         let said = String::from_utf8_lossy(&said).into_owned();
         let last: Vec<&str> = said.lines().rev().take(5).collect();
         Err(last.into_iter().rev().collect::<Vec<_>>().join(" / "))
+    }
+
+    /// A network of its own has a way out, as far as its kernel knows.
+    fn connect(&self) -> Result<(), String> {
+        let (true, Some(first)) = (self.apart, self.first()) else {
+            return Ok(());
+        };
+        let connected = Command::new("nsenter")
+            .args(["--net", "--target", &first, "sh", "-euc", NETWORK])
+            .output()
+            .map_err(|error| error.to_string())?;
+        if connected.status.success() { Ok(()) } else { Err(format!("{connected:?}")) }
     }
 
     /// Boots nothing but systemd.
@@ -153,12 +179,18 @@ impl Machine {
         children.split_whitespace().next().map(str::to_owned)
     }
 
-    /// Runs a program inside; `None` while the machine is off or between two boots.
-    pub fn try_run(&self, program: &[&str]) -> Option<Output> {
+    /// A program that is to be run inside; `None` while the machine is off or between two boots.
+    pub fn command(&self, program: &[&str]) -> Option<Command> {
         let first = self.first()?;
         let mut command = Command::new("nsenter");
         command.args(["--all", "--target", &first, "env", "-i", PATH, "HOME=/root", "LANG=C"]);
-        command.args(program).stdin(Stdio::null()).output().ok()
+        command.args(program).stdin(Stdio::null());
+        Some(command)
+    }
+
+    /// Runs a program inside; `None` while the machine is off or between two boots.
+    pub fn try_run(&self, program: &[&str]) -> Option<Output> {
+        self.command(program)?.output().ok()
     }
 
     /// What a program says that has to succeed.
@@ -193,6 +225,17 @@ impl Machine {
         self.try_run(&["systemctl", "reboot"]);
         let container = self.on.as_mut().expect("the machine is on");
         let ended = wait_until("the machine has shut down", || {
+            container.try_wait().unwrap().ok_or("it has not")
+        });
+        assert_eq!(ended.code(), Some(REBOOT), "{ended}");
+        self.boot();
+    }
+
+    /// Waits until the machine reboots by itself, and boots it.
+    #[track_caller]
+    pub fn wait_for_its_reboot(&mut self) {
+        let container = self.on.as_mut().expect("the machine is on");
+        let ended = crate::host::wait_long("the machine has shut down", || {
             container.try_wait().unwrap().ok_or("it has not")
         });
         assert_eq!(ended.code(), Some(REBOOT), "{ended}");

@@ -11,12 +11,13 @@ const PACKAGES: &str = "systemd,systemd-sysv,libpam-systemd,dbus,git,openssh-cli
 /// How long its making may take. It loads some 100 MB.
 const SECONDS: &str = "900";
 /// What is needed here, and the package that has it on Debian.
-const PROGRAMS: [(&str, &str); 5] = [
+const PROGRAMS: [(&str, &str); 6] = [
     ("systemd-nspawn", "systemd-container"),
     ("mmdebstrap", "mmdebstrap"),
     ("unshare", "util-linux"),
     ("nsenter", "util-linux"),
     ("timeout", "coreutils"),
+    ("ip", "iproute2"),
 ];
 
 /// Where the tree lies once it is made.

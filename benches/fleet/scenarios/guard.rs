@@ -2,6 +2,7 @@
 //! writes, allocations, bytes and fragments. The bounds are what was measured when they were
 //! set, and some room. Whoever makes something cheaper should lower them.
 
+use super::siege::{Asked, one_pull_each};
 use crate::agent::{Fleet, Loop, Phase};
 use crate::browser;
 use crate::options::Options;
@@ -15,29 +16,37 @@ use tokio::task::spawn_blocking;
 
 /// Heartbeats that are counted.
 const HEARTBEATS: u64 = 3000;
+/// Commands that each host had, and is given, when what they leave is counted.
+const COMMANDS_BEFORE: usize = 8;
+const COMMANDS_MORE: usize = 4;
 /// Bytes of heartbeats that one link floods the dashboard with.
 const FLOOD: usize = 32 << 20;
 
 /// Bounds of one heartbeat. Debug builds and release builds allocate alike.
 mod most {
-    /// Transactions and reads. Some are the background's own.
-    pub(super) const STATEMENTS: f64 = 0.01;
-    pub(super) const ALLOCATIONS: f64 = 80.0;
-    pub(super) const ALLOCATED: f64 = 4600.0;
+    /// Transactions and reads. Some are the background's own: the longer the count takes, the more.
+    /// A store after every heartbeat is 0.05, because they are grouped.
+    pub(super) const STATEMENTS: f64 = 0.03;
+    pub(super) const ALLOCATIONS: f64 = 60.0;
+    pub(super) const ALLOCATED: f64 = 4000.0;
     /// With a browser that watches.
     pub(super) const FRAGMENTS: f64 = 1.0;
-    pub(super) const PULSE_BYTES: f64 = 360.0;
-    /// Of the page and of the list, for each host.
-    pub(super) const ROW_BYTES: f64 = 3600.0;
-    pub(super) const OBJECT_BYTES: f64 = 3200.0;
+    pub(super) const PULSE_BYTES: f64 = 310.0;
+    /// Of the page and of the list, for each host. What is not known yet is said in words.
+    pub(super) const ROW_BYTES: f64 = 2600.0;
+    pub(super) const OBJECT_BYTES: f64 = 3800.0;
     /// Of a host that is connected and idle: what was allocated, not what the system keeps.
-    pub(super) const HOST_BYTES: f64 = 25.0 * 1024.0;
+    pub(super) const HOST_BYTES: f64 = 26.0 * 1024.0;
+    /// What one command more leaves in memory, once a host had a few: less than the command with
+    /// its lines. What all share grows by steps now and then.
+    pub(super) const COMMAND_BYTES: f64 = 3072.0;
 }
 
 /// Measures all of it.
 pub(crate) async fn run(options: &Options, prepared: &Prepared) -> anyhow::Result<Vec<Figure>> {
     let mut figures = unwatched(prepared).await?;
     figures.extend(shown(options, prepared).await?);
+    figures.push(history(prepared).await?);
     figures.push(flood(prepared).await?);
     Ok(figures)
 }
@@ -174,6 +183,25 @@ async fn shown(options: &Options, prepared: &Prepared) -> anyhow::Result<[Figure
         at_most("fragments per heartbeat", "", pulses / count, most::FRAGMENTS),
         at_most("bytes to a browser per fragment", "bytes", bytes / pulses, most::PULSE_BYTES),
     ])
+}
+
+/// What a command leaves in memory: its history is in SQLite.
+async fn history(prepared: &Prepared) -> anyhow::Result<Figure> {
+    let running = prepared.start()?;
+    let fleet = Fleet::new(prepared, &running, Loop::Open(Duration::from_secs(2)), 2);
+    fleet.join().await?;
+    fleet.lines.set(20);
+    let mut asked = Asked::default();
+    for _ in 0..COMMANDS_BEFORE {
+        one_pull_each(&fleet, &running, &mut asked).await?;
+    }
+    let before = quiet(&running).await?.live;
+    for _ in 0..COMMANDS_MORE {
+        one_pull_each(&fleet, &running, &mut asked).await?;
+    }
+    let more = quiet(&running).await?.live.saturating_sub(before) as f64;
+    let each = more / (fleet.hosts.len() * COMMANDS_MORE) as f64;
+    Ok(at_most("memory per further command", "bytes", each, most::COMMAND_BYTES))
 }
 
 /// How much memory one link takes that sends heartbeats as fast as it can and reads nothing.

@@ -3,6 +3,7 @@
 mod guard;
 mod hostile;
 mod load;
+mod siege;
 mod soak;
 mod user;
 
@@ -29,6 +30,7 @@ pub(crate) fn run(
             Scenario::Logs => user::logs(options, prepared).await,
             Scenario::Start => user::start(options, prepared).await,
             Scenario::Soak => soak::run(options, prepared).await,
+            Scenario::Siege => siege::run(options, prepared).await,
             Scenario::Guard => guard::run(options, prepared).await,
             Scenario::Hostile => hostile::run(options, prepared).await,
         }

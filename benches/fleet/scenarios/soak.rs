@@ -59,15 +59,14 @@ pub(crate) async fn run(options: &Options, prepared: &Prepared) -> anyhow::Resul
     let seen = browser::open(browsers, &fleet, &running).await?;
     let (files, threads) = running.files_and_threads()?;
     let length = Duration::from_secs_f64(options.minutes * 60.0);
-    let settled = SETTLED.min(length.mul_f64(0.3));
     let mut dice = Dice(88_172_645_463_325_252);
     let mut done = Done::default();
-    let mut memory = Vec::new();
+    let mut memory = Memory::new(length);
     let began = Instant::now();
     while began.elapsed() < length {
         tokio::time::sleep(Duration::from_millis(100)).await;
         trouble(&fleet, prepared, &running, &mut dice, &mut done, began).await?;
-        memory.push((began.elapsed(), running.resident_bytes()? as f64));
+        memory.add(began.elapsed(), running.resident_bytes()?);
     }
     let ended = end_of_commands(&running).await?;
     fleet.comes_back.set(false);
@@ -76,14 +75,7 @@ pub(crate) async fn run(options: &Options, prepared: &Prepared) -> anyhow::Resul
     let (files_then, threads_then) = running.files_and_threads()?;
     fleet.fence().await?;
     let wrong = not_as_said(&fleet, prepared, &running).await?;
-    let after = |from: Duration, to: Duration| {
-        let times = memory.iter().filter(|(at, _)| (from..to).contains(at));
-        median(&times.map(|(_, bytes)| *bytes).collect::<Vec<_>>())
-    };
-    let then = after(settled, settled + length.mul_f64(0.15));
-    let at_end = after(length.mul_f64(0.85), length);
-    let growth = if settled < SETTLED { GROWTH_OF_A_SHORT_ONE } else { GROWTH };
-    Ok(vec![
+    let mut figures = vec![
         figure("commands", "", done.commands as f64),
         figure("commands refused", "", done.refused as f64),
         figure("links cut", "", done.cuts as f64),
@@ -91,15 +83,59 @@ pub(crate) async fn run(options: &Options, prepared: &Prepared) -> anyhow::Resul
         figure("pushes", "", done.pushes as f64),
         figure("pages loaded", "", done.reloads as f64),
         figure("browsers that had missed something", "", seen.gaps.get() as f64),
-        figure("memory when settled", "MiB", then / 1_048_576.0),
-        figure("memory at the end", "MiB", at_end / 1_048_576.0),
-        at_most("memory at the end to when settled", "times", at_end / then, growth),
         at_most("more files than at the start", "", files_then as f64 - files as f64, SPARE),
         at_most("more threads than at the start", "", threads_then as f64 - threads as f64, SPARE),
         figure("database", "MiB", prepared.database_bytes() as f64 / 1_048_576.0),
         at_most("hosts that are still busy", "", ended as f64, 0.0),
         lost("hosts and browsers", wrong + seen.failures.borrow().len()),
-    ])
+    ];
+    figures.extend(memory.figures(true));
+    Ok(figures)
+}
+
+/// The memory of a dashboard over some time.
+pub(super) struct Memory {
+    length: Duration,
+    seen: Vec<(Duration, f64)>,
+}
+
+impl Memory {
+    /// So long it takes to tell what warms up from what grows.
+    pub(super) const LONG: Duration = Duration::from_secs(600);
+
+    pub(super) fn new(length: Duration) -> Self {
+        Self { length, seen: Vec::new() }
+    }
+
+    pub(super) fn add(&mut self, at: Duration, bytes: u64) {
+        self.seen.push((at, bytes as f64));
+    }
+
+    pub(super) fn highest(&self) -> f64 {
+        self.seen.iter().map(|(_, bytes)| *bytes).fold(0.0, f64::max)
+    }
+
+    /// What it was when everything had settled and at the end, and whether it grew; perhaps as a
+    /// bound.
+    pub(super) fn figures(&self, is_bound: bool) -> [Figure; 3] {
+        let settled = SETTLED.min(self.length.mul_f64(0.3));
+        let within = |from: Duration, to: Duration| {
+            let times = self.seen.iter().filter(|(at, _)| (from..to).contains(at));
+            median(&times.map(|(_, bytes)| *bytes).collect::<Vec<_>>())
+        };
+        let then = within(settled, settled + self.length.mul_f64(0.15));
+        let at_end = within(self.length.mul_f64(0.85), self.length);
+        let growth = if settled < SETTLED { GROWTH_OF_A_SHORT_ONE } else { GROWTH };
+        let name = "memory at the end to when settled";
+        [
+            figure("memory when settled", "MiB", then / 1_048_576.0),
+            figure("memory at the end", "MiB", at_end / 1_048_576.0),
+            match is_bound {
+                true => at_most(name, "times", at_end / then, growth),
+                false => figure(name, "times", at_end / then),
+            },
+        ]
+    }
 }
 
 /// A tenth of a second of what happens to a fleet.

@@ -1,14 +1,17 @@
 //! A job's directory.
 
-use super::{LOCK, NOT_STOPPED, ORDER, OUTCOME, Order, Outcome, PID, PROGRESS, Progress, RESULTS};
+use super::{
+    LOCK, NOT_STOPPED, ORDER, OUTCOME, Order, Outcome, PHASE, PID, PROGRESS, Progress, RESULTS,
+};
 use super::{STOP, read_whole, spool};
+use crate::domain::command::WorkPhase;
 use crate::domain::ids::CommandId;
 use crate::domain::test_report::TestResult;
 use nix::fcntl::{Flock, FlockArg};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A job's directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +46,11 @@ impl Job {
         read_whole(&self.dir.join(PROGRESS)).ok().flatten()
     }
 
+    /// What it is doing, where it deploys.
+    pub fn phase(&self) -> Option<WorkPhase> {
+        read_whole(&self.dir.join(PHASE)).ok().flatten()
+    }
+
     /// Results of its tests so far.
     pub fn results(&self) -> Vec<TestResult> {
         let Ok(file) = File::open(self.dir.join(RESULTS)) else {
@@ -69,7 +77,7 @@ impl Job {
     }
 
     /// Number of the last line of output.
-    pub(super) fn last_seq(&self) -> u64 {
+    pub(crate) fn last_seq(&self) -> u64 {
         spool::last_seq(&self.dir).unwrap_or(0)
     }
 
@@ -81,6 +89,7 @@ impl Job {
         };
         new(LOCK)?;
         new(NOT_STOPPED)?;
+        writeln!(new(PHASE)?, "{:16}", "")?;
         writeln!(new(PID)?, "{:16}", "")
     }
 
@@ -104,12 +113,17 @@ impl Job {
     }
 
     /// Whether somebody wants it to end: else it is the service manager that ends it.
-    pub(super) fn is_told_to_stop(&self) -> bool {
+    pub(crate) fn is_told_to_stop(&self) -> bool {
         self.dir.join(STOP).exists()
     }
 
+    /// Says what it does now. That it cannot be told is no reason not to do it.
+    pub(crate) fn enters(&self, phase: WorkPhase) {
+        let _ = write_phase(&self.dir, phase);
+    }
+
     /// Takes the supervisor's lock; `None` if somebody holds it.
-    pub(super) fn try_lock(&self) -> io::Result<Option<Flock<File>>> {
+    pub(crate) fn try_lock(&self) -> io::Result<Option<Flock<File>>> {
         let file =
             OpenOptions::new().create(true).append(true).mode(0o600).open(self.dir.join(LOCK))?;
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
@@ -118,4 +132,13 @@ impl Job {
             Err((_, error)) => Err(error.into()),
         }
     }
+}
+
+/// Says what the job in `dir` does now, in the room that was kept for that: a full disk must not
+/// hide that it activates.
+pub(super) fn write_phase(dir: &Path, phase: WorkPhase) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.create(true).truncate(false).write(true).mode(0o600);
+    let text = format!("{:<16}\n", serde_json::to_string(&phase)?);
+    options.open(dir.join(PHASE))?.write_all(text.as_bytes())
 }

@@ -1,6 +1,7 @@
 //! Starts a supervisor where nothing that ends the agent ends it.
 
 use super::Job;
+use crate::agent::guard::systemd::guard_unit;
 use crate::base::child::{self, Bounds};
 use crate::base::secret;
 use std::fs;
@@ -50,7 +51,9 @@ impl Launcher {
             }
             By::SystemdRun { user } => {
                 let bounds = Bounds { timeout: Some(STARTS_WITHIN), ..Bounds::default() };
-                let output = child::output(&mut self.systemd_run(job, user), 1000, &bounds)?;
+                let guarded = job.order()?.is_some_and(|order| order.is_guarded());
+                let mut command = self.systemd_run(job, user, guarded && !user);
+                let output = child::output(&mut command, 1000, &bounds)?;
                 if output.ended.ok() {
                     return Ok(());
                 }
@@ -74,7 +77,7 @@ impl Launcher {
         command
     }
 
-    fn systemd_run(&self, job: &Job, user: bool) -> Command {
+    fn systemd_run(&self, job: &Job, user: bool, guarded: bool) -> Command {
         let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
         let mut command = Command::new("systemd-run");
         if user {
@@ -87,6 +90,10 @@ impl Launcher {
             // Systemd tells only the supervisor; that ends its programs and records why.
             .args(["--property=KillMode=mixed", "--property=TimeoutStopSec=20s"])
             .arg("--working-directory=/");
+        if guarded {
+            // Whatever ends the supervisor starts the way back at once.
+            command.arg(format!("--property=OnFailure={}.service", guard_unit(job.id)));
+        }
         for name in names.filter(|name| is_passed_on(name)) {
             // Without a value: it is taken from the environment, and in no list of processes.
             command.arg(format!("--setenv={name}"));
@@ -195,10 +202,16 @@ mod tests {
         let launcher =
             Launcher { program: "/p".into(), by: By::SystemdRun { user: false }, children: vec![] };
         let id = CommandId(uuid::Uuid::nil());
-        let command = launcher.systemd_run(&Job { id, dir: "/j".into() }, false);
+        let job = Job { id, dir: "/j".into() };
+        let command = launcher.systemd_run(&job, false, false);
         let words: Vec<_> = command.get_args().map(|word| word.to_string_lossy()).collect();
         assert!(words.contains(&"--property=KillMode=mixed".into()), "{words:?}");
         assert!(words.contains(&"--setenv=PATH".into()), "{words:?}");
         assert!(words.ends_with(&["--".into(), "/p".into(), "job-run".into(), "/j".into()]));
+        let begins = "--property=OnFailure=";
+        assert!(!words.iter().any(|word| word.starts_with(begins)), "{words:?}");
+        let guarded = launcher.systemd_run(&job, false, true);
+        let on_failure = format!("{begins}nixfleet-guard-{id}.service");
+        assert!(guarded.get_args().any(|word| word == on_failure.as_str()));
     }
 }

@@ -10,6 +10,8 @@
 
 pub mod activation;
 pub mod child;
+mod guarded;
+mod held;
 mod job;
 mod launcher;
 mod leftovers;
@@ -20,10 +22,13 @@ pub mod work;
 pub use job::Job;
 
 use super::facts::{self, JobFacts};
+use super::guard::intent;
+use super::notices::Notices;
 use super::site::Site;
 use crate::base::atomic_file::{self, Reserved};
 use crate::domain::ids::CommandId;
-use crate::domain::operation::{Args, Operation};
+use crate::domain::operation::{Args, Operation, Regardless};
+use crate::domain::repeated::Kept;
 use crate::protocol::{JobReport, JobState, OutcomeStatus};
 use launcher::Launcher;
 use nix::sys::signal::{Signal, kill};
@@ -51,6 +56,9 @@ pub struct Order {
     pub op: Operation,
     /// With what.
     pub args: Args,
+    /// Paths that may not come back.
+    #[serde(default)]
+    pub held: Vec<String>,
     /// Where.
     pub site: Site,
     /// The boot of the machine in which it was accepted; empty where that cannot be told.
@@ -69,8 +77,14 @@ pub struct Outcome {
     pub timed_out: bool,
     /// What went wrong, in one line.
     pub message: Option<String>,
+    /// What blocked it, where the user may go on regardless of that.
+    #[serde(default)]
+    pub blocked_by: Vec<Regardless>,
     /// Number of the last line of output.
     pub last_seq: u64,
+    /// What is told to the audit log beside it.
+    #[serde(default)]
+    pub notice: Option<String>,
     /// Facts gathered after it.
     pub facts: JobFacts,
 }
@@ -92,6 +106,7 @@ const ORDER: &str = "job.json";
 const OUTCOME: &str = "status.json";
 const RESULTS: &str = "results.jsonl";
 const PROGRESS: &str = "progress.json";
+const PHASE: &str = "phase.json";
 const LOCK: &str = "lock";
 const PID: &str = "pid";
 /// Its name becomes [`STOP`] when the job is told to stop: that needs no room on the disk.
@@ -157,6 +172,7 @@ pub enum Look {
 /// All jobs of this agent.
 pub struct Jobs {
     dir: PathBuf,
+    notices: Notices,
     boot_id: String,
     launcher: Mutex<Launcher>,
     /// One command is started at a time.
@@ -167,6 +183,8 @@ pub struct Jobs {
     died: Mutex<BTreeMap<CommandId, Outcome>>,
     /// Commands that the dashboard has whole.
     acknowledged: Mutex<Vec<String>>,
+    /// What the host left, of jobs that are forgotten.
+    held: Mutex<Kept>,
 }
 
 /// A lock that is always free in the end: nobody panics while holding one.
@@ -184,15 +202,23 @@ impl Jobs {
         let dir = state_dir.join("jobs");
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
         let acknowledged = read_whole(&dir.join(ACKNOWLEDGED)).ok().flatten().unwrap_or_default();
+        let kept = held::read(&dir);
         Ok(Self {
             dir,
+            notices: Notices::default(),
             boot_id: facts::boot_id().unwrap_or_default(),
             launcher: Mutex::new(Launcher::detect()?),
             one_at_a_time: Mutex::default(),
             starting: Mutex::default(),
             died: Mutex::default(),
             acknowledged: Mutex::new(acknowledged),
+            held: Mutex::new(kept),
         })
+    }
+
+    /// Where it is told what became of jobs that are nobody's.
+    pub(crate) fn notices(&self) -> Notices {
+        self.notices.clone()
     }
 
     /// Every job that is not acknowledged, oldest first. What belongs to somebody else is set aside.
@@ -224,7 +250,7 @@ impl Jobs {
     /// Puts a job where it stops nothing.
     fn set_aside(&self, job: &Job, why: &str) {
         let aside = self.dir.join(SET_ASIDE);
-        log::error!("the job {} is set aside: {why}", job.id);
+        self.notices.add(format!("The job {} is set aside: {why}", job.id));
         let to = aside.join(job.id.to_string());
         // What was set aside before under this name is less than what is there now.
         let _ = fs::remove_dir_all(&to);
@@ -234,7 +260,7 @@ impl Jobs {
             .create(&aside)
             .and_then(|()| fs::rename(&job.dir, &to));
         if let Err(error) = moved {
-            log::error!("the job {} stays where it is: {error}", job.id);
+            self.notices.add(format!("The job {} stays where it is: {error}", job.id));
         }
     }
 
@@ -363,9 +389,11 @@ impl Jobs {
             return Look::Nothing;
         };
         if let Some(outcome) = self.known_outcome(job) {
+            self.notices.of(outcome.notice.as_ref());
             return Look::Over(op, Box::new(outcome));
         }
-        if is_starting {
+        // Between its supervisor's death and the guard nobody holds the job.
+        if is_starting || intent::is_open(&job.dir) {
             return Look::Running(op);
         }
         match job.try_lock() {
@@ -376,6 +404,7 @@ impl Jobs {
         // It may have ended in between.
         match self.known_outcome(job) {
             Some(outcome) => Look::Over(op, Box::new(outcome)),
+            None if intent::is_open(&job.dir) => Look::Running(op),
             None => Look::Over(op, Box::new(self.died(job, order.ok().flatten()))),
         }
     }
@@ -387,14 +416,19 @@ impl Jobs {
 
     /// Records that a job's supervisor is gone without a word.
     fn died(&self, job: &Job, order: Option<Order>) -> Outcome {
-        let is_of_this_boot = order.is_some_and(|order| order.boot_id == self.boot_id);
-        let (status, message) = if is_of_this_boot {
-            let text = "The job's supervisor died before it could record an outcome.";
-            (OutcomeStatus::Error, text)
-        } else {
-            (OutcomeStatus::Interrupted, "Interrupted by a restart of the machine.")
+        let order = order.filter(|order| order.boot_id == self.boot_id);
+        let message = match order {
+            None => "Interrupted by a restart of the machine.".to_owned(),
+            Some(order) if activation::has_the_lock(&order.site) => {
+                let what = activation::ACTIVATES;
+                format!("The job was killed, but {what} that it began still runs.")
+            }
+            Some(_) => "The job was killed before it could record how it ended.".to_owned(),
         };
-        let outcome = Outcome::of_the_dead(status, message, job.last_seq());
+        let outcome = match intent::end(&job.dir) {
+            Some(end) => Outcome::of_the_guard(&end, job.last_seq()),
+            None => Outcome::of_the_dead(&message, job.last_seq()),
+        };
         if let Err(error) = write_whole(&job.dir.join(OUTCOME), &outcome) {
             log::warn!("the end of the job {} cannot be written: {error}", job.id);
         }
@@ -415,6 +449,9 @@ impl Jobs {
     pub fn stop(&self, job: &Job) -> io::Result<bool> {
         if !self.is_running(job) {
             return Ok(false);
+        }
+        if self.stop_by_its_guard(job)? {
+            return Ok(true);
         }
         let marked = job.tell_to_stop();
         // The lock is held, so the pid is still the supervisor's. One that has not begun yet looks at
@@ -452,6 +489,7 @@ impl Jobs {
         ids.push(job.id.to_string());
         let surplus = ids.len().saturating_sub(REMEMBERED);
         ids.drain(..surplus);
+        self.keep_what_was_left(job);
         let path = self.dir.join(ACKNOWLEDGED);
         let written = write_whole(&path, &*ids);
         if let Err(error) = fs::remove_dir_all(&job.dir) {

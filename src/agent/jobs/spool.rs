@@ -72,6 +72,11 @@ impl SpoolWriter {
         Self::with_segments_of(dir, SEGMENT)
     }
 
+    /// Goes on in the spool of a writer that is gone.
+    pub fn resume(dir: &Path) -> Self {
+        Self { written: last_seq(dir).unwrap_or(0), ..Self::create(dir) }
+    }
+
     fn with_segments_of(dir: &Path, segment_limit: u64) -> Self {
         Self {
             dir: dir.to_owned(),
@@ -382,6 +387,24 @@ mod tests {
         file.write_all(b"o\n").unwrap();
         let two = Line { stream: Stream::Stderr, text: "two".into() };
         assert_eq!(reader.read(100).unwrap(), Some((2, vec![two])));
+    }
+
+    #[test]
+    fn a_spool_goes_on_after_the_last_whole_line_of_a_writer_that_was_killed() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut writer = SpoolWriter::create(dir.path());
+        writer.line(Stream::Stdout, "one");
+        writer.line(Stream::Stdout, "two");
+        writer.flush();
+        let mut file = OpenOptions::new().append(true).open(segment_path(dir.path(), 1)).unwrap();
+        file.write_all(b"ohalf a li").unwrap();
+        let mut next = SpoolWriter::resume(dir.path());
+        next.line(Stream::Stderr, "three");
+        next.flush();
+        assert_eq!(next.last(), 3);
+        let lines = all(dir.path(), 0);
+        let texts: Vec<_> = lines.iter().map(|(seq, line)| (*seq, line.text.as_str())).collect();
+        assert_eq!(texts, [(1, "one"), (2, "two"), (3, "three")]);
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! The detached process that runs one job to its end.
 
-use super::work::{Failure, Work};
+use super::child::Ended;
+use super::work::{self, Failure, Work};
 use super::{Job, OUTCOME, Order, Outcome, activation, leftovers};
 use crate::agent::facts::JobFacts;
+use crate::agent::guard::intent::{self, End};
 use crate::agent::operations;
 use crate::base::atomic_file::{self, Reserved};
 use crate::domain::ids::CommandId;
@@ -56,7 +58,7 @@ pub fn run(dir: &Path) -> io::Result<()> {
     }
     leftovers::adopt();
     let outcome = carry_out(&job, &order, &asked)?;
-    write_outcome(&job, room, &outcome)
+    write_into(&job, room, &outcome)
 }
 
 fn carry_out(job: &Job, order: &Order, asked: &Arc<AtomicBool>) -> io::Result<Outcome> {
@@ -64,6 +66,14 @@ fn carry_out(job: &Job, order: &Order, asked: &Arc<AtomicBool>) -> io::Result<Ou
     pass_on_a_stop(job, order, Arc::clone(asked), Arc::clone(&stop))?;
     let mut work = Work::new(&job.dir, &stop);
     let mut result = operations::run(order, &mut work);
+    if matches!(result, Err(Failure::Abandoned)) {
+        // A failure of this process starts the guard, where it does not run yet.
+        return Err(io::Error::other("the guard has the job"));
+    }
+    if intent::is_done(&job.dir) {
+        // What was decided is not made undone by who ends the machine.
+        return Ok(work.outcome(order, result, false));
+    }
     if let Err(Failure::Ended(ended)) = &mut result
         && ended.stopped
         && job.is_told_to_stop()
@@ -78,8 +88,23 @@ fn carry_out(job: &Job, order: &Order, asked: &Arc<AtomicBool>) -> io::Result<Ou
             }
         }
     }
-    let interrupted = asked.load(Ordering::SeqCst) && !job.is_told_to_stop();
+    let goes_down = || activates(order.op) && activation::machine_goes_down(&order.site);
+    let interrupted = !job.is_told_to_stop() && (asked.load(Ordering::SeqCst) || goes_down());
+    if interrupted {
+        result = result_of_the_interrupted(result, order.op);
+    }
     Ok(work.outcome(order, result, interrupted))
+}
+
+/// What may be believed of a program that ended while the service manager ends everything. One that
+/// activates in a unit of its own answers 0 or 1 when that unit is stopped.
+fn result_of_the_interrupted(result: Result<(), Failure>, op: Operation) -> Result<(), Failure> {
+    match result {
+        Ok(()) if activates(op) => Err(Failure::Ended(work::STOPPED)),
+        Err(Failure::Ended(ended)) => Err(Failure::Ended(Ended { stopped: true, ..ended })),
+        other
+        @ (Ok(()) | Err(Failure::Refused(..) | Failure::Blocked(..) | Failure::Abandoned)) => other,
+    }
 }
 
 fn activates(op: Operation) -> bool {
@@ -125,9 +150,19 @@ fn pass_on_a_stop(
     thread::Builder::new().name("stop".to_owned()).spawn(work).map(|_| ())
 }
 
+/// Writes how a job ended whose supervisor is gone.
+///
+/// # Errors
+///
+/// What the system says.
+pub(crate) fn write_outcome(job: &Job, outcome: &Outcome) -> io::Result<()> {
+    let room = Reserved::keep(&job.dir.join(OUTCOME), super::OUTCOME_ROOM, 0o600)?;
+    write_into(job, room, outcome)
+}
+
 /// Writes the outcome into the room that was kept for it. A full disk may lose words of it, never
 /// how it ended.
-fn write_outcome(job: &Job, room: Reserved, outcome: &Outcome) -> io::Result<()> {
+fn write_into(job: &Job, room: Reserved, outcome: &Outcome) -> io::Result<()> {
     let bytes = serde_json::to_vec(outcome)?;
     let fits = bytes.len() as u64 <= super::OUTCOME_ROOM;
     if !fits && atomic_file::write(&job.dir.join(OUTCOME), &bytes, 0o600).is_ok() {
@@ -144,14 +179,33 @@ fn write_outcome(job: &Job, room: Reserved, outcome: &Outcome) -> io::Result<()>
 
 impl Outcome {
     /// Of a job that nobody saw the end of.
-    pub(super) fn of_the_dead(status: OutcomeStatus, message: &str, last_seq: u64) -> Self {
+    pub(super) fn of_the_dead(message: &str, last_seq: u64) -> Self {
         Self {
-            status,
+            status: OutcomeStatus::Interrupted,
             exit_code: 137,
             timed_out: false,
             message: Some(message.to_owned()),
+            blocked_by: Vec::new(),
             last_seq,
+            notice: None,
             facts: JobFacts::default(),
+        }
+    }
+
+    /// Of a guarded switch whose supervisor did not say how it ended.
+    pub(crate) fn of_the_guard(end: &End, last_seq: u64) -> Self {
+        let exit_code = match end.status {
+            OutcomeStatus::Ok => 0,
+            OutcomeStatus::Error | OutcomeStatus::Blocked | OutcomeStatus::TimedOut => 1,
+            OutcomeStatus::Stopped => 130,
+            OutcomeStatus::Interrupted => 137,
+        };
+        Self {
+            status: end.status,
+            exit_code,
+            message: end.message.clone(),
+            notice: end.notice.clone(),
+            ..Self::of_the_dead("", last_seq)
         }
     }
 }

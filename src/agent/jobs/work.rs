@@ -1,15 +1,20 @@
 //! What an operation works with while it runs as a job, and how it fails.
 
 use super::child::{self, Ended, Leftovers};
+use super::job::write_phase;
 use super::spool::SpoolWriter;
-use super::{Order, Outcome, PROGRESS, Progress, RESULTS, write_whole};
-use crate::agent::facts;
+use super::{Order, Outcome, PROGRESS, Progress, RESULTS, STOP, activation, write_whole};
+use crate::agent::config::Platform;
+use crate::agent::facts::{self, JobFacts};
 use crate::agent::repository;
 use crate::agent::site::Site;
 use crate::base::child::Bounds;
 use crate::base::secret;
+use crate::domain::command::WorkPhase;
+use crate::domain::ids::WholeCommit;
+use crate::domain::operation::Regardless;
 use crate::domain::test_report::TestResult;
-use crate::protocol::{OutcomeStatus, Stream};
+use crate::protocol::{Built, OutcomeStatus, Stream};
 use nix::fcntl::Flock;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -26,6 +31,8 @@ pub struct Work<'a> {
     stop: &'a AtomicBool,
     last_error: Option<String>,
     passed: u32,
+    built: Option<Built>,
+    notice: Option<String>,
     /// Results of tests that could not be written yet.
     results: Vec<u8>,
 }
@@ -37,8 +44,11 @@ pub enum Failure {
     Ended(Ended),
     /// It could not be done; an exit code as shells use it, and the reason.
     Refused(i32, String),
-    /// Something is in the way and nothing was done: what it is, and what helps.
-    Blocked(String),
+    /// Something is in the way and nothing was done: what it is, and what helps; and whether the
+    /// user may go on regardless of it.
+    Blocked(String, Option<Regardless>),
+    /// The guard has it from here on: nothing is said of how it ended, and the process fails.
+    Abandoned,
 }
 
 impl From<String> for Failure {
@@ -48,7 +58,8 @@ impl From<String> for Failure {
 }
 
 /// As a program that was stopped before it began.
-const STOPPED: Ended = Ended { code: 130, stopped: true, timed_out: false, alive: false };
+pub(crate) const STOPPED: Ended =
+    Ended { code: 130, stopped: true, timed_out: false, alive: false };
 
 impl child::Lines for Work<'_> {
     fn line(&mut self, stream: Stream, text: &str) {
@@ -68,7 +79,16 @@ impl<'a> Work<'a> {
     /// The work of the job in `dir`. `stop` is set when it is told to stop.
     pub(super) fn new(dir: &'a Path, stop: &'a AtomicBool) -> Self {
         let spool = SpoolWriter::create(dir);
-        Self { dir, spool, stop, last_error: None, passed: 0, results: Vec::new() }
+        Self {
+            dir,
+            spool,
+            stop,
+            last_error: None,
+            passed: 0,
+            built: None,
+            notice: None,
+            results: Vec::new(),
+        }
     }
 }
 
@@ -78,10 +98,81 @@ impl Work<'_> {
         self.dir
     }
 
+    /// Whether it is to end, whoever wants that.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::SeqCst)
+    }
+
+    /// Whether a user wants it to end. Seen at once, also while something activates.
+    pub(crate) fn is_told_to_stop(&self) -> bool {
+        self.dir.join(STOP).exists()
+    }
+
+    /// What was checked out when its build began.
+    pub(crate) fn built(&self) -> Option<Built> {
+        self.built.clone()
+    }
+
+    /// What was built is not activated, and starts at the next boot.
+    pub(crate) fn starts_at_the_next_boot(&mut self, system: &Path) {
+        self.built = Some(Built::that_boots(self.built.take(), system));
+    }
+
+    /// Something for the audit log, told with the outcome.
+    pub(crate) fn notice(&mut self, text: String) {
+        self.notice = Some(text);
+    }
+
     /// Writes a line of our own.
     pub fn say(&mut self, text: &str) {
         self.spool.line(Stream::Stdout, &secret::without_credentials(text));
         self.spool.flush();
+    }
+
+    /// What the job does now. That it cannot be told is no reason not to do it.
+    pub fn enters(&mut self, phase: WorkPhase) {
+        let _ = write_phase(self.dir, phase);
+    }
+
+    /// A build begins: what is checked out now is what it builds.
+    pub fn builds(&mut self, site: &Site) {
+        self.built = facts::to_build(site);
+    }
+
+    /// Another commit is built than what is checked out.
+    pub(crate) fn builds_commit(&mut self, commit: &WholeCommit) {
+        self.built = Some(Built { commit: commit.as_str().to_owned(), ..Built::default() });
+    }
+
+    /// The build came to this system.
+    pub(crate) fn has_built(&mut self, system: &Path) {
+        if let Some(built) = &mut self.built {
+            built.path = Some(system.to_string_lossy().into_owned());
+        }
+    }
+
+    /// The rebuild program begins. Only on NixOS it can be seen when it has built and begins to
+    /// activate; elsewhere it counts as activating from the start. While what this answers lives,
+    /// somebody looks.
+    pub fn begins_to_switch(&mut self, site: &Site) -> Option<activation::Watch> {
+        match site.platform {
+            Platform::NixOs => {
+                self.enters(WorkPhase::Build);
+                let dir = self.dir.to_owned();
+                let tell = move || {
+                    let _ = write_phase(&dir, WorkPhase::Activate);
+                };
+                let watch = activation::Watch::begin(site, tell);
+                if watch.is_none() {
+                    self.enters(WorkPhase::Activate);
+                }
+                watch
+            }
+            Platform::Darwin | Platform::HomeManager => {
+                self.enters(WorkPhase::Activate);
+                None
+            }
+        }
     }
 
     /// Takes the checkout for this job, and waits for whoever has it. A stop ends the wait.
@@ -138,7 +229,10 @@ impl Work<'_> {
             ..Bounds::default()
         };
         let mut lines = Both { work: self, keep };
-        child::run(command, &mut lines, &bounds)
+        let ended = child::run(command, &mut lines, &bounds);
+        // Also what left the test's group and session ends with it (finding 22 of the security review).
+        super::leftovers::end();
+        ended
     }
 
     /// A test begins. That it cannot be told is no reason not to run it.
@@ -178,6 +272,7 @@ impl Work<'_> {
         result: Result<(), Failure>,
         interrupted: bool,
     ) -> Outcome {
+        let mut blocked_by = Vec::new();
         let (status, exit_code, message) = match result {
             Ok(()) => (OutcomeStatus::Ok, 0, None),
             Err(Failure::Ended(ended)) => self.how_it_ended(ended, interrupted),
@@ -185,10 +280,13 @@ impl Work<'_> {
                 self.complain(&reason);
                 (OutcomeStatus::Error, code, Some(reason))
             }
-            Err(Failure::Blocked(reason)) => {
+            Err(Failure::Blocked(reason, by)) => {
+                blocked_by.extend(by);
                 self.complain(&reason);
                 (OutcomeStatus::Blocked, 1, Some(reason))
             }
+            // Not written: the guard writes its own.
+            Err(Failure::Abandoned) => (OutcomeStatus::Interrupted, 137, None),
         };
         self.spool.flush();
         self.write_results();
@@ -198,8 +296,10 @@ impl Work<'_> {
             exit_code,
             timed_out: status == OutcomeStatus::TimedOut,
             message: self.with_what_was_lost(message),
+            blocked_by,
             last_seq: self.spool.last(),
-            facts: facts::after_job(&order.site),
+            notice: self.notice.take(),
+            facts: JobFacts { built: self.built.clone(), ..facts::after_job(&order.site) },
         }
     }
 

@@ -3,53 +3,61 @@
 
 use crate::agent::disk::{self, Use};
 use crate::agent::jobs::activation;
+use crate::agent::jobs::work::Failure;
 use crate::agent::site::Site;
+use crate::domain::disk::{self as room, FILES};
 use crate::domain::operation::{Operation, Regardless};
 use crate::protocol::DiskReport;
 use std::fs;
 use std::path::Path;
 
 const MIB: u64 = 1024 * 1024;
-/// So many files must still fit.
-const INODES: u64 = 1000;
 /// Below so many percent a battery is nearly empty.
 const BATTERY: u32 = 20;
 
-/// Why the operation must not begin, in the user's words; `None` if nothing is in the way.
-pub(super) fn blocks(site: &Site, op: Operation, regardless: &[Regardless]) -> Option<String> {
+/// Whether the operation may begin. The failure says in the user's words what is in the way.
+pub(super) fn check(site: &Site, op: Operation, regardless: &[Regardless]) -> Result<(), Failure> {
     let (pulls, activates) = match op {
         Operation::Pull => (true, false),
         Operation::Switch => (false, true),
         Operation::PullSwitch => (true, true),
-        Operation::Rollback => return in_progress(site),
+        Operation::Rollback => return nobody_activates(site),
         Operation::Test | Operation::DryRun | Operation::RestartAgent | Operation::Reboot => {
-            return None;
+            return Ok(());
         }
     };
-    if activates && let Some(why) = in_progress(site) {
-        return Some(why);
+    if activates {
+        nobody_activates(site)?;
     }
-    if !regardless.contains(&Regardless::Space)
+    let looks = |what| !regardless.contains(&what);
+    if looks(Regardless::Space)
         && let Some(why) = too_full(site, pulls, activates)
     {
-        return Some(format!("{why} To go on regardless of that: space"));
+        return Err(Failure::Blocked(why, Some(Regardless::Space)));
     }
-    let looks_at_power = activates && site.check_power && !regardless.contains(&Regardless::Power);
-    if looks_at_power && let Some(why) = battery(&site.root.join("sys/class/power_supply")) {
-        return Some(format!("{why} To go on regardless of that: power"));
+    if activates
+        && site.check_power
+        && looks(Regardless::Power)
+        && let Some(why) = battery(&site.root.join("sys/class/power_supply"))
+    {
+        return Err(Failure::Blocked(why, Some(Regardless::Power)));
     }
-    None
+    Ok(())
 }
 
-fn in_progress(site: &Site) -> Option<String> {
-    let what = activation::in_progress(site)?;
-    Some(format!("{what} activates a system on this machine now: wait until it has ended"))
+/// Nobody may go on regardless of this: the two would destroy each other's work.
+pub(super) fn nobody_activates(site: &Site) -> Result<(), Failure> {
+    let Some(what) = activation::in_progress(site) else {
+        return Ok(());
+    };
+    let why = format!("{what} activates a system on this machine now: wait until it has ended");
+    Err(Failure::Blocked(why, None))
 }
 
 fn too_full(site: &Site, pulls: bool, activates: bool) -> Option<String> {
     disk::places(site).into_iter().find_map(|(of, dir)| {
         let (matters, needed, helps) = match of {
-            Use::Store => (activates, 1024 * MIB, "nix-collect-garbage makes room"),
+            Use::Store => (activates, room::BUILD, "nix-collect-garbage makes room"),
             Use::Boot => {
                 let helps = "remove old generations (nix-collect-garbage -d) and switch again";
                 (activates, 50 * MIB, helps)
@@ -64,14 +72,14 @@ fn too_full(site: &Site, pulls: bool, activates: bool) -> Option<String> {
 /// What a disk is short of. Of a small disk, a tenth must be free.
 fn missing(disk: &DiskReport, dir: &Path, needed: u64, helps: &str) -> Option<String> {
     let dir = dir.display();
-    let needed = needed.min(disk.total / 10);
+    let needed = room::enough(needed, disk.total);
     if disk.free < needed {
         let (free, needed) = (disk.free / MIB, needed.div_ceil(MIB));
         return Some(format!("{dir} has {free} MiB free and needs {needed} MiB: {helps}."));
     }
     match disk.inodes_free {
-        Some(free) if free < INODES => {
-            Some(format!("{dir} has room for {free} files and needs {INODES}: {helps}."))
+        Some(free) if free < FILES => {
+            Some(format!("{dir} has room for {free} files and needs {FILES}: {helps}."))
         }
         Some(_) | None => None,
     }

@@ -1,12 +1,18 @@
 //! `switch`, `rollback` and `dry-run`: by the platform's own program.
 
+use super::preflight;
+use crate::agent::guard::{self, preflight::Target};
+use crate::agent::jobs::Order;
 use crate::agent::jobs::work::{Failure, Work};
 use crate::agent::platform;
 use crate::agent::repository;
 use crate::agent::site::Site;
 use crate::domain::closure_diff;
+use crate::domain::command::WorkPhase;
+use crate::domain::ids::WholeCommit;
+use crate::domain::operation::Regardless;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -14,7 +20,8 @@ use std::time::Duration;
 const COMPARE_WITHIN: Duration = Duration::from_secs(120);
 
 /// Builds and activates the checkout.
-pub(super) fn switch(site: &Site, work: &mut Work<'_>) -> Result<(), Failure> {
+pub(super) fn switch(order: &Order, work: &mut Work<'_>) -> Result<(), Failure> {
+    let site = &order.site;
     // A pull of somebody else must not move the checkout while it is built.
     let _lock = work.hold_the_clone(site)?;
     if repository::checkout(site).is_none() {
@@ -22,7 +29,21 @@ pub(super) fn switch(site: &Site, work: &mut Work<'_>) -> Result<(), Failure> {
     }
     let platform = platform::of(site);
     let before = platform.system(site).store_path;
-    run_all(platform.switch(site), work)?;
+    work.builds(site);
+    match order.is_guarded() {
+        true => guarded(order, platform.build(site), work)?,
+        false => {
+            if !order.held.is_empty() || order.args.plan.is_some() {
+                // Nothing is activated before it is known what: the program that follows builds no
+                // more.
+                let system = build(platform.build(site), work)?;
+                may_be_activated(order, &system)?;
+            }
+            let watch = work.begins_to_switch(site);
+            run_all(platform.switch(site), work)?;
+            drop(watch);
+        }
+    }
     if let (Some(before), Some(after)) = (before, platform.system(site).store_path)
         && before != after
     {
@@ -31,27 +52,94 @@ pub(super) fn switch(site: &Site, work: &mut Work<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Activates an earlier generation: the one before, or `generation`.
-pub(super) fn rollback(
-    site: &Site,
-    generation: Option<u64>,
-    work: &mut Work<'_>,
-) -> Result<(), Failure> {
+/// The same under the guard: the rebuild program builds, and the agent does the rest.
+fn guarded(order: &Order, command: Command, work: &mut Work<'_>) -> Result<(), Failure> {
+    let system = build(command, work)?;
+    work.has_built(&system);
+    may_be_activated(order, &system)?;
+    // Somebody may have begun in the meantime.
+    preflight::nobody_activates(&order.site)?;
+    let target = Target { system, generation: None };
+    guard::switch::run(order, target, work)
+}
+
+/// Builds, and answers what that came to. What is built stays below the job, and goes with it.
+fn build(mut command: Command, work: &mut Work<'_>) -> Result<PathBuf, Failure> {
+    work.enters(WorkPhase::Build);
+    command.current_dir(work.dir());
+    run_all(vec![command], work)?;
+    let system = fs::canonicalize(work.dir().join("result"));
+    system.map_err(|error| Failure::Refused(1, format!("the build left no system behind: {error}")))
+}
+
+/// Nothing was activated yet: only what somebody read, where they named it, and nothing that is held.
+fn may_be_activated(order: &Order, system: &Path) -> Result<(), Failure> {
+    if let Some(plan) = order.args.plan.as_ref().filter(|plan| Path::new(plan.as_str()) != system) {
+        let (built, plan) = (system.display(), plan.as_str());
+        let why = format!(
+            "The plan is out of date: the build came to {built}, the plan was {plan}. Look at what \
+             would change once more."
+        );
+        return Err(Failure::Blocked(why, None));
+    }
+    is_not_held(system, &order.held)
+}
+
+/// What the host went back from does not come back by itself.
+fn is_not_held(system: &Path, held: &[String]) -> Result<(), Failure> {
+    if !held.iter().any(|path| Path::new(path) == system) {
+        return Ok(());
+    }
+    let why = format!("The build came to {}, which this host went back from.", system.display());
+    Err(Failure::Blocked(why, Some(Regardless::Held)))
+}
+
+/// Activates an earlier generation: the one before, or the one that was asked for.
+pub(super) fn rollback(order: &Order, work: &mut Work<'_>) -> Result<(), Failure> {
+    let (site, generation) = (&order.site, order.args.generation);
+    if order.is_guarded() {
+        let target = platform::of(site).rollback_target(site, generation);
+        let (number, system) = target.map_err(|reason| Failure::Refused(1, reason))?;
+        work.say(&format!("rolling back to generation {number}"));
+        let target = Target { system, generation: Some(number) };
+        return guard::switch::run(order, target, work);
+    }
     let steps = platform::of(site).rollback(site, generation);
+    work.enters(WorkPhase::Activate);
     run_all(steps.map_err(|reason| Failure::Refused(1, reason))?, work)
 }
 
-/// Builds the checkout and says what activating it would do.
-pub(super) fn dry_run(site: &Site, work: &mut Work<'_>) -> Result<(), Failure> {
+/// Builds the checkout, or another commit, and says what activating it would do.
+pub(super) fn dry_run(
+    site: &Site,
+    commit: Option<&WholeCommit>,
+    work: &mut Work<'_>,
+) -> Result<(), Failure> {
     let _lock = work.hold_the_clone(site)?;
     let platform = platform::of(site);
-    let mut steps = platform.dry_run(site);
+    let mut steps = match commit {
+        None => {
+            work.builds(site);
+            platform.dry_run(site)
+        }
+        Some(commit) => {
+            work.builds_commit(commit);
+            let other = work.dir().join("other");
+            let signers = super::pull::signers(site)?;
+            repository::other::bring(site, commit, signers.as_ref(), &other, work)?;
+            platform.dry_run(&Site { repo_dir: other, ..site.clone() })
+        }
+    };
     for step in &mut steps {
         // What is built stays below the job, and goes with it.
         step.current_dir(work.dir());
     }
     run_all(steps, work)?;
     let built = fs::canonicalize(work.dir().join("result")).ok();
+    if let Some(built) = &built {
+        // Told with the outcome: a switch can be asked for that comes to this or is blocked.
+        work.has_built(built);
+    }
     if let (Some(runs), Some(built)) = (platform.system(site).store_path, built) {
         compare(site, work, Path::new(&runs), &built);
     }

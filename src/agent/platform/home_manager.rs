@@ -39,7 +39,11 @@ impl Platform for HomeManager {
     }
 
     fn dry_run(&self, site: &Site) -> Vec<Command> {
-        vec![rebuild(site, "home-manager", &["build", "--flake", &flake(site)])]
+        vec![self.build(site)]
+    }
+
+    fn build(&self, site: &Site) -> Command {
+        rebuild(site, "home-manager", &["build", "--flake", &flake(site)])
     }
 
     fn system(&self, site: &Site) -> SystemReport {
@@ -57,6 +61,8 @@ impl Platform for HomeManager {
             activated_at: generations::changed_at(&profile),
             agent_path: contained_agent(&path, UNITS),
             reboot_needed: None,
+            booted_kernel: None,
+            next_kernel: None,
             profile_path: Some(path.to_string_lossy().into_owned()),
         }
     }

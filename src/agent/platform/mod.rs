@@ -33,6 +33,17 @@ pub(crate) trait Platform {
     }
     /// The last ten generations, newest first.
     fn generations(&self, site: &Site) -> Vec<Generation>;
+    /// Builds the checkout as `result` in the directory where it runs, and no more.
+    fn build(&self, site: &Site) -> Command;
+    /// Number and system of the generation that a rollback goes to: the one before, or this one.
+    /// The error says why there is none.
+    fn rollback_target(&self, _: &Site, _: Option<u64>) -> Result<(u64, PathBuf), String> {
+        Err("rollbacks of this platform are not guarded".to_owned())
+    }
+    /// The number of the generation that the profile points to.
+    fn generation_of_profile(&self, _site: &Site) -> Option<u64> {
+        None
+    }
 }
 
 /// The machine's platform.
@@ -49,6 +60,11 @@ pub(crate) fn of(site: &Site) -> Box<dyn Platform + Send> {
 /// `REPO#HOST`, as every rebuild program takes it.
 fn flake(site: &Site) -> String {
     format!("{}#{}", site.repo_dir.display(), site.hostname)
+}
+
+/// Store path of the agent that a system of NixOS contains.
+pub(crate) fn contained_agent_of(system: &Path) -> Option<String> {
+    contained_agent(system, system::UNITS)
 }
 
 /// Store path of the agent that a system contains, from the file that starts it.
@@ -83,7 +99,7 @@ fn rebuild(site: &Site, own: &str, arguments: &[&str]) -> Command {
 #[cfg(test)]
 mod tests {
     use super::{of, started_agent};
-    use crate::agent::config::Platform;
+    use crate::agent::config::{GuardSettings, Platform, SignerFiles};
     use crate::agent::site::Site;
     use std::path::{Path, PathBuf};
     use std::process::Command;
@@ -107,6 +123,10 @@ mod tests {
             tests_auto_run: true,
             test_timeout: Duration::from_secs(60),
             check_power: false,
+            url: String::new(),
+            ca: None,
+            guard: GuardSettings::default(),
+            signers: SignerFiles::default(),
         }
     }
 

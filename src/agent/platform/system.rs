@@ -15,7 +15,7 @@ use std::time::Duration;
 const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 
 /// Where a system says how its agent is started: NixOS, then nix-darwin.
-const UNITS: &[&str] = &[
+pub(super) const UNITS: &[&str] = &[
     "etc/systemd/system/nixfleet-agent.service",
     "Library/LaunchDaemons/org.nixos.nixfleet-agent.plist",
 ];
@@ -34,21 +34,35 @@ fn profiles(site: &Site) -> PathBuf {
     site.root.join("nix/var/nix/profiles")
 }
 
-/// Whether another kernel, or other modules, would boot than were booted; `None` where that
+/// Version of a system's kernel, by the directory of its modules.
+fn kernel_version(system: &Path) -> Option<String> {
+    let modules = fs::read_dir(system.join("kernel-modules/lib/modules")).ok()?;
+    let mut versions: Vec<String> =
+        modules.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    versions.sort_unstable();
+    versions.pop()
+}
+
+/// Whether another kernel or initrd, or other modules, would boot than were booted; `None` where that
 /// cannot be told.
-fn reboot_needed(booted: &Path, current: &Path) -> Option<bool> {
+fn reboot_needed(booted: &Path, next: &Path) -> Option<bool> {
     let parts = ["kernel", "kernel-modules", "initrd"];
     let pairs = parts.iter().filter_map(|part| {
         let of = |system: &Path| fs::canonicalize(system.join(part)).ok();
-        Some((of(booted)?, of(current)?))
+        Some((of(booted)?, of(next)?))
     });
     pairs.map(|(was, is)| was != is).reduce(|one, other| one || other)
 }
 
+/// The generation that the profile points to.
+fn pointed(profile: &Path, links: &[(u64, PathBuf)]) -> Option<u64> {
+    let target = fs::read_link(profile).ok()?;
+    Some(links.iter().find(|(_, link)| link.file_name() == target.file_name())?.0)
+}
+
 /// The generation before the one that the profile points to.
 fn previous(profile: &Path, links: &[(u64, PathBuf)]) -> Option<u64> {
-    let target = fs::read_link(profile).ok()?;
-    let current = links.iter().find(|(_, link)| link.file_name() == target.file_name())?.0;
+    let current = pointed(profile, links)?;
     links.iter().map(|(number, _)| *number).filter(|number| *number < current).max()
 }
 
@@ -96,7 +110,7 @@ impl Platform for System {
     }
 
     fn dry_run(&self, site: &Site) -> Vec<Command> {
-        let build = rebuild(site, self.tool, &["build", "--flake", &flake(site)]);
+        let build = self.build(site);
         if self.tool == "darwin-rebuild" {
             return vec![build];
         }
@@ -112,13 +126,18 @@ impl Platform for System {
         };
         let links = generations::links(&profiles(site), "system");
         let runs = generations::running(&profiles(site), "system", &links, &path);
+        // What would boot is what the profile points to, whatever runs.
+        let next = fs::canonicalize(profiles(site).join("system"));
+        let (booted, next) = (site.root.join("run/booted-system"), next.unwrap_or(path.clone()));
         SystemReport {
             generation: runs,
             configuration_revision: self.asked_revision(&path),
             store_path: Some(path.to_string_lossy().into_owned()),
             activated_at: generations::changed_at(&current(site)),
             agent_path: contained_agent(&path, UNITS),
-            reboot_needed: reboot_needed(&site.root.join("run/booted-system"), &path),
+            reboot_needed: reboot_needed(&booted, &next),
+            booted_kernel: kernel_version(&booted),
+            next_kernel: kernel_version(&next),
             profile_path: generations::target(&profiles(site).join("system")),
         }
     }
@@ -135,6 +154,29 @@ impl Platform for System {
         self.asked_revision(store_path)
     }
 
+    fn build(&self, site: &Site) -> Command {
+        rebuild(site, self.tool, &["build", "--flake", &flake(site)])
+    }
+
+    fn rollback_target(
+        &self,
+        site: &Site,
+        generation: Option<u64>,
+    ) -> Result<(u64, PathBuf), String> {
+        let profile = self.profile(site);
+        let before = || previous(&profile, &generations::links(&profiles(site), "system"));
+        let number = generation.or_else(before).ok_or("there is no generation before this one")?;
+        let link = profiles(site).join(format!("system-{number}-link"));
+        match fs::canonicalize(link) {
+            Ok(system) => Ok((number, system)),
+            Err(_) => Err(format!("there is no generation {number} any more")),
+        }
+    }
+
+    fn generation_of_profile(&self, site: &Site) -> Option<u64> {
+        pointed(&self.profile(site), &generations::links(&profiles(site), "system"))
+    }
+
     fn generations(&self, site: &Site) -> Vec<Generation> {
         let runs = fs::canonicalize(current(site)).ok();
         generations::list(&profiles(site), "system", runs.as_deref())
@@ -143,7 +185,7 @@ impl Platform for System {
 
 #[cfg(test)]
 mod tests {
-    use super::reboot_needed;
+    use super::{kernel_version, reboot_needed};
     use std::fs;
     use std::os::unix::fs::symlink;
     use std::path::Path;
@@ -166,5 +208,8 @@ mod tests {
         assert_eq!(reboot_needed(&old, &same), Some(false));
         assert_eq!(reboot_needed(&old, &new), Some(true));
         assert_eq!(reboot_needed(&dir.path().join("nothing"), &new), None);
+        assert_eq!(kernel_version(&new), None);
+        fs::create_dir_all(new.join("kernel-modules/lib/modules/6.12.5")).unwrap();
+        assert_eq!(kernel_version(&new).as_deref(), Some("6.12.5"));
     }
 }

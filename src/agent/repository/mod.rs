@@ -2,7 +2,9 @@
 //! is brought to the branch's head (spec: lifecycle, "The checkout belongs to its owner").
 
 mod layout;
+pub(crate) mod other;
 pub(crate) mod own;
+pub(crate) mod signed;
 pub(crate) mod user;
 
 use super::read;
@@ -31,6 +33,16 @@ const MAX_LOCK: u64 = 16 * 1024 * 1024;
 const MAX_STATUS: usize = 64 * 1024;
 /// The agent's mark on its clone, a file in the directory of git.
 const MARK: &str = "nixfleet-clone";
+
+/// Who runs the commands of a pull and hears what is done: a job, or the first clone.
+pub(crate) trait Runs {
+    /// Why a command did not succeed.
+    type Error: From<String>;
+    /// Runs a command to its end; anything but exit code 0 is an error.
+    fn run(&mut self, command: &mut Command, timeout: Duration) -> Result<(), Self::Error>;
+    /// Tells the user.
+    fn say(&mut self, text: &str);
+}
 
 /// Whose the directory of the checkout is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,7 +130,7 @@ fn is_untouched_clone_of_the_url(site: &Site) -> bool {
         return false;
     }
     let state = state(site);
-    state.dirty == Some(false) && state.ahead == Some(0)
+    state.clean == Some(true) && state.ahead == Some(0)
 }
 
 fn write_mark(git_dir: &Path) -> io::Result<()> {
@@ -173,12 +185,14 @@ pub(crate) fn lock_hash(site: &Site) -> Option<String> {
 /// How the checkout differs from what the remote is known to have.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct State {
-    /// Files were changed by hand, or are there that are neither tracked nor ignored. `None`: it
-    /// cannot be told.
+    /// A tracked file, or the index, differs from the commit. What is not tracked does not count:
+    /// Nix does not see it in a git flake. `None`: it cannot be told.
     pub dirty: Option<bool>,
+    /// It is not dirty, and nothing is there that is neither tracked nor ignored.
+    pub clean: Option<bool>,
     /// Commits that the remote's branch, as it was fetched last, does not have.
     pub ahead: Option<u32>,
-    /// Some of the files that make it dirty.
+    /// Some of the files for which it is not clean.
     pub changed: Vec<String>,
 }
 
@@ -187,10 +201,8 @@ pub(crate) fn state(site: &Site) -> State {
     let mut ask = at(site);
     let arguments = ["--no-optional-locks", "status", "--porcelain", "-z", "--no-renames"];
     let status = raw(ask.args(arguments), LOCAL);
-    let changed: Option<Vec<String>> = status.map(|text| {
-        let entries = text.split('\0').filter(|entry| !entry.is_empty());
-        entries.take(5).map(|entry| entry.chars().skip(3).collect()).collect()
-    });
+    let entries: Option<Vec<&str>> =
+        status.as_ref().map(|text| text.split('\0').filter(|entry| !entry.is_empty()).collect());
     let remote = remote_reference(site);
     let known = local(at(site).args(["rev-parse", "--verify", "--quiet", &remote]), LOCAL);
     let ahead = known.and_then(|_| {
@@ -198,9 +210,15 @@ pub(crate) fn state(site: &Site) -> State {
         local(at(site).args(["rev-list", "--count", &range, "--"]), LOCAL)?.parse().ok()
     });
     State {
-        dirty: changed.as_ref().map(|files| !files.is_empty()),
+        dirty: entries.as_ref().map(|all| all.iter().any(|entry| !entry.starts_with("??"))),
+        clean: entries.as_ref().map(|all| all.is_empty()),
         ahead,
-        changed: changed.unwrap_or_default(),
+        changed: entries
+            .iter()
+            .flatten()
+            .take(5)
+            .map(|entry| entry.chars().skip(3).collect())
+            .collect(),
     }
 }
 

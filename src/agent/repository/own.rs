@@ -1,7 +1,8 @@
 //! The agent's own clone: made, fetched, reset; what was changed by hand is kept.
 
 use super::layout::Layout;
-use super::{LOCAL, MARK, REMOTE, Whose, checkout, git, local, remote_reference, state, whose};
+use super::signed::{self, Signers};
+use super::{LOCAL, MARK, Runs, Whose, checkout, git, local, state, whose};
 use crate::agent::site::Site;
 use crate::base::child::Bounds;
 use crate::base::git as base_git;
@@ -19,23 +20,18 @@ const SAVED_MOST: usize = 10;
 /// How long resetting and cleaning may take, on a slow disk too.
 const RESET: Duration = Duration::from_secs(300);
 
-/// Who runs the commands of a pull and hears what is done: a job, or the first clone.
-pub(crate) trait Runs {
-    /// Why a command did not succeed.
-    type Error: From<String>;
-    /// Runs a command to its end; anything but exit code 0 is an error.
-    fn run(&mut self, command: &mut Command, timeout: Duration) -> Result<(), Self::Error>;
-    /// Tells the user.
-    fn say(&mut self, text: &str);
-}
-
-/// Brings the agent's clone to the head of the branch, and makes it if it is missing. The clone must
-/// be held by the caller ([`super::lock`]).
+/// Brings the agent's clone to the head of the branch, and makes it if it is missing. Where there are
+/// signers, only to a head that one of them signed. The clone must be held by the caller
+/// ([`super::lock`]).
 ///
 /// # Errors
 ///
 /// The first command that failed, or in words what is in the way.
-pub(crate) fn pull<R: Runs>(site: &Site, runs: &mut R) -> Result<(), R::Error> {
+pub(crate) fn pull<R: Runs>(
+    site: &Site,
+    signers: Option<&Signers>,
+    runs: &mut R,
+) -> Result<(), R::Error> {
     let git = git(site)?;
     let dir = &site.repo_dir;
     prepare_directory(site)?;
@@ -50,11 +46,8 @@ pub(crate) fn pull<R: Runs>(site: &Site, runs: &mut R) -> Result<(), R::Error> {
     if let Some(url) = &site.repo_url {
         runs.run(git.at(dir).args(["config", "remote.origin.url", url]), LOCAL)?;
     }
-    let remote = remote_reference(site);
     let is_ahead = checkout(site).is_some() && state(site).ahead != Some(0);
-    let refspec = format!("+refs/heads/{}:{remote}", site.branch);
-    let fetch = ["fetch", "--no-tags", "--prune", "origin", &refspec];
-    runs.run(git.at(dir).args(fetch), REMOTE)?;
+    let head = signed::fetch(site, signers, &["--prune"], runs)?;
     if checkout(site).is_some() {
         save_what_was_changed(site, is_ahead, runs)?;
         // By the rules for ignored files as they are now: with those of the new commit, a file that
@@ -63,7 +56,7 @@ pub(crate) fn pull<R: Runs>(site: &Site, runs: &mut R) -> Result<(), R::Error> {
     }
     let branch = format!("refs/heads/{}", site.branch);
     runs.run(git.at(dir).args(["symbolic-ref", "HEAD", &branch]), LOCAL)?;
-    runs.run(git.at(dir).args(["reset", "--hard", &remote]), RESET)
+    runs.run(git.at(dir).args(["reset", "--hard", &head]), RESET)
 }
 
 /// Makes the directory and marks it as the agent's, before anything else is in it: whatever ends
@@ -92,7 +85,7 @@ fn save_what_was_changed<R: Runs>(
     let Ok(Some(Layout { git_dir, .. })) = Layout::of(&site.repo_dir) else {
         return Ok(());
     };
-    let is_dirty = state(site).dirty != Some(false);
+    let is_dirty = state(site).clean != Some(true);
     if !is_dirty && !is_ahead {
         return Ok(());
     }
@@ -182,5 +175,6 @@ pub(crate) fn make(site: &Site) -> Result<(), String> {
     if checkout(site).is_some() {
         return Ok(());
     }
-    pull(site, &mut FirstClone)
+    let signers = Signers::of(site)?;
+    pull(site, signers.as_ref(), &mut FirstClone)
 }

@@ -1,24 +1,27 @@
 //! A user's own clone: only ever brought forward, as its owner.
 
-use super::own::Runs;
-use super::{LOCAL, REMOTE, State, git, local, remote_reference};
+use super::signed::{self, Signers};
+use super::{LOCAL, REMOTE, Runs, State, git, local, remote_reference};
 use crate::agent::site::Site;
 
-/// Fetches the branch into the user's clone, without touching the checkout.
+/// Fetches the branch into the user's clone, without touching the checkout. Answers what to bring the
+/// clone to.
 ///
 /// # Errors
 ///
-/// The command that failed, or in words why git cannot be run there.
-pub(crate) fn fetch<R: Runs>(site: &Site, runs: &mut R) -> Result<(), R::Error> {
-    let refspec = format!("+refs/heads/{}:{}", site.branch, remote_reference(site));
-    let mut command = git(site)?.at(&site.repo_dir);
-    runs.run(command.args(["fetch", "--no-tags", "origin", &refspec]), REMOTE)
+/// The command that failed, or in words why git cannot be run there, or why the head is not taken.
+pub(crate) fn fetch<R: Runs>(
+    site: &Site,
+    signers: Option<&Signers>,
+    runs: &mut R,
+) -> Result<String, R::Error> {
+    signed::fetch(site, signers, &[], runs)
 }
 
 /// What is in the way of bringing the clone forward, in the user's words; `None` if nothing is.
 pub(crate) fn in_the_way(site: &Site, state: &State) -> Option<String> {
     let dir = site.repo_dir.display();
-    if state.dirty != Some(false) {
+    if state.clean != Some(true) {
         let files = state.changed.join(", ");
         return Some(format!(
             "{dir} has changes of its own: {files}. Commit, stash or remove them"
@@ -44,14 +47,14 @@ pub(crate) fn in_the_way(site: &Site, state: &State) -> Option<String> {
     }
 }
 
-/// Brings the clone forward to what was fetched.
+/// Brings the clone forward to `head`, which was fetched.
 ///
 /// # Errors
 ///
 /// As [`fetch`].
-pub(crate) fn forward<R: Runs>(site: &Site, runs: &mut R) -> Result<(), R::Error> {
+pub(crate) fn forward<R: Runs>(site: &Site, head: &str, runs: &mut R) -> Result<(), R::Error> {
     let mut command = git(site)?.at(&site.repo_dir);
     // Git takes ignored files for rubbish that a merge may overwrite, unless it is told.
     let merge = ["merge", "--ff-only", "--no-overwrite-ignore", "--quiet"];
-    runs.run(command.args(merge).arg(remote_reference(site)), REMOTE)
+    runs.run(command.args(merge).arg(head), REMOTE)
 }

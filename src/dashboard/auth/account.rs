@@ -1,21 +1,15 @@
-//! What the administrator can change: password, one-time codes, tokens.
+//! What the administrator can change: password and one-time codes.
 
-use super::{
-    Auth, LoginError, NO_RANDOM_NUMBERS, password, random_token, secrets, token_hash, totp_of,
-};
-use crate::base::{hex, secret};
-use crate::dashboard::store::api_tokens::ApiTokenRecord;
-use crate::dashboard::store::{StoreError, api_tokens, sessions, settings};
+use super::limiter::Source;
+use super::{Auth, LoginError, NO_RANDOM_NUMBERS, password, secrets, totp_of};
+use crate::base::secret;
+use crate::dashboard::store::StoreError;
 use std::sync::Arc;
 use std::time::Duration;
 use totp_rs::Secret;
 
 /// Where the hash of a shared token that was made on the page is stored.
 pub(crate) const ENROLMENT: &str = "enrolment-token-hash";
-/// The shortest password that can be chosen, in characters.
-const SHORTEST: usize = 12;
-/// The longest.
-const LONGEST: usize = 256;
 
 /// Why something about the account was not changed, in the user's words.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -33,7 +27,7 @@ pub(crate) enum NotChanged {
 
 const SHUTTING_DOWN: NotChanged = NotChanged::Unavailable("The dashboard is shutting down.");
 
-fn no(text: &str) -> NotChanged {
+pub(super) fn no(text: &str) -> NotChanged {
     NotChanged::Refused(text.to_owned())
 }
 
@@ -84,10 +78,9 @@ impl Auth {
         if new != again {
             return Err(no("The new password was not the same both times."));
         }
-        if !(SHORTEST..=LONGEST).contains(&new.chars().count()) {
-            return Err(no(&format!("A password has {SHORTEST} to {LONGEST} characters.")));
-        }
-        self.count_try(super::EVERYBODY)?;
+        password::check_chosen(&new).map_err(NotChanged::Refused)?;
+        let source = Source::Caller(keep);
+        self.count_try(&source)?;
         let (hash, dir) = (self.password_hash(), self.data_dir.clone());
         let changed = actix_web::web::block(move || {
             if !password::verify(&current, &hash) {
@@ -98,10 +91,9 @@ impl Auth {
             Ok(hash)
         });
         let hash = changed.await.map_err(|_| SHUTTING_DOWN)??;
-        self.forgive(super::EVERYBODY);
+        self.forgive(&source);
         *self.password_hash.write().unwrap_or_else(std::sync::PoisonError::into_inner) = hash;
-        self.store.write(move |conn| sessions::delete_others(conn, &keep)).await?;
-        Ok(())
+        Ok(self.end_others(keep).await?)
     }
 
     /// A new secret for one-time codes, in base32, and the address that authenticator apps
@@ -116,79 +108,49 @@ impl Auth {
         Ok((secret, url))
     }
 
-    /// Asks for one-time codes from now on, once the first code is right.
-    pub(crate) async fn turn_totp_on(&self, secret: &str, code: &str) -> Result<(), NotChanged> {
+    /// Asks for one-time codes from now on, once the first code is right. Answers recovery codes, which
+    /// are shown this once.
+    pub(crate) async fn turn_totp_on(
+        &self,
+        session: [u8; 32],
+        secret: &str,
+        code: &str,
+    ) -> Result<String, NotChanged> {
         if self.wants_totp() {
             return Err(no("One-time codes are on already."));
         }
         let totp = Arc::new(totp_of(secret).map_err(NotChanged::Refused)?);
-        self.count_try(super::EVERYBODY)?;
+        let source = Source::Caller(session);
+        self.count_try(&source)?;
         if !self.code_fits(&totp, code).await? {
             return Err(no("The code is wrong. Is the clock of the phone right?"));
         }
-        self.forgive(super::EVERYBODY);
+        self.forgive(&source);
+        let codes = self.make_recovery_codes().await?;
         let (path, text) = (self.data_dir.join(secrets::TOTP), secret.to_owned());
         let written = actix_web::web::block(move || secrets::replace(&path, &text)).await;
         written.map_err(|_| SHUTTING_DOWN)?.map_err(not_written)?;
         *self.totp.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(totp);
-        Ok(())
+        Ok(codes)
     }
 
     /// Asks for no more codes.
-    pub(crate) async fn turn_totp_off(&self, code: &str) -> Result<(), NotChanged> {
+    pub(crate) async fn turn_totp_off(
+        &self,
+        session: [u8; 32],
+        code: &str,
+    ) -> Result<(), NotChanged> {
         if self.fixed_totp {
             return Err(no("One-time codes are set by NIXFLEET_TOTP_SECRET."));
         }
-        if !self.confirms(Some(code)).await? {
+        if !self.confirms(session, Some(code)).await? {
             return Err(no("The code is wrong, or was used already."));
         }
         let path = self.data_dir.join(secrets::TOTP);
         let gone = actix_web::web::block(move || std::fs::remove_file(path)).await;
         gone.map_err(|_| SHUTTING_DOWN)?.map_err(not_written)?;
         *self.totp.write().unwrap_or_else(std::sync::PoisonError::into_inner) = None;
-        Ok(())
-    }
-
-    /// Makes an API token, which is shown this once. Answers its name too.
-    pub(crate) async fn new_api_token(&self, name: &str) -> Result<(String, String), NotChanged> {
-        let name = name.trim().to_owned();
-        if name.is_empty() || name.chars().count() > 100 {
-            return Err(no("`name`: expected 1 to 100 characters."));
-        }
-        let token = random_token()?;
-        let created_at = self.clock.now();
-        let record =
-            ApiTokenRecord { token_hash: token_hash(&token), name: name.clone(), created_at };
-        self.store.write(move |conn| api_tokens::insert(conn, &record)).await?;
-        Ok((name, token))
-    }
-
-    /// All API tokens, oldest first.
-    pub(crate) async fn api_tokens(&self) -> Result<Vec<ApiTokenRecord>, StoreError> {
-        self.store.read(api_tokens::list).await
-    }
-
-    /// Removes an API token.
-    pub(crate) async fn remove_api_token(&self, hash: [u8; 32]) -> Result<(), StoreError> {
-        self.store.write(move |conn| api_tokens::delete(conn, &hash)).await
-    }
-
-    /// Whether there is a shared token that was made on the page.
-    pub(crate) async fn has_enrolment_token(&self) -> Result<bool, StoreError> {
-        Ok(self.store.read(|conn| settings::get(conn, ENROLMENT)).await?.is_some())
-    }
-
-    /// Makes a shared token, which replaces the one before. It is shown this once.
-    pub(crate) async fn new_enrolment_token(&self) -> Result<String, NotChanged> {
-        let token = random_token()?;
-        let hash = hex::encode(&token_hash(&token));
-        self.store.write(move |conn| settings::set(conn, ENROLMENT, &hash)).await?;
-        Ok(token)
-    }
-
-    /// Lets in no more hosts without a token of their own.
-    pub(crate) async fn no_enrolment_token(&self) -> Result<(), StoreError> {
-        self.store.write(|conn| settings::remove(conn, ENROLMENT)).await
+        Ok(self.forget_recovery_codes().await?)
     }
 }
 

@@ -28,6 +28,25 @@ pub(super) fn hash(password: &str) -> Result<String, String> {
         .map_err(|error| error.to_string())
 }
 
+/// The shortest password that can be chosen, in characters.
+const SHORTEST: usize = 12;
+/// The longest.
+const LONGEST: usize = 256;
+
+/// An argon2id hash of a password that somebody chose. The error says what was expected.
+pub(crate) fn hash_chosen(chosen: &str) -> Result<String, String> {
+    check_chosen(chosen)?;
+    hash(chosen)
+}
+
+/// Whether a password may be chosen. The error says what was expected.
+pub(super) fn check_chosen(chosen: &str) -> Result<(), String> {
+    if (SHORTEST..=LONGEST).contains(&chosen.chars().count()) {
+        return Ok(());
+    }
+    Err(format!("A password has {SHORTEST} to {LONGEST} characters."))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -59,7 +59,7 @@ impl Secrets {
         }
         let mut clear = None;
         let (password_hash, _) = read_or_make(&dir.join(PASSWORD), || {
-            let made = readable_password()?;
+            let made = readable()?;
             let hash = password::hash(&made)?;
             clear = Some(made);
             Ok(hash)
@@ -74,6 +74,52 @@ impl Secrets {
     }
 }
 
+impl Secrets {
+    /// Makes a new admin password in place of the one before. Answers it: only a hash is kept.
+    pub(crate) fn reset_password(dir: &Path) -> Result<String, String> {
+        let made = readable()?;
+        replace(&dir.join(PASSWORD), &password::hash(&made)?)?;
+        Ok(made)
+    }
+
+    /// Looks whether the secrets are as expected, and makes none. The error says what is not.
+    pub(crate) fn check(config: &DashboardConfig) -> Result<String, String> {
+        let dir = &config.data_dir;
+        let told = match &config.password_hash {
+            Some(hash) if password::is_hash(hash.expose().trim()) => "the password is configured",
+            Some(_) => {
+                return Err(
+                    "NIXFLEET_PASSWORD_HASH: expected an argon2id or bcrypt hash".to_owned()
+                );
+            }
+            None => match read(&dir.join(PASSWORD))? {
+                Some(hash) if password::is_hash(&hash) => {
+                    "the password is kept in the data directory"
+                }
+                Some(_) => {
+                    let path = dir.join(PASSWORD);
+                    return Err(format!("{}: expected an argon2id or bcrypt hash", path.display()));
+                }
+                None => "a password will be made at the first start",
+            },
+        };
+        let kept = read(&dir.join(TOTP))?;
+        let totp = config.totp_secret.as_ref().map(|secret| secret.expose()).or(kept.as_deref());
+        totp.map(super::totp_of).transpose()?;
+        read(&dir.join("session-secret"))?;
+        Ok(format!("{told}{}", if totp.is_some() { ", one-time codes are asked for" } else { "" }))
+    }
+}
+
+/// What stands in a file; `None` if it is not there.
+fn read(path: &Path) -> Result<Option<String>, String> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text.trim().to_owned())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(format!("cannot read {}: {error}", path.display())),
+    }
+}
+
 /// Writes a secret in place of the one before, whole or not at all, with mode 0600. The error
 /// says what could not be done.
 pub(super) fn replace(path: &Path, text: &str) -> Result<(), String> {
@@ -82,7 +128,7 @@ pub(super) fn replace(path: &Path, text: &str) -> Result<(), String> {
 }
 
 /// 100 bits, in letters and digits that are not mistaken for each other.
-fn readable_password() -> Result<String, String> {
+pub(super) fn readable() -> Result<String, String> {
     const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
     let letters = secret::random(20)?;
     let letters: Vec<char> =

@@ -3,12 +3,13 @@
 use super::{FleetActor, gone, not_stored};
 use crate::base::secret;
 use crate::dashboard::auth::token_hash;
-use crate::dashboard::fleet::host::{HostActor, Remove};
+use crate::dashboard::fleet::host::{HasStarted, HostActor, Remove};
 use crate::dashboard::fleet::requests::{AddHost, NewHost, RemoveHost};
 use crate::dashboard::link::{CloseLink, TokenFor};
 use crate::dashboard::request_error::RequestError;
 use crate::dashboard::store::{self, StoreError};
-use crate::domain::audit::{AuditCategory, Author};
+use crate::domain::audit::{self, Asker, AuditCategory};
+use crate::domain::bounds;
 use crate::domain::ids::HostId;
 use crate::domain::profile::HostProfile;
 use crate::domain::refusal::{Refusal, RefusalCode};
@@ -22,7 +23,7 @@ impl FleetActor {
         profile: &HostProfile,
         token: Option<[u8; 32]>,
         message: String,
-        by: Option<Author>,
+        by: Option<Asker>,
     ) -> impl Future<Output = Result<(), StoreError>> + 'static {
         let (id, profile, now) = (id.clone(), profile.clone(), self.clock.now());
         let store = self.store.clone();
@@ -45,7 +46,10 @@ impl FleetActor {
                         host: Some(id),
                         category: AuditCategory::Host,
                         message,
-                        by,
+                        from: by.as_ref().and_then(|by| by.from.clone()),
+                        by: by.map(|by| by.author),
+                        result: Some(audit::DONE),
+                        command: None,
                     };
                     store::events::append(conn, &event)?;
                     Ok(())
@@ -77,6 +81,10 @@ impl Handler<AgentJoins> for FleetActor {
             let why = "this host's part of the dashboard is being started again".to_owned();
             return ready(Err(CloseLink::TryAgain(why)));
         }
+        if self.gone.contains(&msg.host) {
+            let why = format!("{} was removed: add it again on the dashboard first", msg.host);
+            return ready(Err(CloseLink::Policy(why)));
+        }
         if let TokenFor::Host(id) = &msg.token {
             if *id != msg.host {
                 let why = format!("this token belongs to another host than {}", msg.host);
@@ -86,8 +94,11 @@ impl Handler<AgentJoins> for FleetActor {
             return ready(known.ok_or_else(gone));
         }
         // The shared token opens no host that has a token of its own.
-        let id = msg.host.clone();
-        let own = self.store.read(move |conn| store::host_tokens::exists_for(conn, &id));
+        let (id, now) = (msg.host.clone(), self.clock.now());
+        let own = self.store.read(move |conn| {
+            let shared = store::host_tokens::shared_for(conn, &id, now)?;
+            Ok(shared == store::host_tokens::SharedToken::OpensNothing)
+        });
         let not_read = |error: StoreError| {
             log::error!("a host's token could not be looked up: {error}");
             CloseLink::TryAgain("the database cannot be used".to_owned())
@@ -100,6 +111,10 @@ impl Handler<AgentJoins> for FleetActor {
                     Box::pin(fut::ready(Err(CloseLink::Policy(why))))
                 }
                 (Ok(false), Some(host)) => Box::pin(fut::ready(Ok(host))),
+                (Ok(false), None) if !act.may_join() => {
+                    let why = "too many hosts join at once".to_owned();
+                    Box::pin(fut::ready(Err(CloseLink::TryAgain(why))))
+                }
                 (Ok(false), None) => {
                     let text = "Joined with the enrolment token.".to_owned();
                     let profile = HostProfile { hostname: msg.hostname, ..HostProfile::default() };
@@ -115,6 +130,31 @@ impl Handler<AgentJoins> for FleetActor {
     }
 }
 
+impl FleetActor {
+    /// Whether the shared token may add one more host now (finding 9 of the security review).
+    fn may_join(&mut self) -> bool {
+        let now = self.clock.up();
+        if self.new_hosts.take(now) {
+            return true;
+        }
+        if self.too_many_hosts.take(now) {
+            let message = format!("Beyond a bound. {}.", bounds::rows::NEW_HOSTS);
+            let category = AuditCategory::Protocol;
+            self.record(store::events::NewEvent {
+                at: self.clock.now(),
+                host: None,
+                category,
+                message,
+                by: None,
+                from: None,
+                result: Some(audit::REFUSED),
+                command: None,
+            });
+        }
+        false
+    }
+}
+
 /// An agent registered with a text that is no hostname.
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -125,6 +165,9 @@ impl Handler<BadHostname> for FleetActor {
 
     fn handle(&mut self, msg: BadHostname, _: &mut Self::Context) -> Self::Result {
         let (store, at) = (self.store.clone(), self.clock.now());
+        if !self.bad_names.take(self.clock.up()) {
+            return Box::pin(async {});
+        }
         Box::pin(async move {
             let event = store::events::NewEvent {
                 at,
@@ -132,6 +175,9 @@ impl Handler<BadHostname> for FleetActor {
                 category: AuditCategory::Protocol,
                 message: format!("An agent was refused: its hostname is {:?}.", msg.0),
                 by: None,
+                from: None,
+                result: Some(audit::REFUSED),
+                command: None,
             };
             let stored = store.write(move |conn| store::events::append(conn, &event)).await;
             if let Err(error) = stored {
@@ -165,10 +211,17 @@ impl Handler<AddHost> for FleetActor {
         let AddHost { hostname, overrides, by } = msg;
         let profile = HostProfile { hostname, overrides, ..HostProfile::default() };
         let stored = self.store_host(&id, &profile, Some(hash), text, Some(by));
-        AtomicResponse::new(Box::pin(stored.into_actor(self).map(move |stored, act, ctx| {
-            stored.map_err(not_stored)?;
-            act.new_host(id.clone(), profile, ctx);
-            Ok(NewHost { id, token })
+        AtomicResponse::new(Box::pin(stored.into_actor(self).then(move |stored, act, ctx| {
+            let begun = stored.map_err(not_stored).map(|()| {
+                act.gone.remove(&id);
+                act.new_host(id.clone(), profile, ctx).send(HasStarted)
+            });
+            let answer = async move {
+                // It shows itself when it starts: whoever looks after the answer finds it.
+                begun?.await.map_err(gone)?;
+                Ok(NewHost { id, token })
+            };
+            answer.into_actor(act)
         })))
     }
 }
@@ -194,6 +247,7 @@ impl Handler<RemoveHost> for FleetActor {
         let removed = async move { host.send(Remove { by: msg.by }).await.map_err(gone)? };
         AtomicResponse::new(Box::pin(removed.into_actor(self).map(move |removed, act, _| {
             removed?;
+            act.gone.insert(msg.host.clone());
             act.forget(&msg.host);
             Ok(())
         })))

@@ -15,20 +15,22 @@ use crate::domain::desired::MergedPr;
 use crate::domain::generation;
 use crate::domain::ids::{Commit, HostId};
 use actix::prelude::*;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// How often the readers of the remotes are looked after.
 const LOOK_AFTER_EVERY: Duration = Duration::from_secs(1);
+/// How long hosts may gather that are somewhere else now, until drift is worked out anew.
+const DRIFT_AFTER: Duration = Duration::from_millis(200);
 
 /// What a host follows, and where it is.
 pub(super) struct Following {
     /// Number of the source.
     pub(super) source: usize,
-    /// Its checkout.
+    /// The commit that runs, where that is known.
     commit: Option<Commit>,
-    /// Its commit differs from the majority of those that follow the same source.
+    /// It runs another commit than most of those that follow the same source.
     pub(super) drifts: bool,
 }
 
@@ -62,13 +64,15 @@ impl Handler<Publish> for FleetActor {
         for id in follow {
             self.tell_host(&id, News::Desired(Arc::clone(&msg.desired)));
         }
+        // Where several commits are as frequent, the head decides who drifts.
+        self.tell_drift();
     }
 }
 
 impl Handler<HostIsAt> for FleetActor {
     type Result = ();
 
-    fn handle(&mut self, msg: HostIsAt, _: &mut Self::Context) {
+    fn handle(&mut self, msg: HostIsAt, ctx: &mut Self::Context) {
         let source = self.seats.followed_by(&msg.repo_url, msg.branch.as_deref());
         let before = self.following.get(&msg.host);
         let drifts = before.is_some_and(|before| before.drifts);
@@ -80,11 +84,23 @@ impl Handler<HostIsAt> for FleetActor {
             self.tell_host(&msg.host, News::Desired(desired));
         }
         self.following.insert(msg.host, Following { source, commit: msg.commit, drifts });
-        self.tell_drift();
+        self.tell_drift_soon(ctx);
     }
 }
 
 impl FleetActor {
+    /// Tells each host whose drift changed, in a moment: a fleet that comes back after a restart
+    /// moves one host at a time, and the majority is worked out from all of them.
+    fn tell_drift_soon(&mut self, ctx: &mut Context<Self>) {
+        if std::mem::replace(&mut self.drift_is_due, true) {
+            return;
+        }
+        ctx.run_later(DRIFT_AFTER, |act, _| {
+            act.drift_is_due = false;
+            act.tell_drift();
+        });
+    }
+
     /// Tells each host whose drift changed.
     pub(super) fn tell_drift(&mut self) {
         let mut by_source: BTreeMap<usize, BTreeMap<HostId, Commit>> = BTreeMap::new();
@@ -94,7 +110,13 @@ impl FleetActor {
                 same.insert(id.clone(), commit.clone());
             }
         }
-        let drifting: Vec<HostId> = by_source.values().flat_map(generation::drifting).collect();
+        let desired = |source: usize| Some(self.seats.get(source)?.desired.known()?.commit.clone());
+        let drifting: BTreeSet<HostId> = by_source
+            .iter()
+            .flat_map(|(source, deployed)| {
+                generation::drifting(deployed, desired(*source).as_ref())
+            })
+            .collect();
         let mut news = Vec::new();
         for (id, following) in &mut self.following {
             let now = drifting.contains(id);

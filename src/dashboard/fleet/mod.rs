@@ -17,32 +17,34 @@ pub(crate) use restore::StoredFleet;
 
 use crate::dashboard::clock::Clock;
 use crate::dashboard::fleet::requests::{
-    AskHost, ConfigureHost, ExtendCommand, RequestCommand, StopCommand,
+    AskHost, ConfigureHost, ExtendCommand, HoldHost, RequestCommand, StopCommand,
 };
 use crate::dashboard::live::Broadcast;
 use crate::dashboard::live::news::{HostRemoved, Ping};
+use crate::dashboard::maintenance::Kept;
 use crate::dashboard::remotes::Seats;
 use crate::dashboard::request_error::RequestError;
 use crate::dashboard::store::{self, Store, StoreError};
-use crate::domain::audit::AuditCategory;
+use crate::domain::audit::{Asker, AuditCategory};
+use crate::domain::bounds;
 use crate::domain::command::Command;
 use crate::domain::desired::{Desired, MergedPr};
 use crate::domain::host::{HostEvent, HostState, Restored};
 use crate::domain::ids::{CommandId, HostId};
 use crate::domain::operation::TimeLimits;
 use crate::domain::profile::HostProfile;
-use crate::domain::timestamp::Timestamp;
+use crate::domain::tally::Bucket;
 use actix::prelude::*;
 use following::Following;
-use host::{Ask, Configure, FleetFace, HostActor, News, Surroundings};
+use host::{Ask, Configure, FleetFace, HasStarted, HostActor, News, Surroundings};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// How often clocks and actors are looked at.
+/// How often actors are looked at.
 const LOOK_AFTER_EVERY: Duration = Duration::from_secs(1);
-/// A clock that is off by so much within that time was set.
-const CLOCK_JUMP: Duration = Duration::from_secs(5);
+/// What is told once in a while.
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// The actor of the fleet.
 pub(crate) struct FleetActor {
@@ -56,12 +58,22 @@ pub(crate) struct FleetActor {
     /// The pull request that was last merged from here, by source.
     merged: BTreeMap<String, MergedPr>,
     limits: Arc<TimeLimits>,
+    /// What hosts keep to.
+    kept: Kept,
     /// Hosts whose queue was full when there was news for them.
     untold: BTreeSet<HostId>,
+    /// Drift is worked out anew in a moment.
+    drift_is_due: bool,
     /// Hosts that were removed and that readers do not know of yet.
     removed: BTreeSet<HostId>,
-    /// When both clocks were last read: that of the machine and one that nobody sets.
-    clocks: (Timestamp, Instant),
+    /// Events about names that are none.
+    bad_names: Bucket,
+    /// Hosts that the shared token adds.
+    new_hosts: Bucket,
+    /// Events about too many of those.
+    too_many_hosts: Bucket,
+    /// Names that were removed: refused until somebody adds them again.
+    gone: BTreeSet<HostId>,
 }
 
 impl FleetActor {
@@ -83,10 +95,24 @@ impl FleetActor {
             seats: Seats::starting(),
             merged: BTreeMap::new(),
             limits: Arc::new(limits),
+            kept: Kept::default(),
             untold: BTreeSet::new(),
+            drift_is_due: false,
             removed: BTreeSet::new(),
-            clocks: (clock.now(), Instant::now()),
+            bad_names: Bucket::new(bounds::BAD_NAMES, MINUTE),
+            new_hosts: Bucket::new(
+                bounds::NEW_HOSTS,
+                Duration::from_secs(bounds::NEW_HOST_EVERY_S),
+            ),
+            too_many_hosts: Bucket::new(1, MINUTE),
+            gone: BTreeSet::new(),
         }
+    }
+
+    /// Hosts keep to this.
+    pub(crate) fn keeping_to(mut self, kept: Kept) -> Self {
+        self.kept = kept;
+        self
     }
 
     fn default_desired(&self) -> Arc<Desired> {
@@ -101,6 +127,7 @@ impl FleetActor {
             clock: self.clock,
             broadcaster: self.broadcaster.clone(),
             fleet: FleetFace::new(&ctx.address()),
+            kept: self.kept.clone(),
         };
         let state = state.with_limits(Arc::clone(&self.limits));
         let host = HostActor::new(state, around).start();
@@ -116,23 +143,6 @@ impl FleetActor {
     ) -> Addr<HostActor> {
         let state = HostState::added(id, profile, self.default_desired());
         self.start_host(state, ctx)
-    }
-
-    /// Deadlines are instants of the machine's clock. When somebody sets that, they move
-    /// with it: a day that did not pass makes nothing overdue.
-    fn look_at_clocks(&mut self) {
-        let (now, at) = (self.clock.now(), Instant::now());
-        let (then, then_at) = std::mem::replace(&mut self.clocks, (now, at));
-        let passed = i64::try_from((at - then_at).as_millis()).unwrap_or(i64::MAX);
-        let jumped = now.as_millis() - then.as_millis() - passed;
-        if jumped.unsigned_abs() < CLOCK_JUMP.as_millis().try_into().unwrap_or(u64::MAX) {
-            return;
-        }
-        log::warn!("the clock was set by {jumped} ms; deadlines move with it");
-        for host in self.hosts.values() {
-            // One for each time that somebody sets the clock: this is its bound.
-            host.do_send(News::ClockJumped(jumped));
-        }
     }
 
     /// An actor that panicked is gone. Its host is not: it starts again from SQLite, and stays in
@@ -159,7 +169,7 @@ impl FleetActor {
         let source = self.following.remove(&id).map_or(0, |following| following.source);
         let seat = self.seats.get(source);
         let desired = seat.map_or_else(|| self.default_desired(), |seat| Arc::clone(&seat.desired));
-        let state = HostState::restore(restored, desired, self.clock.now());
+        let state = HostState::restore(restored, desired, self.clock.up());
         self.start_host(state, ctx);
         self.record_failure(id);
     }
@@ -214,7 +224,15 @@ impl FleetActor {
             category: AuditCategory::Dashboard,
             message: "Its part of the dashboard failed and was started again.".to_owned(),
             by: None,
+            from: None,
+            result: None,
+            command: None,
         };
+        self.record(event);
+    }
+
+    /// Writes to the audit log. A failure is only logged.
+    fn record(&self, event: store::events::NewEvent) {
         let write = self.store.write(move |conn| store::events::append(conn, &event));
         actix_rt::spawn(async move {
             if let Err(error) = write.await {
@@ -237,10 +255,11 @@ impl Actor for FleetActor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        let now = self.clock.now();
+        let now = self.clock.up();
         let desired = self.default_desired();
         if let Some(stored) = self.stored.take() {
             self.merged = stored.merged;
+            self.gone = stored.gone;
             for restored in stored.hosts {
                 let state = HostState::restore(restored, Arc::clone(&desired), now);
                 self.start_host(state, ctx);
@@ -248,7 +267,6 @@ impl Actor for FleetActor {
         }
         self.tell_remotes();
         ctx.run_interval(LOOK_AFTER_EVERY, |act, ctx| {
-            act.look_at_clocks();
             act.tell_again();
             act.look_after_hosts(ctx);
         });
@@ -256,6 +274,27 @@ impl Actor for FleetActor {
 }
 
 // ---- from the house ----
+
+/// Answered when those who read know every host that was stored. Before that a page would show a
+/// part of the fleet as if it were all of it.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct EveryHostIsShown;
+
+impl Handler<EveryHostIsShown> for FleetActor {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, _: EveryHostIsShown, _: &mut Self::Context) -> Self::Result {
+        let started: Vec<_> = self.hosts.values().map(|host| host.send(HasStarted)).collect();
+        let broadcaster = self.broadcaster.clone();
+        Box::pin(async move {
+            // A host whose actor failed meanwhile starts again by itself.
+            let _ = futures_util::future::join_all(started).await;
+            // What hosts told it waits there before this does.
+            let _ = broadcaster.send(Ping).await;
+        })
+    }
+}
 
 /// The dashboard stops: agents should come back at once.
 #[derive(Message)]
@@ -295,7 +334,9 @@ impl Handler<RequestCommand> for FleetActor {
         let host = self.find(&msg.host);
         let RequestCommand { id, op, args, queue, by, host: _ } = msg;
         Box::pin(async move {
-            host?.send(Ask(HostEvent::Requested { id, op, args, queue, by })).await.map_err(gone)?
+            let Asker { author: by, from } = by;
+            let event = HostEvent::Requested { id, op, args, queue, by };
+            host?.send(Ask { event, from }).await.map_err(gone)?
         })
     }
 }
@@ -305,8 +346,23 @@ impl Handler<ConfigureHost> for FleetActor {
 
     fn handle(&mut self, msg: ConfigureHost, _: &mut Self::Context) -> Self::Result {
         let host = self.find(&msg.host);
-        let (change, by) = (msg.change, msg.by);
-        Box::pin(async move { host?.send(Configure { change, by }).await.map_err(gone)? })
+        let Asker { author: by, from } = msg.by;
+        let event = HostEvent::Configured { change: Box::new(msg.change), by };
+        Box::pin(async move { host?.send(Configure { event, from }).await.map_err(gone)? })
+    }
+}
+
+impl Handler<HoldHost> for FleetActor {
+    type Result = Answer<()>;
+
+    fn handle(&mut self, msg: HoldHost, _: &mut Self::Context) -> Self::Result {
+        let host = self.find(&msg.host);
+        let Asker { author: by, from } = msg.by;
+        let event = match msg.reason {
+            Some(reason) => HostEvent::Held { reason, by },
+            None => HostEvent::Released { by },
+        };
+        Box::pin(async move { host?.send(Configure { event, from }).await.map_err(gone)? })
     }
 }
 
@@ -321,14 +377,20 @@ impl Handler<AskHost> for FleetActor {
 
 impl FleetActor {
     /// Finds the host of a command and asks it.
-    fn ask_about(&self, id: CommandId, event: HostEvent, ctx: &Context<Self>) -> Answer<Command> {
+    fn ask_about(
+        &self,
+        id: CommandId,
+        event: HostEvent,
+        from: Option<String>,
+        ctx: &Context<Self>,
+    ) -> Answer<Command> {
         let (store, fleet) = (self.store.clone(), ctx.address());
         Box::pin(async move {
             let command = store.read(move |conn| store::commands::get(conn, id)).await;
             let command = command.map_err(not_stored)?;
             let command = command.ok_or_else(|| RequestError::NoSuchCommand(id.to_string()))?;
             let host = fleet.send(FindHost(command.host)).await.map_err(gone)??;
-            host.send(Ask(event)).await.map_err(gone)?
+            host.send(Ask { event, from }).await.map_err(gone)?
         })
     }
 }
@@ -349,7 +411,8 @@ impl Handler<StopCommand> for FleetActor {
     type Result = Answer<Command>;
 
     fn handle(&mut self, msg: StopCommand, ctx: &mut Self::Context) -> Self::Result {
-        self.ask_about(msg.id, HostEvent::StopRequested { id: msg.id, by: msg.by }, ctx)
+        let Asker { author: by, from } = msg.by;
+        self.ask_about(msg.id, HostEvent::StopRequested { id: msg.id, by }, from, ctx)
     }
 }
 
@@ -357,7 +420,8 @@ impl Handler<ExtendCommand> for FleetActor {
     type Result = Answer<Command>;
 
     fn handle(&mut self, msg: ExtendCommand, ctx: &mut Self::Context) -> Self::Result {
-        self.ask_about(msg.id, HostEvent::ExtendRequested { id: msg.id, by: msg.by }, ctx)
+        let Asker { author: by, from } = msg.by;
+        self.ask_about(msg.id, HostEvent::ExtendRequested { id: msg.id, by }, from, ctx)
     }
 }
 

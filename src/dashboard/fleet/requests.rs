@@ -3,7 +3,7 @@
 use crate::dashboard::live::model::Remotes;
 use crate::dashboard::remotes::source::Reverted;
 use crate::dashboard::request_error::RequestError;
-use crate::domain::audit::Author;
+use crate::domain::audit::Asker;
 use crate::domain::command::Command;
 use crate::domain::host::Change;
 use crate::domain::ids::{CommandId, HostId};
@@ -27,7 +27,7 @@ pub(crate) struct RequestCommand {
     /// Wait for an offline host instead of refusing.
     pub queue: bool,
     /// Who asks, for the audit log.
-    pub by: Author,
+    pub by: Asker,
 }
 
 /// Asks to stop, or to take back, a command.
@@ -37,7 +37,7 @@ pub(crate) struct StopCommand {
     /// Which.
     pub id: CommandId,
     /// Who asks.
-    pub by: Author,
+    pub by: Asker,
 }
 
 /// Gives an overdue or running command its operation's time once more.
@@ -47,7 +47,7 @@ pub(crate) struct ExtendCommand {
     /// Which.
     pub id: CommandId,
     /// Who asks.
-    pub by: Author,
+    pub by: Asker,
 }
 
 /// Changes what the dashboard says about a host.
@@ -59,7 +59,19 @@ pub(crate) struct ConfigureHost {
     /// What changes; the rest stays.
     pub change: Change,
     /// Who asks.
-    pub by: Author,
+    pub by: Asker,
+}
+
+/// Holds a host, or lets it go.
+#[derive(Message)]
+#[rtype(result = "Result<(), RequestError>")]
+pub(crate) struct HoldHost {
+    /// Which.
+    pub host: HostId,
+    /// Why it is held; `None`: it is let go.
+    pub reason: Option<String>,
+    /// Who asks.
+    pub by: Asker,
 }
 
 /// Adds a host before it ever connects. Answers its token, which is shown this once.
@@ -71,7 +83,7 @@ pub(crate) struct AddHost {
     /// What is set on the dashboard from the start.
     pub overrides: Overrides,
     /// Who asks.
-    pub by: Author,
+    pub by: Asker,
 }
 
 /// A host that was just added.
@@ -90,7 +102,7 @@ pub(crate) struct RemoveHost {
     /// Which.
     pub host: HostId,
     /// Who asks.
-    pub by: Author,
+    pub by: Asker,
 }
 
 /// Fetches the remote of a host anew, or all of them, and answers when that is done.
@@ -114,7 +126,7 @@ pub(crate) struct MergePullRequest {
     /// The head that was looked at.
     pub head: String,
     /// Who asks.
-    pub by: Author,
+    pub by: Asker,
 }
 
 /// Opens a pull request that takes back one that was merged from here.
@@ -126,5 +138,5 @@ pub(crate) struct RevertPullRequest {
     /// The number of the merged one.
     pub number: u64,
     /// Who asks.
-    pub by: Author,
+    pub by: Asker,
 }

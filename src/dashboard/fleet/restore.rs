@@ -5,15 +5,19 @@ use crate::dashboard::store::hosts::HostRecord;
 use crate::dashboard::store::{self, StoreError};
 use crate::domain::command::Command;
 use crate::domain::desired::MergedPr;
+use crate::domain::facts::MissingCommit;
 use crate::domain::host::Restored;
 use crate::domain::ids::HostId;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// What the fleet is restored from.
 pub(crate) struct StoredFleet {
     pub(super) hosts: Vec<Restored>,
     /// The pull request that was last merged from here, by source.
     pub(super) merged: BTreeMap<String, MergedPr>,
+    /// Names that were removed and not added again.
+    pub(super) gone: BTreeSet<HostId>,
 }
 
 impl StoredFleet {
@@ -28,7 +32,7 @@ impl StoredFleet {
             .filter(|command| command.state.is_terminal())
             .map(|command| (command.host.clone(), command))
             .collect();
-        let hosts = store::hosts::load_all(conn)?
+        let mut hosts = store::hosts::load_all(conn)?
             .into_iter()
             .map(|record| {
                 let live = live.remove(&record.id).unwrap_or_default();
@@ -36,7 +40,12 @@ impl StoredFleet {
                 restored(conn, record, live, last)
             })
             .collect::<Result<Vec<_>, StoreError>>()?;
-        Ok(Self { hosts, merged: pull_requests::last_merged(conn)? })
+        share_lineages(&mut hosts);
+        Ok(Self {
+            hosts,
+            merged: pull_requests::last_merged(conn)?,
+            gone: store::hosts::removed(conn)?,
+        })
     }
 
     /// Reads one host.
@@ -51,6 +60,19 @@ impl StoredFleet {
         let newest = store::commands::history(conn, id, 1, None)?.pop();
         let last = newest.filter(|command| command.state.is_terminal());
         restored(conn, record, live, last).map(Some)
+    }
+}
+
+/// Hosts that miss the same commits share one list of them, as they do when it is worked out: it is
+/// the largest thing that is known of a host.
+fn share_lineages(hosts: &mut [Restored]) {
+    let mut lists: BTreeMap<[String; 2], Arc<[MissingCommit]>> = BTreeMap::new();
+    for lineage in hosts.iter_mut().filter_map(|host| host.facts.lineage.as_mut()) {
+        let pair = [lineage.host.to_string(), lineage.head.to_string()];
+        let list = lists.entry(pair).or_insert_with(|| Arc::clone(&lineage.missing));
+        if *list == lineage.missing {
+            lineage.missing = Arc::clone(list);
+        }
     }
 }
 
@@ -85,6 +107,37 @@ mod tests {
     use crate::dashboard::store::Store;
     use crate::dashboard::store::tests::{command, host_record};
     use crate::domain::command::State;
+    use crate::domain::facts::{Lineage, Relation};
+    use crate::domain::ids::Commit;
+
+    #[test]
+    fn hosts_that_miss_the_same_commits_share_one_list_of_them() {
+        let commit = |digit: &str| Commit::parse(&digit.repeat(40)).unwrap();
+        let lineage = move |subject: &str| Lineage {
+            host: commit("a"),
+            head: commit("b"),
+            relation: Relation::Behind { commits: 1, lock_commits: 0 },
+            missing: [MissingCommit { commit: commit("b"), subject: subject.to_owned() }].into(),
+        };
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let write = store.write(move |conn| {
+            for (name, subject) in [("db", "fix"), ("web", "fix"), ("odd", "another text")] {
+                let mut host = host_record(name);
+                host.facts.lineage = Some(lineage(subject));
+                store::hosts::insert(conn, &host)?;
+            }
+            Ok(())
+        });
+        actix_rt::System::new().block_on(write).unwrap();
+        let fleet = store.read_blocking(StoredFleet::load).unwrap();
+        let list = |name: &str| {
+            let host = fleet.hosts.iter().find(|host| host.id == id(name)).unwrap();
+            Arc::clone(&host.facts.lineage.as_ref().unwrap().missing)
+        };
+        assert!(Arc::ptr_eq(&list("db"), &list("web")));
+        assert_eq!(list("odd")[0].subject, "another text");
+    }
 
     fn id(name: &str) -> HostId {
         HostId::parse(name).unwrap()

@@ -1,61 +1,46 @@
 //! An agent's connection.
 //!
-//! Parses frames and hands them to the host's actor, one at a time: while that one is
-//! busy this one reads nothing, so a flood is held back on the host that sends it.
+//! Parses frames and hands them to the host's actor, a few small ones ahead at most: while that one
+//! is busy this one reads nothing, and its brake nothing either, so a flood is held back on the host
+//! that sends it.
 
-use crate::base::hex;
-use crate::dashboard::auth::ENROLMENT;
-use crate::dashboard::auth::token_hash;
+use crate::dashboard::brake::{Brake, Gauge};
 use crate::dashboard::fleet::host::{AgentConnected, AgentGone, FromAgent, HostActor};
 use crate::dashboard::fleet::{AgentJoins, BadHostname, FleetActor};
+use crate::dashboard::http::agent_door::{AgentDoor, Token, Told};
+use crate::dashboard::http::handing_on::{Handed, HandingOn, send_heartbeats};
 use crate::dashboard::link::translate;
 use crate::dashboard::link::{CloseLink, Link, SendFrame, TokenFor};
-use crate::dashboard::{metrics, store};
+use crate::dashboard::metrics;
+use crate::domain::bounds;
 use crate::protocol::{
     AgentMessage, FragmentError, Fragments, FrameError, MAX_FRAME_BYTES, Register,
 };
 use actix::prelude::*;
 use actix_http::ws::Item;
-use actix_web::http::header::AUTHORIZATION;
 use actix_web::{HttpRequest, HttpResponse, web};
 use actix_web_actors::ws::{self, CloseCode, CloseReason, ProtocolError, WebsocketContext};
+use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-use subtle::ConstantTimeEq;
 
 /// How often the dashboard pings.
 const PING_EVERY: Duration = Duration::from_secs(30);
 /// A link that was silent for so long is dropped.
-const SILENT_FOR: Duration = Duration::from_secs(45);
+const SILENT_FOR: Duration = Duration::from_secs(bounds::SILENT_S);
 /// A broken link is over when so long no frame came out of it.
 const DRAIN_FOR: Duration = Duration::from_millis(20);
 /// So many frames may wait for the agent.
 const MAILBOX: usize = 1024;
+/// A link is closed with this when a newer one has its place: the code of protocol 4.
+const REPLACED: u16 = 4001;
+/// A link on which nobody registered for so long is closed.
+const REGISTERS_WITHIN: Duration = Duration::from_secs(bounds::REGISTERS_WITHIN_S);
 /// How often silence is looked for.
 const CHECK_EVERY: Duration = Duration::from_secs(5);
 
 static LINKS: AtomicU64 = AtomicU64::new(1);
-
-/// What a new connection needs of the house.
-///
-/// Invariant: only [`connect`] reaches through it, and only with a token that was checked.
-pub(crate) struct AgentDoor {
-    fleet: Addr<FleetActor>,
-    store: store::Store,
-    enrolment: Option<[u8; 32]>,
-}
-
-impl AgentDoor {
-    /// A door to the fleet. `enrolment` is SHA-256 of the shared enrolment token, where a
-    /// variable sets one; one that was made on the page is in the store.
-    pub(crate) fn new(
-        fleet: Addr<FleetActor>,
-        store: store::Store,
-        enrolment: Option<[u8; 32]>,
-    ) -> Self {
-        Self { fleet, store, enrolment }
-    }
-}
 
 /// `GET /ws`: checks the token before the upgrade.
 pub(crate) async fn connect(
@@ -63,25 +48,18 @@ pub(crate) async fn connect(
     body: web::Payload,
     door: web::Data<AgentDoor>,
 ) -> actix_web::Result<HttpResponse> {
-    let token = request
-        .headers()
-        .get(AUTHORIZATION)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.strip_prefix("Bearer "))
-        .map(str::trim)
-        .filter(|token| !token.is_empty());
-    let allowed = match token {
-        Some(token) => token_for(&door, token).await,
-        None => Ok(None),
-    };
-    match allowed {
+    match door.token_of(&request).await {
         Ok(Some(token)) => {
-            let socket = AgentSocket::new(door.fleet.clone(), token);
+            let (body, gauge) = Brake::new(body, MAX_FRAME_BYTES);
+            let told = door.told(&request);
+            let mut socket =
+                AgentSocket::new(door.fleet.clone(), token.allows.clone(), gauge, told);
+            socket.plain = door.is_plain(&request);
+            socket.proof = Some((door.into_inner(), token));
             ws::WsResponseBuilder::new(socket, &request, body).frame_size(MAX_FRAME_BYTES).start()
         }
         Ok(None) => {
-            let peer = request.peer_addr();
-            log::warn!("an agent from {peer:?} was refused: bad or missing token");
+            door.told(&request).refused("an agent", &"bad or missing token");
             Ok(HttpResponse::Unauthorized().body("bad or missing token\n"))
         }
         Err(error) => {
@@ -91,49 +69,46 @@ pub(crate) async fn connect(
     }
 }
 
-async fn token_for(door: &AgentDoor, token: &str) -> Result<Option<TokenFor>, store::StoreError> {
-    let hash = token_hash(token);
-    if door.enrolment.is_some_and(|shared| bool::from(shared.ct_eq(&hash))) {
-        return Ok(Some(TokenFor::Enrolment));
-    }
-    let read = door.store.read(move |conn| {
-        let shared = store::settings::get(conn, ENROLMENT)?;
-        Ok((shared, store::host_tokens::find(conn, &hash)?))
-    });
-    let (shared, host) = read.await?;
-    let own = hex::encode(&hash);
-    if shared.is_some_and(|shared| bool::from(shared.as_bytes().ct_eq(own.as_bytes()))) {
-        return Ok(Some(TokenFor::Enrolment));
-    }
-    Ok(host.map(TokenFor::Host))
-}
-
 /// The actor of one connection.
 pub(crate) struct AgentSocket {
     fleet: Addr<FleetActor>,
     token: TokenFor,
+    proof: Option<(Arc<AgentDoor>, Token)>,
+    plain: bool,
+    gauge: Rc<Gauge>,
+    told: Told,
     number: u64,
+    opened: Instant,
     host: Option<Addr<HostActor>>,
     registering: bool,
     heard: Instant,
     pinged: Instant,
     frames: u64,
+    handing_on: HandingOn,
+    drains: bool,
     ignored: u64,
     fragments: Fragments,
 }
 
 impl AgentSocket {
-    fn new(fleet: Addr<FleetActor>, token: TokenFor) -> Self {
+    fn new(fleet: Addr<FleetActor>, token: TokenFor, gauge: Rc<Gauge>, told: Told) -> Self {
         let now = Instant::now();
         Self {
             fleet,
             token,
+            proof: None,
+            plain: false,
+            gauge,
+            told,
+            opened: now,
             number: LINKS.fetch_add(1, Ordering::Relaxed),
             host: None,
             registering: false,
             heard: now,
             pinged: now,
             frames: 0,
+            handing_on: HandingOn::default(),
+            drains: false,
             ignored: 0,
             fragments: Fragments::default(),
         }
@@ -150,6 +125,9 @@ impl AgentSocket {
         let (code, text) = match why {
             CloseLink::Policy(text) => (CloseCode::Policy, text.as_str()),
             CloseLink::TooBig => (CloseCode::Size, "a frame may have 1 MiB"),
+            CloseLink::Replaced => {
+                (CloseCode::Other(REPLACED), "another connection of this host took over")
+            }
             CloseLink::Restarting => (CloseCode::Restart, "the dashboard restarts"),
             CloseLink::TryAgain(text) => (CloseCode::Again, text.as_str()),
         };
@@ -168,7 +146,7 @@ impl AgentSocket {
                 return;
             }
             Err(error @ FrameError::NotAFrame(_)) => {
-                log::warn!("{}: {error}", self.name());
+                self.told.refused(&self.name(), &error);
                 self.close(&CloseLink::Policy(error.to_string()), ctx);
                 return;
             }
@@ -187,7 +165,12 @@ impl AgentSocket {
             // Anything before `register` is ignored.
             (_, None) => self.ignored += 1,
             (message, Some(host)) => {
-                let sent = host.send(FromAgent { link: self.number, message });
+                let message = FromAgent { link: self.number, message };
+                let sent = match self.handing_on.hand(host, message, frame.len()) {
+                    Handed::On => return,
+                    Handed::Nowhere => return self.host_failed(ctx),
+                    Handed::Wait(message) => host.send(*message),
+                };
                 ctx.wait(sent.into_actor(self).map(|answer, act, ctx| {
                     if answer.is_err() {
                         act.host_failed(ctx);
@@ -217,7 +200,7 @@ impl AgentSocket {
             Ok(Some(text)) => self.text(&text, ctx),
             Ok(None) => {}
             Err(error) => {
-                log::warn!("{}: {error}", self.name());
+                self.told.refused(&self.name(), &error);
                 let why = match error {
                     FragmentError::TooBig => CloseLink::TooBig,
                     FragmentError::NotText | FragmentError::OutOfOrder => {
@@ -231,7 +214,8 @@ impl AgentSocket {
 
     /// Stops once nothing more comes. The end of a link overtakes the frames that were read
     /// with it, and the last words of a 3.x agent, which exits after a switch, are its outcome.
-    fn drain(&self, ctx: &mut WebsocketContext<Self>) {
+    fn drain(&mut self, ctx: &mut WebsocketContext<Self>) {
+        self.drains = true;
         let frames = self.frames;
         ctx.run_later(DRAIN_FOR, move |act, ctx| {
             if act.frames == frames {
@@ -246,9 +230,9 @@ impl AgentSocket {
         let host = match translate::host_id(&register) {
             Ok(host) => host,
             Err(reason) => {
-                log::warn!("{}: hostname {:?}: {reason}", self.name(), register.hostname);
-                let name = BadHostname(register.hostname.chars().take(300).collect());
-                if self.fleet.try_send(name).is_err() {
+                let name: String = register.hostname.chars().take(300).collect();
+                self.told.refused(&self.name(), &format!("hostname {name:?}: {reason}"));
+                if self.fleet.try_send(BadHostname(name)).is_err() {
                     log::debug!("no event about it: the fleet is busy");
                 }
                 self.close(&CloseLink::Policy(format!("hostname: {reason}")), ctx);
@@ -256,18 +240,26 @@ impl AgentSocket {
             }
         };
         self.registering = true;
+        let live = self.proof.as_ref().map(|(door, token)| door.live_token(token, host.clone()));
         let joins = AgentJoins {
             host,
             hostname: register.hostname.chars().take(253).collect(),
             token: self.token.clone(),
         };
         let socket = ctx.address();
-        let link = Link::new(self.number, socket.clone().recipient(), socket.recipient());
+        let link =
+            Link::new(self.number, self.plain, socket.clone().recipient(), socket.recipient());
         let joined = self.fleet.send(joins);
         ctx.wait(joined.into_actor(self).then(move |answer, act, ctx| {
             match answer {
                 Ok(Ok(host)) => {
                     act.host = Some(host.clone());
+                    if let Some(live) = live {
+                        ctx.spawn(live.over().into_actor(act).map(|(), act, ctx| {
+                            let why = "its token was renewed or taken back".to_owned();
+                            act.close(&CloseLink::Policy(why), ctx);
+                        }));
+                    }
                     let told = host.send(AgentConnected { link, register });
                     return Box::pin(told.into_actor(act).map(|told, act, ctx| {
                         if told.is_err() {
@@ -276,7 +268,7 @@ impl AgentSocket {
                     })) as ResponseActFuture<Self, ()>;
                 }
                 Ok(Err(why)) => {
-                    log::warn!("{}: refused: {why:?}", act.name());
+                    act.told.refused(&act.name(), &format!("{why:?}"));
                     act.close(&why, ctx);
                 }
                 Err(_) => act.close(&CloseLink::Restarting, ctx),
@@ -296,6 +288,11 @@ impl Actor for AgentSocket {
             if act.heard.elapsed() >= SILENT_FOR {
                 log::info!("{}: silent for {SILENT_FOR:?}, dropped", act.name());
                 act.close(&CloseLink::TryAgain("silent for too long".to_owned()), ctx);
+            } else if act.host.is_none() && act.opened.elapsed() >= REGISTERS_WITHIN {
+                let why = "nobody registered on this link".to_owned();
+                act.close(&CloseLink::Policy(why), ctx);
+            } else if act.host.as_ref().is_some_and(|host| !host.connected()) {
+                act.host_failed(ctx);
             } else if act.pinged.elapsed() >= PING_EVERY {
                 act.pinged = Instant::now();
                 ctx.ping(b"");
@@ -309,8 +306,27 @@ impl Drop for AgentSocket {
     fn drop(&mut self) {
         metrics::sockets("agent", -1);
         if let Some(host) = &self.host {
+            send_heartbeats();
             // Past the queue's bound: there is one for each link, and it must not be lost.
             host.do_send(AgentGone { link: self.number });
+        }
+    }
+}
+
+impl AgentSocket {
+    /// What is no frame ends the link at once: the decoder would stumble over it for ever. Where the
+    /// connection itself broke, what was read before comes first.
+    fn failed(&mut self, error: &ProtocolError, ctx: &mut WebsocketContext<Self>) {
+        if self.gauge.is_too_large() || matches!(error, ProtocolError::Overflow) {
+            self.told.refused(&self.name(), &"a frame larger than 1 MiB");
+            self.close(&CloseLink::TooBig, ctx);
+        } else if self.gauge.is_broken() && !self.drains {
+            log::info!("{}: {error}", self.name());
+            self.drain(ctx);
+        } else {
+            self.told.refused(&self.name(), error);
+            ctx.close(Some(CloseCode::Protocol.into()));
+            ctx.stop();
         }
     }
 }
@@ -319,27 +335,26 @@ impl StreamHandler<Result<ws::Message, ProtocolError>> for AgentSocket {
     fn handle(&mut self, item: Result<ws::Message, ProtocolError>, ctx: &mut Self::Context) {
         self.heard = Instant::now();
         self.frames += 1;
-        match item {
-            Ok(ws::Message::Text(frame)) => self.text(&frame, ctx),
-            Ok(ws::Message::Ping(payload)) => ctx.pong(&payload),
-            Ok(ws::Message::Pong(_) | ws::Message::Nop) => {}
-            Ok(ws::Message::Close(reason)) => {
+        let message = match item {
+            Ok(message) => message,
+            Err(error) => return self.failed(&error, ctx),
+        };
+        if self.gauge.came_out(&message) {
+            ctx.wait(tokio::task::yield_now().into_actor(self));
+        }
+        match message {
+            ws::Message::Text(frame) => self.text(&frame, ctx),
+            ws::Message::Ping(payload) => ctx.pong(&payload),
+            ws::Message::Pong(_) | ws::Message::Nop => {}
+            ws::Message::Close(reason) => {
                 ctx.close(reason);
                 ctx.stop();
             }
-            Ok(ws::Message::Continuation(fragment)) => self.fragment(&fragment, ctx),
-            Ok(ws::Message::Binary(_)) => {
+            ws::Message::Continuation(fragment) => self.fragment(&fragment, ctx),
+            ws::Message::Binary(_) => {
                 let why = "a message must be a text".to_owned();
-                log::warn!("{}: {why}", self.name());
+                self.told.refused(&self.name(), &why);
                 self.close(&CloseLink::Policy(why), ctx);
-            }
-            Err(ProtocolError::Overflow) => {
-                log::warn!("{}: a frame larger than 1 MiB", self.name());
-                self.close(&CloseLink::TooBig, ctx);
-            }
-            Err(error) => {
-                log::info!("{}: {error}", self.name());
-                self.drain(ctx);
             }
         }
     }
@@ -364,17 +379,44 @@ impl Handler<CloseLink> for AgentSocket {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dashboard::tests::House;
+    use crate::dashboard::auth::Peer;
+    use crate::dashboard::tests::{Agent, House};
+    use crate::protocol::Heartbeat;
+
+    async fn socket_of(house: &House) -> (Agent, AgentSocket) {
+        let agent = house.online("web").await;
+        let told = Told::about(Peer::Address([127, 0, 0, 1].into()));
+        let mut socket =
+            AgentSocket::new(house.fleet.clone(), TokenFor::Enrolment, Rc::default(), told);
+        socket.number = 1;
+        socket.host = Some(agent.host.clone());
+        (agent, socket)
+    }
 
     /// The guard, not a handler: so it holds also for a panic and for a socket that is only dropped.
     #[actix_rt::test]
     async fn a_host_learns_that_its_link_is_gone_however_the_socket_ends() {
         let house = House::open();
-        let agent = house.online("web").await;
-        let mut socket = AgentSocket::new(house.fleet.clone(), TokenFor::Enrolment);
-        socket.number = 1;
-        socket.host = Some(agent.host.clone());
+        let (_agent, socket) = socket_of(&house).await;
         drop(socket);
         house.until("offline", |view| view.hosts.values().all(|h| !h.snapshot.online)).await;
+    }
+
+    /// A heartbeat waits for others, but never behind the end of its own link.
+    #[actix_rt::test]
+    async fn the_last_heartbeat_of_a_link_comes_before_its_end() {
+        let house = House::open();
+        let (agent, mut socket) = socket_of(&house).await;
+        let generation = "2".repeat(40);
+        let beat = Heartbeat { generation: generation.clone(), ..Heartbeat::default() };
+        let message = AgentMessage::Heartbeat(Box::new(beat));
+        let handed =
+            socket.handing_on.hand(&agent.host, FromAgent { link: 1, message }, generation.len());
+        assert!(matches!(handed, Handed::On));
+        drop(socket);
+        house.until("offline", |view| view.hosts.values().all(|h| !h.snapshot.online)).await;
+        let view = house.shown().await;
+        let known = view.hosts.values().next().unwrap().snapshot.facts.checkout.clone();
+        assert_eq!(known.map(|commit| commit.to_string()), Some(generation));
     }
 }

@@ -1,22 +1,24 @@
 //! A browser's live connection: `GET /live`.
 
+use crate::dashboard::auth::LiveSession;
+use crate::dashboard::brake::{Brake, Gauge};
 use crate::dashboard::http::extract::Watcher;
 use crate::dashboard::live::Broadcast;
 use crate::dashboard::live::broadcaster::{Browser, Join, Leave, ToBrowser, WantFullState};
 use crate::dashboard::metrics;
+use crate::domain::bounds;
 use actix::prelude::*;
 use actix_web::{HttpRequest, HttpResponse, web};
-use actix_web_actors::ws::{self, ProtocolError, WebsocketContext};
+use actix_web_actors::ws::{self, CloseCode, CloseReason, ProtocolError, WebsocketContext};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// The largest frame a browser may send: it only ever asks for the full state.
-const MAX_FRAME: usize = 4096;
 /// How often the dashboard pings.
 const PING_EVERY: Duration = Duration::from_secs(15);
 /// A browser that was silent for so long is gone.
-const SILENT_FOR: Duration = Duration::from_secs(45);
+const SILENT_FOR: Duration = Duration::from_secs(bounds::SILENT_S);
 
 /// Upgrades. Session and origin were checked.
 pub(super) async fn connect(
@@ -24,18 +26,23 @@ pub(super) async fn connect(
     body: web::Payload,
     watcher: Watcher,
 ) -> actix_web::Result<HttpResponse> {
+    let (body, gauge) = Brake::new(body, bounds::BROWSER_FRAME);
     let socket = BrowserSocket {
         broadcaster: watcher.broadcaster,
+        session: Some(watcher.session),
+        gauge,
         number: None,
         waiting: Arc::new(AtomicUsize::new(0)),
         heard: Instant::now(),
     };
-    ws::WsResponseBuilder::new(socket, &request, body).frame_size(MAX_FRAME).start()
+    ws::WsResponseBuilder::new(socket, &request, body).frame_size(bounds::BROWSER_FRAME).start()
 }
 
 /// The actor of one browser.
 struct BrowserSocket {
     broadcaster: Broadcast,
+    session: Option<LiveSession>,
+    gauge: Rc<Gauge>,
     number: Option<usize>,
     waiting: Arc<AtomicUsize>,
     heard: Instant,
@@ -52,6 +59,13 @@ impl Actor for BrowserSocket {
             Ok(number) => act.number = Some(number),
             Err(_) => ctx.stop(),
         }));
+        if let Some(session) = self.session.take() {
+            ctx.spawn(session.over().into_actor(self).map(|(), _, ctx| {
+                let description = Some("the session has ended".to_owned());
+                ctx.close(Some(CloseReason { code: CloseCode::Policy, description }));
+                ctx.stop();
+            }));
+        }
         ctx.run_interval(PING_EVERY, |act, ctx| {
             if act.heard.elapsed() >= SILENT_FOR {
                 ctx.stop();
@@ -85,6 +99,9 @@ impl Handler<ToBrowser> for BrowserSocket {
 impl StreamHandler<Result<ws::Message, ProtocolError>> for BrowserSocket {
     fn handle(&mut self, item: Result<ws::Message, ProtocolError>, ctx: &mut Self::Context) {
         self.heard = Instant::now();
+        if item.as_ref().is_ok_and(|message| self.gauge.came_out(message)) {
+            ctx.wait(tokio::task::yield_now().into_actor(self));
+        }
         match item {
             Ok(ws::Message::Text(text)) if text.contains("full_state") => {
                 if let Some(number) = self.number {
@@ -121,6 +138,8 @@ mod tests {
         let (frames, number) = house.browser().await;
         drop(BrowserSocket {
             broadcaster: house.broadcaster.clone(),
+            session: None,
+            gauge: Rc::default(),
             number: Some(number),
             waiting: Arc::default(),
             heard: Instant::now(),

@@ -3,11 +3,13 @@
 //! The text is safe to show. What a cause says (SQLite, the system) is for the log alone. The
 //! API and the pages are two skins of it: [`ApiError`] as JSON, [`PageError`] as a page.
 
+use super::wanted;
 use crate::dashboard::auth::{LoginError, NotChanged};
 use crate::dashboard::request_error::RequestError;
 use crate::dashboard::store::StoreError;
 use crate::dashboard::views::layout;
 use crate::domain::refusal::{Refusal, RefusalCode};
+use crate::domain::scope::Scope;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{LOCATION, RETRY_AFTER};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, ResponseError};
@@ -27,12 +29,14 @@ pub(crate) struct HttpError {
     status: StatusCode,
     text: String,
     retry_after: Option<Duration>,
+    /// The page that was asked for, for after the login.
+    wanted: Option<String>,
 }
 
 impl HttpError {
     /// An error with the status that its code has.
     pub(super) fn new(code: RefusalCode, text: impl Into<String>) -> Self {
-        Self { code, status: status_of(code), text: text.into(), retry_after: None }
+        Self { code, status: status_of(code), text: text.into(), retry_after: None, wanted: None }
     }
 
     /// 400: names the field and says what was expected of it.
@@ -58,6 +62,25 @@ impl HttpError {
         Self::new(RefusalCode::Csrf, text)
     }
 
+    /// 403: a page of somebody else sent it, or a page of ours under another address.
+    pub(super) fn other_origin(base_url: Option<&str>) -> Self {
+        let ours = base_url.map_or(String::new(), |url| format!(" This dashboard is {url}."));
+        let text =
+            format!("Only a page of this dashboard may do that: the origin is another.{ours}");
+        Self::new(RefusalCode::Forbidden, text)
+    }
+
+    /// 403: the token may do less than that.
+    pub(super) fn scope_needed(has: Scope, needed: Scope) -> Self {
+        let text = format!("This API token has the scope {has}; this call needs {needed}.");
+        Self::new(RefusalCode::Forbidden, text)
+    }
+
+    /// 403: no token may do that.
+    pub(super) fn people_only() -> Self {
+        Self::new(RefusalCode::Forbidden, "A token cannot make tokens: log in.")
+    }
+
     /// 404: no rollout has this id.
     pub(super) fn no_such_rollout(id: &str) -> Self {
         Self::new(RefusalCode::NoSuchRollout, format!("there is no rollout `{}`", said_back(id)))
@@ -74,12 +97,24 @@ impl HttpError {
         Self { status, ..Self::new(RefusalCode::ConfirmationRequired, text) }
     }
 
+    /// 408: a body did not come in time.
+    pub(super) fn too_slow() -> Self {
+        let seconds = crate::domain::bounds::BODY_WITHIN_S;
+        let status = StatusCode::REQUEST_TIMEOUT;
+        Self { status, ..Self::bad("body", format!("expected all of it within {seconds} s")) }
+    }
+
     /// 429: too many wrong passwords or codes. Tells when to try again.
     pub(super) fn too_many_tries(wait: Duration) -> Self {
         let seconds = wait.as_secs() + 1;
         let text = format!("Too many tries. Wait {seconds} seconds.");
         let retry_after = Some(Duration::from_secs(seconds));
         Self { retry_after, ..Self::new(RefusalCode::TooManyTries, text) }
+    }
+
+    /// What programs go by.
+    pub(super) fn code(&self) -> RefusalCode {
+        self.code
     }
 
     /// The status.
@@ -107,7 +142,7 @@ impl HttpError {
         if for_programs.iter().any(|start| path.starts_with(start)) {
             ApiError(self).into()
         } else {
-            PageError(self).into()
+            PageError(Self { wanted: wanted::asked(request), ..self }).into()
         }
     }
 }
@@ -132,12 +167,14 @@ fn status_of(code: RefusalCode) -> StatusCode {
         RefusalCode::NoSuchHost
         | RefusalCode::NoSuchCommand
         | RefusalCode::NoSuchRollout
+        | RefusalCode::NoSuchChannel
         | RefusalCode::NotFound => StatusCode::NOT_FOUND,
         RefusalCode::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         RefusalCode::TooManyTries => StatusCode::TOO_MANY_REQUESTS,
         RefusalCode::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         RefusalCode::HostOffline
         | RefusalCode::HostBusy
+        | RefusalCode::HostActivating
         | RefusalCode::HostExists
         | RefusalCode::NotSupported
         | RefusalCode::ConfirmationRequired
@@ -145,6 +182,9 @@ fn status_of(code: RefusalCode) -> StatusCode {
         | RefusalCode::NoTests
         | RefusalCode::RemoteUnavailable
         | RefusalCode::NoSuchGeneration
+        | RefusalCode::Held
+        | RefusalCode::Frozen
+        | RefusalCode::OutsideWindow
         | RefusalCode::NotRunning
         | RefusalCode::Running
         | RefusalCode::NothingToDo
@@ -152,6 +192,8 @@ fn status_of(code: RefusalCode) -> StatusCode {
         | RefusalCode::Closed
         | RefusalCode::Changed
         | RefusalCode::NotMergeable
+        | RefusalCode::InUse
+        | RefusalCode::NotDelivered
         | RefusalCode::NotMerged => StatusCode::CONFLICT,
     }
 }
@@ -236,7 +278,8 @@ impl ResponseError for PageError {
 
     fn error_response(&self) -> HttpResponse {
         if self.0.code == RefusalCode::Unauthorized {
-            return HttpResponse::SeeOther().insert_header((LOCATION, "/login")).finish();
+            let to = wanted::login(self.0.wanted.as_deref());
+            return HttpResponse::SeeOther().insert_header((LOCATION, to)).finish();
         }
         let page = layout::problem("That did not work", &self.0.text, None);
         self.0.answer().content_type("text/html; charset=utf-8").body(page.0)

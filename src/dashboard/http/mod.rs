@@ -5,19 +5,30 @@
 //! skins of these.
 
 mod actions;
+mod agent_door;
 mod agent_socket;
 mod api;
 mod app;
 mod assets;
 mod browser_socket;
+mod connections;
 mod cookies;
 mod error;
 mod exposition;
 mod extract;
+mod handing_on;
 mod hooks;
 mod pages;
+mod wanted;
 
-pub(crate) use agent_socket::AgentDoor;
+pub(crate) use agent_door::AgentDoor;
 pub(crate) use api::host_list;
 pub(crate) use app::{configure, headers};
+pub(crate) use connections::Connections;
 pub(crate) use extract::{App, Rooms};
+
+/// For fuzzing: reads bytes as everything that a request may carry.
+pub(crate) fn read_anything(bytes: &[u8]) {
+    api::read_anything(bytes);
+    cookies::read_anything(&String::from_utf8_lossy(bytes));
+}

@@ -19,6 +19,8 @@ pub(crate) enum TokenFor {
 pub(crate) struct Link {
     /// Tells links of one host apart.
     pub number: u64,
+    /// It crosses a network, and is not encrypted.
+    pub plain: bool,
     frames: Recipient<SendFrame>,
     closing: Recipient<CloseLink>,
 }
@@ -36,6 +38,8 @@ pub(crate) enum CloseLink {
     Policy(String),
     /// 1009: a frame was too large.
     TooBig,
+    /// 4001: a newer link of this host has its place.
+    Replaced,
     /// 1012: the dashboard restarts, come back at once.
     Restarting,
     /// 1013: the dashboard cannot now, come back later.
@@ -46,10 +50,11 @@ impl Link {
     /// The link with that number, to a socket that takes frames and can be closed.
     pub(crate) fn new(
         number: u64,
+        plain: bool,
         frames: Recipient<SendFrame>,
         closing: Recipient<CloseLink>,
     ) -> Self {
-        Self { number, frames, closing }
+        Self { number, plain, frames, closing }
     }
 
     /// Sends a frame. An agent that takes so little that the socket's queue is full is closed: it

@@ -33,6 +33,9 @@ pub(super) struct Frame {
     pub(super) count: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) html: Option<String>,
+    /// Of a note: one with the same key is changed, and without `count` only that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) key: Option<&'static str>,
 }
 
 impl Frame {
@@ -46,6 +49,7 @@ impl Frame {
             first_seq: None,
             count: None,
             html: None,
+            key: None,
         }
     }
 

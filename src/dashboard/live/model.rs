@@ -1,10 +1,14 @@
 //! The fleet as everybody reads it.
 
 use crate::domain::desired::{Desired, MergedPr};
+use crate::domain::group::Group;
 use crate::domain::ids::HostId;
+use crate::domain::maintenance::Maintenance;
 use crate::domain::rollout::Rollout;
 use crate::domain::snapshot::{HostSnapshot, Pulse};
+use crate::domain::tag::Tag;
 use crate::domain::timestamp::Timestamp;
+use crate::domain::why::Why;
 use maud::Markup;
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
@@ -21,12 +25,19 @@ pub(crate) struct HostEntry {
     /// The row of this snapshot, before and after its pulse, once somebody has looked: a page
     /// renders only what has changed since the one before.
     pub rendered: Arc<OnceLock<[Markup; 2]>>,
+    /// The group it is in, and is counted in.
+    pub group: Group,
+    /// Its row's sentence.
+    pub why: Arc<Why>,
 }
 
 impl HostEntry {
     /// A host that nobody has looked at since it changed.
     pub(crate) fn new(snapshot: Arc<HostSnapshot>, pulse: Pulse) -> Self {
-        Self { snapshot, pulse, compared_at: None, rendered: Arc::default() }
+        let seen = pulse.last_seen.is_some();
+        let group = Group::of(&snapshot.row, snapshot.online, seen);
+        let why = Arc::new(snapshot.why(pulse.last_seen));
+        Self { snapshot, pulse, compared_at: None, rendered: Arc::default(), group, why }
     }
 }
 
@@ -41,8 +52,18 @@ pub(crate) struct FleetView {
     pub remotes: Remotes,
     /// Rollouts that run, or whose end nobody has seen, oldest first.
     pub rollouts: Arc<Vec<Rollout>>,
+    /// The freeze while it lasts, and the windows.
+    pub maintenance: Arc<Maintenance>,
     /// When each source was last read.
     pub read_at: BTreeMap<Arc<str>, Timestamp>,
+}
+
+impl FleetView {
+    /// The hosts that have this tag.
+    pub(crate) fn tagged<'a>(&'a self, tag: &'a Tag) -> impl Iterator<Item = &'a HostId> {
+        let has = |(_, entry): &(&HostId, &HostEntry)| entry.snapshot.profile.tags.contains(tag);
+        self.hosts.iter().filter(has).map(|(id, _)| id)
+    }
 }
 
 /// What is known of each source, the default first.

@@ -3,6 +3,7 @@
 use super::model::{FleetView, HostEntry, Remotes};
 use crate::domain::command::Command;
 use crate::domain::ids::{CommandId, HostId};
+use crate::domain::maintenance::Maintenance;
 use crate::domain::rollout::Rollout;
 use crate::domain::snapshot::{HostSnapshot, Pulse};
 use crate::domain::timestamp::Timestamp;
@@ -15,10 +16,15 @@ use std::sync::Arc;
 #[rtype(result = "()")]
 pub(crate) struct Ping;
 
-/// From the Rollouts: those that run, and those whose end nobody has seen, oldest first.
+/// From the Rollouts: how they are, and what holds them back.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(crate) struct RolloutsChanged(pub Arc<Vec<Rollout>>);
+pub(crate) struct RolloutsChanged {
+    /// Those that run, and those whose end nobody has seen, oldest first.
+    pub rollouts: Arc<Vec<Rollout>>,
+    /// The freeze while it lasts, and the windows.
+    pub maintenance: Arc<Maintenance>,
+}
 
 /// Reads the whole fleet.
 #[derive(Message)]

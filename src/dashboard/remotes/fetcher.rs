@@ -16,6 +16,7 @@ use crate::dashboard::live::news::WasRead;
 use crate::dashboard::metrics;
 use crate::domain::desired::{self, Desired, Remote};
 use crate::domain::facts::Comparison;
+use crate::domain::forge::Forge;
 use actix::prelude::*;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -46,6 +47,8 @@ pub(crate) struct Settings {
     pub name: Arc<str>,
     /// The branch that it reads.
     pub branch: String,
+    /// Where its forge has pages of it.
+    pub forge: Option<Forge>,
     /// Opens the source.
     pub open: Opener,
     /// How long it may take.
@@ -294,6 +297,9 @@ impl VersionFetcher {
             committed_at: fetched.committed_at,
             fetched_at: now,
             pending_pr: fetched.pending_pr,
+            pending_details: fetched.pending_details,
+            hosts: fetched.hosts,
+            forge: self.settings.forge.clone(),
         });
         match &answer {
             Ok(_) => {

@@ -15,6 +15,7 @@ use crate::dashboard::live::Attention;
 use crate::dashboard::live::model::{Remotes, SourceState};
 use crate::dashboard::live::news::WasRead;
 use crate::domain::desired::{Desired, MergedPr, same_repository};
+use crate::domain::forge::{Forge, ForgeKind};
 use actix::prelude::*;
 use comparisons::UNKNOWN_AGAIN;
 use fetcher::{Limits, Settings, VersionFetcher};
@@ -63,6 +64,7 @@ pub(crate) struct House<'a> {
 fn address(source: &NamedSource) -> String {
     match &source.setting {
         SourceSetting::GitHub { owner, repo } => format!("github:{owner}/{repo}"),
+        SourceSetting::Gitea { site, owner, repo } => format!("{site}/{owner}/{repo}"),
         SourceSetting::Git(url) | SourceSetting::VersionJson(url) => url.clone(),
     }
 }
@@ -82,18 +84,39 @@ impl Seat {
     }
 }
 
-fn settings(house: &House<'_>, source: &NamedSource) -> Settings {
-    let config = house.config;
-    let opening = Opening {
+/// What a source is opened with.
+pub(crate) fn opening(config: &DashboardConfig, source: &NamedSource) -> Opening {
+    Opening {
         setting: source.setting.clone(),
         branch: source.branch.clone(),
         data_dir: config.data_dir.clone(),
         github_api: config.github_api.clone(),
         github_token: config.github_token.clone(),
+        gitea_token: config.gitea_token.clone(),
+        ssh_key: config.ssh_key.clone(),
         pull_requests: config.pull_requests.clone(),
-    };
+    }
+}
+
+/// Where the forge of a source has pages of it, if that is known.
+fn forge(config: &DashboardConfig, source: &NamedSource) -> Option<Forge> {
+    match &source.setting {
+        SourceSetting::GitHub { owner, repo } => {
+            Forge::at(ForgeKind::GitHub, &source::github_address(&config.github_api, owner, repo))
+        }
+        SourceSetting::Gitea { site, owner, repo } => {
+            Forge::at(ForgeKind::Gitea, &format!("{site}/{owner}/{repo}"))
+        }
+        SourceSetting::Git(url) => Forge::of(url),
+        SourceSetting::VersionJson(_) => None,
+    }
+}
+
+fn settings(house: &House<'_>, source: &NamedSource) -> Settings {
+    let config = house.config;
+    let opening = opening(config, source);
     let is_read_by_git = match source.setting {
-        SourceSetting::Git(_) => true,
+        SourceSetting::Git(_) | SourceSetting::Gitea { .. } => true,
         SourceSetting::GitHub { .. } => config.github_token.is_none(),
         SourceSetting::VersionJson(_) => false,
     };
@@ -106,6 +129,7 @@ fn settings(house: &House<'_>, source: &NamedSource) -> Settings {
     Settings {
         name: source.name.as_str().into(),
         branch: source.branch.clone(),
+        forge: forge(config, source),
         open: Arc::new(move || source::open(&opening)),
         limits: Limits { first, later: ANSWERS_WITHIN },
         unknown_pause,

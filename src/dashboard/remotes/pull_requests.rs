@@ -6,7 +6,7 @@ use super::source::{MergeError, Reverted};
 use crate::dashboard::request_error::RequestError;
 use crate::dashboard::store::events::NewEvent;
 use crate::dashboard::store::{self, Store, StoreError};
-use crate::domain::audit::{AuditCategory, Author};
+use crate::domain::audit::{self, Asker, AuditCategory};
 use crate::domain::desired::MergedPr;
 use crate::domain::refusal::{Refusal, RefusalCode};
 use crate::domain::timestamp::Timestamp;
@@ -31,7 +31,7 @@ pub(crate) struct Order {
     /// The pull request's number.
     pub number: u64,
     /// Who asks.
-    pub by: Author,
+    pub by: Asker,
     /// When.
     pub at: Timestamp,
 }
@@ -57,7 +57,8 @@ pub(crate) async fn merge(
     };
     let ours = MergedPr { number, title, at, reverted_by: None };
     let remembered = if merged.is_ok() { Some(ours.clone()) } else { None };
-    record(store, source, remembered, event(at, message, by)).await?;
+    let event = event(at, message, by, merged.is_ok());
+    record(store, source, remembered, event).await?;
     match merged {
         Ok(()) => Ok(ours),
         Err(error) => Err(refused(number, &error)),
@@ -89,7 +90,8 @@ pub(crate) async fn revert(
         Ok(made) => Some(MergedPr { reverted_by: Some(made.number), ..ours }),
         Err(_) => None,
     };
-    record(store, source, taken_back.clone(), event(at, message, by)).await?;
+    let event = event(at, message, by, reverted.is_ok());
+    record(store, source, taken_back.clone(), event).await?;
     match (reverted, taken_back) {
         (Ok(reverted), Some(ours)) => Ok((reverted, ours)),
         (Err(error), _) => Err(refused(number, &error)),
@@ -100,7 +102,7 @@ pub(crate) async fn revert(
 /// The refusal that a user sees.
 pub(crate) fn refused(number: u64, error: &MergeError) -> RequestError {
     let code = match error {
-        MergeError::Unsupported | MergeError::NeedsToken => RefusalCode::NotSupported,
+        MergeError::Unsupported | MergeError::NeedsToken(_) => RefusalCode::NotSupported,
         MergeError::AlreadyMerged => RefusalCode::AlreadyMerged,
         MergeError::Closed => RefusalCode::Closed,
         MergeError::Changed => RefusalCode::Changed,
@@ -171,8 +173,17 @@ async fn record(
     Ok(())
 }
 
-fn event(at: Timestamp, message: String, by: Author) -> NewEvent {
-    NewEvent { at, host: None, category: AuditCategory::PullRequest, message, by: Some(by) }
+fn event(at: Timestamp, message: String, by: Asker, done: bool) -> NewEvent {
+    NewEvent {
+        at,
+        host: None,
+        category: AuditCategory::PullRequest,
+        message,
+        by: Some(by.author),
+        from: by.from,
+        result: Some(if done { audit::DONE } else { audit::REFUSED }),
+        command: None,
+    }
 }
 
 fn not_read(_: actix::MailboxError) -> RequestError {

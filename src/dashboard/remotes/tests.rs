@@ -85,6 +85,8 @@ fn head(n: u8) -> Result<Fetched, SourceError> {
         subject: String::new(),
         committed_at: Timestamp::default(),
         pending_pr: None,
+        pending_details: None,
+        hosts: Vec::new(),
     })
 }
 
@@ -117,6 +119,7 @@ fn scripted_on(forge: &Arc<Mutex<Forge>>) -> (Settings, Sender<Fetch>) {
     let settings = Settings {
         name: "default".into(),
         branch: "main".into(),
+        forge: None,
         open: Arc::new(move || Box::new(script.clone())),
         limits: Limits { first: limit, later: limit },
         unknown_pause: Duration::ZERO,
@@ -125,7 +128,7 @@ fn scripted_on(forge: &Arc<Mutex<Forge>>) -> (Settings, Sender<Fetch>) {
         attention: Attention::default(),
         subscriber: listener.clone().recipient(),
         readings: listener.recipient(),
-        clock: Clock,
+        clock: Clock::default(),
     };
     (settings, does)
 }
@@ -312,7 +315,7 @@ async fn a_merge_that_could_not_be_stored_is_not_answered_as_done() {
     let (settings, does) = scripted();
     does.send(Box::new(|| head(1))).unwrap();
     let target = Target { source: "default".into(), fetcher: start(&settings) };
-    let order = || Order { number: 7, by: Author::Admin, at: Timestamp::from_secs(1) };
+    let order = || Order { number: 7, by: Author::Admin.into(), at: Timestamp::from_secs(1) };
     let merge =
         |order| pull_requests::merge(&store, &target, order, String::new(), "Update".to_owned());
     let refusing = store.fail_writes();

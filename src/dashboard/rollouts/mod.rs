@@ -4,24 +4,33 @@
 //! follows once that is stored, and passes on what it hears. It looks at SQLite every second
 //! for what it did not hear, so a lost message, or a restart, only costs a second.
 
+mod asking;
+mod begin;
+mod govern;
+pub(crate) mod maintenance;
 pub(crate) mod requests;
+mod take_back;
 
 use crate::dashboard::clock::Clock;
 use crate::dashboard::fleet::FleetActor;
-use crate::dashboard::fleet::requests::RequestCommand;
 use crate::dashboard::live::Broadcast;
 use crate::dashboard::live::model::FleetView;
 use crate::dashboard::live::news::Subscribe;
 use crate::dashboard::live::news::{CommandComplete, ReadFleet, RolloutsChanged};
+use crate::dashboard::maintenance::Kept;
 use crate::dashboard::request_error::RequestError;
+use crate::dashboard::rollouts::asking::Wish;
+use crate::dashboard::rollouts::maintenance::held_back;
 use crate::dashboard::rollouts::requests::{ChangeRollout, RolloutChange, StartRollout};
 use crate::dashboard::store::{self, Store, StoreError};
-use crate::domain::audit::{AuditCategory, Author};
+use crate::domain::audit::{self, AuditCategory, Author};
 use crate::domain::command::{Command, State};
+use crate::domain::deploy::Starts;
 use crate::domain::ids::{CommandId, HostId};
+use crate::domain::maintenance::Maintenance;
 use crate::domain::operation::{Args, Operation};
 use crate::domain::refusal::{Refusal, RefusalCode};
-use crate::domain::rollout::{Effect, Event, Progress, Rollout, RolloutId, plan};
+use crate::domain::rollout::{Effect, Event, Progress, Rollout, RolloutId};
 use actix::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -41,6 +50,10 @@ pub(crate) struct Rollouts {
     live: BTreeMap<RolloutId, Rollout>,
     /// Commands that were asked for and not answered yet.
     asking: BTreeSet<CommandId>,
+    /// What holds hosts back.
+    maintenance: Maintenance,
+    /// The same, for hosts.
+    kept: Kept,
     /// Whether readers know them as they are now.
     told: bool,
 }
@@ -55,18 +68,44 @@ impl Rollouts {
         stored: Vec<Rollout>,
     ) -> Self {
         let live = stored.into_iter().map(|rollout| (rollout.id, rollout)).collect();
-        Self { store, clock, fleet, broadcaster, live, asking: BTreeSet::new(), told: true }
+        let (asking, maintenance, kept) =
+            (BTreeSet::new(), Maintenance::default(), Kept::default());
+        Self { store, clock, fleet, broadcaster, live, asking, maintenance, kept, told: true }
+    }
+
+    /// Keeps to this freeze and these windows.
+    pub(crate) fn governed_by(mut self, kept: Kept) -> Self {
+        self.maintenance = (*kept.get()).clone();
+        self.kept = kept;
+        self
     }
 
     fn publish(&mut self) {
-        let shown: Vec<Rollout> = self.live.values().cloned().collect();
-        self.told = self.broadcaster.tell(RolloutsChanged(Arc::new(shown)));
+        let rollouts: Vec<Rollout> = self.live.values().cloned().collect();
+        let maintenance = Arc::new(self.maintenance.clone());
+        let news = RolloutsChanged { rollouts: Arc::new(rollouts), maintenance };
+        self.told = self.broadcaster.tell(news);
+    }
+
+    /// A freeze that is over is none.
+    fn thaw(&mut self) {
+        if self.maintenance.freeze.is_some()
+            && self.maintenance.freeze_at(self.clock.now()).is_none()
+        {
+            self.maintenance.freeze = None;
+            self.publish();
+        }
     }
 
     /// Lets an event happen to a rollout; then what follows is stored, and then done.
-    fn happen(&mut self, id: RolloutId, event: Event) -> ResponseActFuture<Self, Stored> {
+    fn happen(
+        &mut self,
+        id: RolloutId,
+        event: Event,
+        from: Option<String>,
+    ) -> ResponseActFuture<Self, Stored> {
         match self.live.get(&id).cloned() {
-            Some(rollout) => self.advance(rollout, event, None),
+            Some(rollout) => self.advance(rollout, event, None, from),
             None => Box::pin(fut::ready(Ok(()))),
         }
     }
@@ -77,8 +116,9 @@ impl Rollouts {
         mut next: Rollout,
         event: Event,
         note: Option<(String, Author)>,
+        from: Option<String>,
     ) -> ResponseActFuture<Self, Stored> {
-        let (id, now) = (next.id, self.clock.now());
+        let (id, now) = (next.id, self.clock.moment());
         let effects = next.apply(event, now, &mut || CommandId(uuid::Uuid::now_v7()));
         if effects.is_empty() && note.is_none() {
             self.live.insert(id, next);
@@ -91,19 +131,26 @@ impl Rollouts {
             match effect {
                 Effect::Save => {}
                 Effect::Record { message, by } => records.push((message, by)),
-                Effect::Ask { host, id, op } => asks.push((host, id, op)),
+                Effect::Ask { host, id, op } => asks.push((host, id, Wish::Does(op))),
+                Effect::TakeBack { host, id, brought } => {
+                    asks.push((host, id, Wish::GoesBackFrom(brought)));
+                }
             }
         }
         self.asking.extend(asks.iter().map(|(_, id, _)| *id));
         let write = self.store.write(move |conn| {
             store::rollouts::save(conn, &saved)?;
+            store::uptime::set(conn, now.up)?;
             for (message, by) in records {
                 let event = store::events::NewEvent {
-                    at: now,
+                    at: now.at,
                     host: None,
                     category: AuditCategory::Rollout,
                     message,
+                    from: by.as_ref().and(from.clone()),
                     by,
+                    result: Some(audit::DONE),
+                    command: None,
                 };
                 store::events::append(conn, &event)?;
             }
@@ -120,8 +167,8 @@ impl Rollouts {
             }
             let dismissed = next.dismissed;
             act.live.insert(id, next);
-            for (host, command, op) in asks {
-                act.ask(id, host, command, op, ctx);
+            for (host, command, wish) in asks {
+                act.ask(id, host, command, wish, ctx);
             }
             if dismissed {
                 act.live.remove(&id);
@@ -131,50 +178,10 @@ impl Rollouts {
         }))
     }
 
-    /// Asks a host for a command; its answer comes back as an event.
-    fn ask(
-        &mut self,
-        rollout: RolloutId,
-        host: HostId,
-        id: CommandId,
-        op: Operation,
-        ctx: &mut Context<Self>,
-    ) {
-        let Some(by) = self.live.get(&rollout).map(|r| r.requested_by.clone()) else {
-            // It was dismissed meanwhile.
-            self.asking.remove(&id);
-            return;
-        };
-        self.asking.insert(id);
-        let asked = RequestCommand {
-            id: Some(id),
-            host: host.clone(),
-            op,
-            args: Args::default(),
-            queue: false,
-            by,
-        };
-        let answer = self.fleet.send(asked).into_actor(self);
-        ctx.spawn(answer.map(move |answer, act, ctx| {
-            act.asking.remove(&id);
-            let refused = |refusal| Event::Refused { host: host.clone(), asked: id, refusal };
-            let unavailable = |why: String| refused(Refusal::new(RefusalCode::Unavailable, why));
-            let events = match answer {
-                Ok(Ok(command)) => accepted(&host, id, &command),
-                Ok(Err(RequestError::Refused(refusal))) => vec![refused(refusal)],
-                Ok(Err(RequestError::NoSuchHost(_))) => vec![Event::Removed(host.clone())],
-                Ok(Err(error)) => vec![unavailable(error.to_string())],
-                Err(_) => vec![unavailable("The host did not answer.".to_owned())],
-            };
-            for event in events {
-                ctx.notify(Happened { rollout, event });
-            }
-        }));
-    }
-
     /// Finds out what was not heard: commands that are over, or were never asked for, hosts
     /// that are ready again, and hosts that are gone.
     fn look(&mut self, ctx: &mut Context<Self>) {
+        self.thaw();
         if !self.told {
             self.publish();
         }
@@ -188,7 +195,15 @@ impl Rollouts {
                 if !self.asking.contains(&command)
                     && let Some(op) = rollout.steps.get(step)
                 {
-                    waited.push((rollout.id, host.clone(), command, *op));
+                    waited.push((rollout.id, host.clone(), command, Wish::Does(*op)));
+                }
+            }
+            for (host, command) in rollout.way_back.running() {
+                if !self.asking.contains(&command)
+                    && let Some(brought) = rollout.way_back.brought.get(host)
+                {
+                    let wish = Wish::GoesBackFrom(*brought);
+                    waited.push((rollout.id, host.clone(), command, wish));
                 }
             }
         }
@@ -196,9 +211,9 @@ impl Rollouts {
         let read = self.store.read(move |conn| {
             waited
                 .into_iter()
-                .map(|(rollout, host, id, op)| {
+                .map(|(rollout, host, id, wish)| {
                     let command = store::commands::get(conn, id)?;
-                    Ok((rollout, host, id, op, command))
+                    Ok((rollout, host, id, wish, command))
                 })
                 .collect::<Result<Vec<_>, StoreError>>()
         });
@@ -207,7 +222,7 @@ impl Rollouts {
             let (Ok(view), Ok(waited)) = (view, read) else {
                 return;
             };
-            for (rollout, host, id, op, command) in waited {
+            for (rollout, host, id, wish, command) in waited {
                 match command {
                     _ if !view.hosts.contains_key(&host) => {
                         ctx.notify(Happened { rollout, event: Event::Removed(host) });
@@ -216,13 +231,17 @@ impl Rollouts {
                         ctx.notify(Happened { rollout, event: ended(&command) });
                     }
                     Some(_) => {}
-                    None => act.ask(rollout, host, id, op, ctx),
+                    None => act.ask(rollout, host, id, wish, ctx),
                 }
             }
             for rollout in act.live.values().filter(|r| !r.is_over()) {
                 let (ready, gone) = ready(rollout, &view);
+                let hosts = rollout.hosts.keys().filter_map(|id| view.hosts.get(id));
+                let hosts = hosts.map(|entry| &*entry.snapshot);
+                let back = held_back(&act.maintenance, rollout, hosts, act.clock.now());
+                let changed = (back != rollout.held_back).then_some(Event::HeldBack(back));
                 let events = gone.into_iter().map(Event::Removed);
-                for event in events.chain([Event::Tick { ready }]) {
+                for event in events.chain(changed).chain([Event::Tick { ready }]) {
                     ctx.notify(Happened { rollout: rollout.id, event });
                 }
             }
@@ -233,25 +252,25 @@ impl Rollouts {
 /// Of the hosts that were kept from their step: who might take it now, and who is gone.
 fn ready(rollout: &Rollout, view: &FleetView) -> (BTreeSet<HostId>, Vec<HostId>) {
     let (mut ready, mut gone) = (BTreeSet::new(), Vec::new());
-    for (host, op) in rollout.kept() {
+    let back = rollout.way_back.kept().map(|host| (host, None));
+    for (host, op) in rollout.kept().map(|(host, op)| (host, Some(op))).chain(back) {
         let Some(entry) = view.hosts.get(host) else {
             gone.push(host.clone());
             continue;
         };
         let snapshot = &entry.snapshot;
-        let same = snapshot.command.as_ref().is_some_and(|command| command.op == op);
-        if same || snapshot.refusal(op).is_none_or(|refusal| !refusal.code.passes()) {
+        // One that comes to the same counts as the step. What somebody rolls back to may be
+        // something else than what ran before.
+        let same = snapshot.command.as_ref().is_some_and(|running| {
+            let plain = Args::default();
+            Some(running.op) == op && running.args.come_to_the_same(running.op, &plain)
+        });
+        let refusal = snapshot.refusal(op.unwrap_or(Operation::Rollback));
+        if same || refusal.is_none_or(|refusal| !refusal.code.passes()) {
             ready.insert(host.clone());
         }
     }
     (ready, gone)
-}
-
-/// A host took a command. It may be over already.
-fn accepted(host: &HostId, asked: CommandId, command: &Command) -> Vec<Event> {
-    let taken = Event::Accepted { host: host.clone(), asked, command: command.id };
-    let over = command.state.is_terminal().then(|| ended(command));
-    std::iter::once(taken).chain(over).collect()
 }
 
 fn ended(command: &Command) -> Event {
@@ -263,7 +282,9 @@ fn ended(command: &Command) -> Event {
         }
         (code, reason) => reason.or(code),
     };
-    Event::Ended { host: command.host.clone(), command: command.id, state: command.state, reason }
+    let boots = command.built.as_ref().is_some_and(|built| built.starts == Starts::NextBoot);
+    let (host, id) = (command.host.clone(), command.id);
+    Event::Ended { host, command: id, state: command.state, reason, boots }
 }
 
 type Stored = Result<(), StoreError>;
@@ -273,6 +294,7 @@ impl Actor for Rollouts {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         self.broadcaster.tell(Subscribe(ctx.address().recipient()));
+        self.thaw();
         self.publish();
         ctx.run_interval(LOOK_EVERY, Self::look);
     }
@@ -290,7 +312,7 @@ impl Handler<Happened> for Rollouts {
     type Result = AtomicResponse<Self, ()>;
 
     fn handle(&mut self, msg: Happened, _: &mut Self::Context) -> Self::Result {
-        AtomicResponse::new(Box::pin(self.happen(msg.rollout, msg.event).map(|_, _, _| ())))
+        AtomicResponse::new(Box::pin(self.happen(msg.rollout, msg.event, None).map(|_, _, _| ())))
     }
 }
 
@@ -300,7 +322,9 @@ impl Handler<CommandComplete> for Rollouts {
     fn handle(&mut self, msg: CommandComplete, ctx: &mut Self::Context) {
         let command = &*msg.0;
         for rollout in self.live.values() {
-            if rollout.running().any(|(_, _, id)| id == command.id) {
+            let steps = rollout.running().map(|(_, _, id)| id);
+            let back = rollout.way_back.running().map(|(_, id)| id);
+            if steps.chain(back).any(|id| id == command.id) {
                 ctx.notify(Happened { rollout: rollout.id, event: ended(command) });
             }
         }
@@ -309,19 +333,16 @@ impl Handler<CommandComplete> for Rollouts {
 
 type Answer<T> = AtomicResponse<Rollouts, Result<T, RequestError>>;
 
-fn invalid(field: &'static str, expected: &str) -> RequestError {
-    RequestError::Invalid { field, expected: expected.to_owned() }
-}
-
 impl Handler<StartRollout> for Rollouts {
     type Result = Answer<Rollout>;
 
     fn handle(&mut self, msg: StartRollout, _: &mut Self::Context) -> Self::Result {
         let view = self.broadcaster.send(ReadFleet).into_actor(self);
         AtomicResponse::new(Box::pin(view.then(move |view, act, _| {
+            let from = msg.by.from.clone();
             let made = view
                 .map_err(|_| RequestError::Unavailable("The dashboard is shutting down."))
-                .and_then(|view| make(msg, &view, act.clock.now()));
+                .and_then(|view| begin::make(msg, &view, &act.maintenance, act.clock.now()));
             let rollout = match made {
                 Ok(rollout) => rollout,
                 Err(error) => {
@@ -329,9 +350,10 @@ impl Handler<StartRollout> for Rollouts {
                 }
             };
             let id = rollout.id;
-            let started = format!("{} was started.", rollout.title());
+            let started =
+                format!("{} was started{}.", rollout.title(), begin::regardless_of(&rollout));
             let note = Some((started, rollout.requested_by.clone()));
-            let begin = act.advance(rollout, Event::Tick { ready: BTreeSet::new() }, note);
+            let begin = act.advance(rollout, Event::Tick { ready: BTreeSet::new() }, note, from);
             Box::pin(begin.map(move |stored, act, ctx| {
                 stored?;
                 // Of those that are over, the page keeps the last few.
@@ -349,55 +371,6 @@ impl Handler<StartRollout> for Rollouts {
     }
 }
 
-/// Who takes part is decided here, from the fleet as it is now.
-fn make(
-    msg: StartRollout,
-    view: &FleetView,
-    now: crate::domain::timestamp::Timestamp,
-) -> Result<Rollout, RequestError> {
-    let StartRollout { steps, hosts, at_once, stop_after, by } = msg;
-    if at_once == 0 {
-        return Err(invalid("at_once", "expected 1 or more"));
-    }
-    if stop_after == Some(0) {
-        return Err(invalid("stop_after", "expected 1 or more"));
-    }
-    let wanted: Vec<HostId> = match hosts {
-        Some(hosts) => hosts,
-        None => view.hosts.keys().cloned().collect(),
-    };
-    if let Some(unknown) = wanted.iter().find(|id| !view.hosts.contains_key(id)) {
-        return Err(RequestError::NoSuchHost(unknown.to_string()));
-    }
-    let chosen = wanted.iter().filter_map(|id| view.hosts.get(id)).map(|entry| &*entry.snapshot);
-    let plan = plan(&steps, chosen);
-    if plan.hosts.is_empty() {
-        let told = plan.exclusions().join(" ");
-        let told = if told.is_empty() { "No host was chosen.".to_owned() } else { told };
-        let message = format!("There is nothing to do. {told}");
-        return Err(RequestError::Refused(Refusal::new(RefusalCode::NothingToDo, message)));
-    }
-    let waits = Progress::Waiting { step: 0, since: None, why: None };
-    let mut progress: BTreeMap<HostId, Progress> =
-        plan.hosts.into_iter().map(|id| (id, waits.clone())).collect();
-    for (why, hosts) in plan.left_out {
-        let left_out = Progress::LeftOut { why };
-        progress.extend(hosts.into_iter().map(|id| (id, left_out.clone())));
-    }
-    Ok(Rollout {
-        id: RolloutId(uuid::Uuid::now_v7()),
-        steps,
-        at_once,
-        stop_after,
-        requested_by: by,
-        created_at: now,
-        halted: None,
-        finished_at: None,
-        dismissed: false,
-        hosts: progress,
-    })
-}
-
 impl Handler<ChangeRollout> for Rollouts {
     type Result = Answer<Rollout>;
 
@@ -410,23 +383,59 @@ impl Handler<ChangeRollout> for Rollouts {
         let Some(rollout) = self.live.get(&id) else {
             return refuse(RefusalCode::NotRunning, "The rollout is over.");
         };
-        let event = match change {
-            RolloutChange::Cancel if rollout.is_over() => {
-                return refuse(RefusalCode::NotRunning, "The rollout is over.");
-            }
-            RolloutChange::Dismiss if !rollout.is_over() => {
-                return refuse(RefusalCode::Running, "The rollout goes on. Cancel it first.");
-            }
-            RolloutChange::Cancel => Event::Cancel(by),
-            RolloutChange::Dismiss => Event::Dismiss,
+        let event = match asked_of(rollout, change, by.author.clone()) {
+            Ok(event) => event,
+            Err((code, message)) => return refuse(code, &message),
         };
         let dismissed = Rollout { dismissed: true, ..rollout.clone() };
-        let done = self.happen(id, event);
+        let done = self.happen(id, event, by.from);
         AtomicResponse::new(Box::pin(done.map(move |stored, act, _| {
             stored?;
             // One that was dismissed is not kept.
             Ok(act.live.get(&id).cloned().unwrap_or(dismissed))
         })))
+    }
+}
+
+/// Why nothing can be changed about a rollout of which a wave goes back.
+const GOES_BACK: &str = "Too many hosts failed: no further step of it starts, and what it brought is rolled back. A rollback that runs can be stopped on its host.";
+
+/// What a user asks of a rollout as it is now; or why that makes no sense.
+fn asked_of(
+    rollout: &Rollout,
+    change: RolloutChange,
+    by: Author,
+) -> Result<Event, (RefusalCode, String)> {
+    let refuse = |code, text: &str| Err((code, text.to_owned()));
+    match change {
+        RolloutChange::Dismiss if !rollout.is_over() => {
+            refuse(RefusalCode::Running, "The rollout goes on. Cancel it first.")
+        }
+        RolloutChange::Dismiss => Ok(Event::Dismiss),
+        _ if rollout.is_over() => refuse(RefusalCode::NotRunning, "The rollout is over."),
+        _ if rollout.goes_back() => refuse(RefusalCode::NotRunning, GOES_BACK),
+        _ if rollout.halted.is_some() => {
+            refuse(RefusalCode::NotRunning, "No further step of it starts.")
+        }
+        RolloutChange::Cancel => Ok(Event::Cancel(by)),
+        RolloutChange::Pause => Ok(Event::Pause(by)),
+        RolloutChange::Resume if rollout.paused.is_none() => {
+            refuse(RefusalCode::NothingToDo, "It is not paused.")
+        }
+        RolloutChange::Resume => Ok(Event::Resume(by)),
+        RolloutChange::Promote if !rollout.may_promote() => {
+            refuse(RefusalCode::NothingToDo, "It is in its last wave.")
+        }
+        RolloutChange::Promote => Ok(Event::Promote(by)),
+        RolloutChange::LeaveOut(host) => match rollout.hosts.get(&host) {
+            None => Err((RefusalCode::NoSuchHost, format!("{host} is no host of this rollout."))),
+            Some(Progress::Waiting { .. }) => Ok(Event::LeaveOut { host, by }),
+            Some(Progress::Running { .. }) => {
+                let text = format!("{host} is in a step: stop that, or wait for its end.");
+                Err((RefusalCode::HostBusy, text))
+            }
+            Some(_) => Err((RefusalCode::NothingToDo, format!("{host} is through."))),
+        },
     }
 }
 

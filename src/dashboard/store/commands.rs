@@ -1,4 +1,5 @@
-//! Commands, live and over.
+//! Commands, live and over. Their order is that in which they were first stored (`rowid`), because
+//! no clock that anybody sets may reorder them.
 
 use super::StoreError;
 use crate::domain::command::Command;
@@ -41,9 +42,9 @@ pub(crate) fn get(conn: &Connection, id: CommandId) -> Result<Option<Command>, S
         .transpose()
 }
 
-/// All commands that are not over, oldest first.
+/// All commands that are not over, in the order in which they were first stored.
 pub(crate) fn live(conn: &Connection) -> Result<Vec<Command>, StoreError> {
-    conn.prepare_cached("SELECT command_json FROM commands WHERE live = 1 ORDER BY id")?
+    conn.prepare_cached("SELECT command_json FROM commands WHERE live = 1 ORDER BY rowid")?
         .query_map([], |row| row.get(0))?
         .map(|json| parse(json?))
         .collect()
@@ -52,7 +53,7 @@ pub(crate) fn live(conn: &Connection) -> Result<Vec<Command>, StoreError> {
 /// A host's commands that are not over, oldest first.
 pub(crate) fn live_of(conn: &Connection, host: &HostId) -> Result<Vec<Command>, StoreError> {
     conn.prepare_cached(
-        "SELECT command_json FROM commands WHERE live = 1 AND host_id = ?1 ORDER BY id",
+        "SELECT command_json FROM commands WHERE live = 1 AND host_id = ?1 ORDER BY rowid",
     )?
     .query_map([host.as_str()], |row| row.get(0))?
     .map(|json| parse(json?))
@@ -68,7 +69,9 @@ pub(crate) fn history(
 ) -> Result<Vec<Command>, StoreError> {
     conn.prepare_cached(
         "SELECT command_json FROM commands
-         WHERE host_id = ?1 AND (?2 IS NULL OR id < ?2) ORDER BY id DESC LIMIT ?3",
+         WHERE host_id = ?1
+             AND (?2 IS NULL OR rowid < (SELECT rowid FROM commands WHERE id = ?2))
+         ORDER BY rowid DESC LIMIT ?3",
     )?
     .query_map(params![host.as_str(), before.map(|id| id.to_string()), limit], |row| row.get(0))?
     .map(|json| parse(json?))
@@ -79,7 +82,7 @@ pub(crate) fn history(
 pub(crate) fn latest_per_host(conn: &Connection) -> Result<Vec<Command>, StoreError> {
     conn.prepare_cached(
         "SELECT command_json FROM commands c JOIN hosts h ON h.id = c.host_id
-         WHERE c.id = (SELECT max(id) FROM commands WHERE host_id = h.id)",
+         WHERE c.rowid = (SELECT max(rowid) FROM commands WHERE host_id = h.id)",
     )?
     .query_map([], |row| row.get(0))?
     .map(|json| parse(json?))

@@ -6,6 +6,7 @@ use crate::domain::ids::HostId;
 use crate::domain::profile::HostProfile;
 use crate::domain::timestamp::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
+use std::collections::BTreeSet;
 
 /// A host as it is stored.
 #[derive(Debug, Clone, PartialEq)]
@@ -69,7 +70,7 @@ pub(crate) fn update(conn: &Connection, host: &HostRecord) -> Result<(), StoreEr
     Ok(())
 }
 
-/// Adds a host. One of that name is an error.
+/// Adds a host, also one that was removed before. One of that name is an error.
 pub(crate) fn insert(conn: &Connection, host: &HostRecord) -> Result<(), StoreError> {
     conn.prepare_cached(
         "INSERT INTO hosts (id, profile_json, facts_json, last_seen, created_at)
@@ -82,6 +83,7 @@ pub(crate) fn insert(conn: &Connection, host: &HostRecord) -> Result<(), StoreEr
         host.last_seen.map(Timestamp::as_millis),
         host.created_at.as_millis(),
     ])?;
+    conn.prepare_cached("DELETE FROM removed_hosts WHERE id = ?1")?.execute([host.id.as_str()])?;
     Ok(())
 }
 
@@ -96,8 +98,23 @@ pub(crate) fn touch_last_seen(
     Ok(())
 }
 
-/// Removes a host with its token, commands, output and tests. Its events stay.
-pub(crate) fn remove(conn: &Connection, id: &HostId) -> Result<(), StoreError> {
+/// Removes a host with its token, commands, output and tests. Its events stay, and its name: nobody
+/// joins with it until it is [inserted](insert) again.
+pub(crate) fn remove(conn: &Connection, id: &HostId, at: Timestamp) -> Result<(), StoreError> {
     conn.execute("DELETE FROM hosts WHERE id = ?1", [id.as_str()])?;
+    conn.prepare_cached("INSERT OR REPLACE INTO removed_hosts (id, removed_at) VALUES (?1, ?2)")?
+        .execute(params![id.as_str(), at.as_millis()])?;
     Ok(())
+}
+
+/// The names that were removed and not added again.
+pub(crate) fn removed(conn: &Connection) -> Result<BTreeSet<HostId>, StoreError> {
+    let mut statement = conn.prepare_cached("SELECT id FROM removed_hosts")?;
+    let names = statement.query_map([], |row| row.get::<_, String>(0))?;
+    names
+        .map(|name| {
+            let name = name?;
+            HostId::parse(&name).map_err(|e| StoreError::Corrupt(format!("host {name:?}: {e}")))
+        })
+        .collect()
 }

@@ -12,6 +12,7 @@ pub(crate) mod events;
 pub(crate) mod host_tokens;
 pub(crate) mod hosts;
 mod migrations;
+pub(crate) mod notices;
 pub(crate) mod output;
 pub(crate) mod retention;
 pub(crate) mod rollouts;
@@ -19,6 +20,7 @@ pub(crate) mod sessions;
 pub(crate) mod settings;
 pub(crate) mod test_results;
 pub(crate) mod transitions;
+pub(crate) mod uptime;
 mod writer;
 
 use crate::dashboard::metrics;
@@ -104,6 +106,8 @@ impl From<serde_json::Error> for StoreError {
 #[derive(Clone)]
 pub(crate) struct Store {
     readers: Pool<SqliteConnectionManager>,
+    /// Whoever searches logs waits for others who do, and for nobody else.
+    searchers: Pool<SqliteConnectionManager>,
     writer: Arc<writer::Writer>,
     #[cfg(test)]
     refuses: Arc<AtomicBool>,
@@ -120,6 +124,44 @@ impl Drop for WritesFail {
     }
 }
 
+/// SQLite makes files beside a database, even to read it, unless it is told that nobody writes.
+fn open_unchanged(path: &Path) -> Result<Connection, StoreError> {
+    let path = path.to_string_lossy();
+    let address = path.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+    Ok(Connection::open_with_flags(format!("file:{address}?immutable=1"), flags)?)
+}
+
+/// Looks whether the database in `data_dir` could be used, and changes nothing of it. Not while a
+/// dashboard uses it.
+pub(crate) fn check(data_dir: &Path) -> Result<String, StoreError> {
+    let path = data_dir.join(FILE_NAME);
+    let directory = |source| StoreError::Directory { path: path.clone(), source };
+    match fs::metadata(&path) {
+        Ok(_) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Ok("will be made at the first start".to_owned());
+        }
+        Err(error) => return Err(directory(error)),
+    }
+    let log = format!("{FILE_NAME}-wal");
+    let (found, known) = if data_dir.join(&log).exists() {
+        // It was not closed. SQLite would put the log in its place, so it gets a copy.
+        let scratch = tempfile::tempdir().map_err(directory)?;
+        let copy = scratch.path().join(FILE_NAME);
+        fs::copy(&path, &copy).map_err(directory)?;
+        fs::copy(data_dir.join(&log), scratch.path().join(&log)).map_err(directory)?;
+        migrations::look(&Connection::open(copy)?, &path)?
+    } else {
+        migrations::look(&open_unchanged(&path)?, &path)?
+    };
+    Ok(match found {
+        0 => format!("{} is empty", path.display()),
+        _ if found == known => format!("{} can be used", path.display()),
+        _ => format!("{} will be brought from schema {found} to {known}", path.display()),
+    })
+}
+
 impl Store {
     /// Opens or makes the database in `data_dir`. A database of a newer version, or a file
     /// that is none, is refused and left as it is.
@@ -134,23 +176,28 @@ impl Store {
             .mode(0o600)
             .open(&path)
             .map_err(directory)?;
+        tighten(&path)?;
         let mut conn = Connection::open(&path)?;
         conn.busy_timeout(BUSY_TIMEOUT)?;
         migrations::bring_up_to_date(&mut conn, &path)?;
         conn.pragma_update(None, "foreign_keys", true)?;
         conn.pragma_update(None, "synchronous", "FULL")?;
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let manager = SqliteConnectionManager::file(&path).with_flags(flags).with_init(|conn| {
-            conn.busy_timeout(BUSY_TIMEOUT)?;
-            conn.pragma_update(None, "query_only", true)
-        });
-        let readers = Pool::builder()
-            .max_size(READERS)
-            .min_idle(Some(0))
-            .connection_timeout(Duration::from_secs(10))
-            .build_unchecked(manager);
+        let pool = |readers| {
+            let manager =
+                SqliteConnectionManager::file(&path).with_flags(flags).with_init(|conn| {
+                    conn.busy_timeout(BUSY_TIMEOUT)?;
+                    conn.pragma_update(None, "query_only", true)
+                });
+            Pool::builder()
+                .max_size(readers)
+                .min_idle(Some(0))
+                .connection_timeout(Duration::from_secs(10))
+                .build_unchecked(manager)
+        };
         Ok(Self {
-            readers,
+            readers: pool(READERS),
+            searchers: pool(1),
             writer: Arc::new(writer::Writer::start(conn)),
             #[cfg(test)]
             refuses: Arc::default(),
@@ -171,6 +218,11 @@ impl Store {
         let work = self.unless_refused(work);
         // Queued here and not when first polled: writes keep the order they were asked in.
         self.writer.submit(work)
+    }
+
+    /// Whether SQLite can be written, by what came of the last transaction; else why not.
+    pub(crate) fn health(&self) -> Result<(), String> {
+        self.writer.health()
     }
 
     /// Lets every write fail after its work was done, as a full disk does, until the guard is gone.
@@ -215,6 +267,18 @@ impl Store {
         }
     }
 
+    /// As [`Self::read`], for what may take long: on a connection of its own, so that others are not
+    /// kept waiting (finding 4 of the security review).
+    pub(crate) async fn search<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    {
+        let searchers = self.searchers.clone();
+        let done = actix_web::web::block(move || work(&*searchers.get()?)).await;
+        done.map_err(|_| StoreError::Closed)?
+    }
+
     /// As [`Self::read`], on this thread: for the start.
     pub(crate) fn read_blocking<T>(
         &self,
@@ -225,6 +289,33 @@ impl Store {
         metrics::read(began.elapsed());
         done
     }
+}
+
+/// Looks whether the audit log in `data_dir` is whole. The dashboard may go on meanwhile.
+///
+/// # Errors
+///
+/// There is no database, or it is of another version.
+pub(crate) fn verify_audit(data_dir: &Path) -> Result<events::chain::Verdict, StoreError> {
+    let path = data_dir.join(FILE_NAME);
+    let mut conn = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    conn.busy_timeout(BUSY_TIMEOUT)?;
+    migrations::is_current(&conn, &path)?;
+    // One moment of it.
+    events::chain::verify(&*conn.transaction()?)
+}
+
+/// Nobody else may read the database, nor what SQLite keeps beside it, whatever mode it has had
+/// (finding 22 of the security review).
+fn tighten(path: &Path) -> Result<(), StoreError> {
+    for beside in ["", "-wal", "-shm"] {
+        let path = PathBuf::from(format!("{}{beside}", path.display()));
+        if path.exists() {
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600))
+                .map_err(|source| StoreError::Directory { path, source })?;
+        }
+    }
+    Ok(())
 }
 
 /// Reads an instant from a column.

@@ -1,6 +1,7 @@
 //! What is old enough to go.
 
 use super::StoreError;
+use super::events::chain;
 use crate::domain::timestamp::Timestamp;
 use rusqlite::{Connection, params};
 use std::time::Duration;
@@ -27,10 +28,7 @@ pub(crate) fn prune(
              LIMIT ?2)",
         params![before(commands), STEP],
     )?;
-    let events = conn.execute(
-        "DELETE FROM events WHERE id IN (SELECT id FROM events WHERE at < ?1 LIMIT ?2)",
-        params![before(events), STEP],
-    )?;
+    let events = chain::prune(conn, Timestamp::from_millis(before(events)), STEP)?;
     let rollouts = conn.execute(
         "DELETE FROM rollouts WHERE id IN
              (SELECT id FROM rollouts WHERE live = 0 AND finished_at < ?1 LIMIT ?2)",

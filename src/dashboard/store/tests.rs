@@ -1,10 +1,13 @@
 use super::*;
 use crate::domain::command::{Baseline, Command, State};
 use crate::domain::ids::{CommandId, HostId};
+use crate::domain::moment::Uptime;
 use crate::domain::operation::{Args, Operation};
+use crate::domain::terminal::plain;
 use crate::protocol::{Line, Stream};
 use proptest::prelude::*;
 use std::sync::mpsc;
+use std::time::{Duration, Instant};
 
 fn wait<T>(future: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
     actix_rt::System::new().block_on(future)
@@ -38,18 +41,30 @@ pub(in crate::dashboard) fn command(host: &str, state: State) -> Command {
         created_at: Timestamp::from_secs(1),
         sent_at: None,
         finished_at: state.is_terminal().then(|| Timestamp::from_secs(2)),
-        deadline: None,
-        offline_since: None,
-        verified_by: None,
+        asked: Uptime::default(),
+        timer: None,
+        at_most: None,
+        gone_since: None,
         missed: 0,
         exit_code: None,
         reason: None,
         miss: None,
+        blocked_by: Vec::new(),
+        over_freeze: None,
+        kept_back: None,
         stop_by: None,
+        out_of_time: false,
+        returned: None,
+        interrupted: false,
+        ended_with: None,
         time_limit: std::time::Duration::from_secs(60),
         slow: false,
+        phase: None,
+        guarded: false,
         progress: None,
         output_lines: 0,
+        reached: true,
+        built: None,
         baseline: Baseline::default(),
     }
 }
@@ -181,8 +196,30 @@ fn commands_are_found_by_life_and_by_host() {
     let mut latest = commands::latest_per_host(&conn).unwrap();
     latest.sort_by_key(|c| c.host.clone());
     assert_eq!(latest, [over, other]);
-    hosts::remove(&conn, &a).unwrap();
+    hosts::remove(&conn, &a, Timestamp::from_secs(1)).unwrap();
+    assert!(hosts::removed(&conn).unwrap().into_iter().eq([a.clone()]));
     assert_eq!(commands::history(&conn, &a, 10, None).unwrap(), []);
+    hosts::insert(&conn, &host_record("a")).unwrap();
+    assert!(hosts::removed(&conn).unwrap().is_empty());
+}
+
+/// Finding 24: ids are made by the machine's clock, which anybody can set.
+#[test]
+fn commands_are_read_in_the_order_in_which_they_were_stored_whatever_their_ids_say_24() {
+    let conn = memory();
+    hosts::insert(&conn, &host_record("a")).unwrap();
+    let earlier = command("a", State::Failed);
+    let mut later = command("a", State::Succeeded);
+    // The clock was set back in between.
+    later.id = CommandId(uuid::Uuid::from_u128(1));
+    for c in [&earlier, &later, &earlier] {
+        commands::save(&conn, c).unwrap();
+    }
+    let a = HostId::parse("a").unwrap();
+    let read = |before| commands::history(&conn, &a, 10, before).unwrap();
+    assert_eq!(read(None), [later.clone(), earlier.clone()]);
+    assert_eq!(read(Some(later.id)), [earlier]);
+    assert_eq!(commands::latest_per_host(&conn).unwrap(), [later]);
 }
 
 #[test]
@@ -241,25 +278,81 @@ proptest! {
         cuts in prop::collection::vec(1_usize..10, 1..20),
         after in 0_u64..50,
     ) {
-        let conn = memory();
-        hosts::insert(&conn, &host_record("a")).unwrap();
-        let c = command("a", State::Running);
-        commands::save(&conn, &c).unwrap();
-        let all: Vec<Line> = texts.iter().enumerate().map(|(n, text)| Line {
-            stream: if n % 3 == 0 { Stream::Stderr } else { Stream::Stdout },
-            text: text.clone(),
-        }).collect();
-        let mut at = 0;
-        for cut in cuts.iter().cycle() {
-            if at >= all.len() { break; }
-            let end = (at + cut).min(all.len());
-            output::append(&conn, c.id, at as u64 + 1, &all[at..end]).unwrap();
-            at = end;
-        }
+        let (conn, id, all) = stored(&texts, &cuts);
         let expected: Vec<(u64, Line)> =
             (1..).zip(all).filter(|(seq, _)| *seq > after).collect();
-        prop_assert_eq!(output::read(&conn, c.id, after, 1000).unwrap(), expected);
+        prop_assert_eq!(output::read(&conn, id, after, 1000).unwrap(), expected);
     }
+
+    /// Lines are passed over many at a time where none can be meant; nobody notices.
+    #[test]
+    fn a_search_finds_the_last_lines_that_show_the_text_and_no_others(
+        texts in prop::collection::vec("([abAB Ä\t\r\u{202e}]|\u{1b}\\[1m|\u{8}){0,6}", 0..60),
+        cuts in prop::collection::vec(1_usize..20, 1..10),
+        wanted in "[abÄ]{1,2}",
+        count in 1_usize..20,
+    ) {
+        let (conn, id, all) = stored(&texts, &cuts);
+        let shows = |line: &Line| plain(&line.text).to_lowercase().contains(&wanted.to_lowercase());
+        let mut expected: Vec<_> = (1..).zip(all).filter(|(_, line)| shows(line)).collect();
+        expected.drain(..expected.len().saturating_sub(count));
+        let until = Instant::now() + Duration::from_secs(3600);
+        let found = output::search(&conn, id, &wanted, count, until).unwrap();
+        prop_assert_eq!(found, (expected, true));
+    }
+}
+
+/// A command with these lines as its output, stored in pieces of these sizes.
+fn stored(texts: &[String], cuts: &[usize]) -> (Connection, CommandId, Vec<Line>) {
+    let conn = memory();
+    hosts::insert(&conn, &host_record("a")).unwrap();
+    let c = command("a", State::Running);
+    commands::save(&conn, &c).unwrap();
+    let line = |(n, text): (usize, &String)| Line {
+        stream: if n.is_multiple_of(3) { Stream::Stderr } else { Stream::Stdout },
+        text: text.clone(),
+    };
+    let all: Vec<Line> = texts.iter().enumerate().map(line).collect();
+    let mut at = 0;
+    for cut in cuts.iter().cycle() {
+        if at >= all.len() {
+            break;
+        }
+        let end = (at + cut).min(all.len());
+        output::append(&conn, c.id, at as u64 + 1, &all[at..end]).unwrap();
+        at = end;
+    }
+    (conn, c.id, all)
+}
+
+/// Finding 9 of the security review.
+#[test]
+fn of_too_much_output_the_middle_goes_and_the_log_says_so_9() {
+    let conn = memory();
+    hosts::insert(&conn, &host_record("h")).unwrap();
+    let command = command("h", State::Running);
+    commands::save(&conn, &command).unwrap();
+    let (most, mut events) = (40_000, 0);
+    for n in 1..=1000 {
+        let text = format!("line {n} {}", "x".repeat(500));
+        output::append(&conn, command.id, n, &lines(&[&text])).unwrap();
+        if output::size(&conn, command.id).unwrap() > most {
+            let (size, is_first) = output::leave_out_the_middle(&conn, command.id, most).unwrap();
+            assert_eq!(size, output::size(&conn, command.id).unwrap());
+            assert!(size <= most, "{size}");
+            events += u32::from(is_first);
+        }
+    }
+    let kept = output::read(&conn, command.id, 0, 10_000).unwrap();
+    let said: Vec<_> = kept.iter().filter(|(_, line)| line.text.contains("left out")).collect();
+    assert_eq!((said.len(), events), (1, 1));
+    assert!(kept[0].1.text.starts_with("line 1 ") && kept[20].1.text.starts_with("line 21 "));
+    let last = kept.last().unwrap();
+    assert!(last.0 == 1000 && last.1.text.starts_with("line 1000 "));
+    // Each line is there or counted.
+    let gone: usize = said[0].1.text.split(' ').find_map(|word| word.parse().ok()).unwrap();
+    assert_eq!(gone + kept.len() - 1, 1000);
+    assert!(kept.is_sorted_by_key(|(seq, _)| *seq));
 }
 
 #[test]
@@ -276,4 +369,36 @@ fn what_is_old_goes_and_the_newest_command_stays() {
     assert_eq!(gone, 1);
     assert_eq!(commands::get(&conn, old.id).unwrap(), None);
     assert!(commands::get(&conn, newest.id).unwrap().is_some());
+}
+
+/// Finding 4 of the security review.
+#[test]
+fn whoever_searches_keeps_no_reader_from_others_4() {
+    let dir = temp();
+    let store = Store::open(dir.path()).unwrap();
+    let read = wait(async {
+        let (begins, mut begun) = tokio::sync::mpsc::unbounded_channel();
+        let mut ends = Vec::new();
+        for _ in 0..2 * READERS {
+            let (store, begins) = (store.clone(), begins.clone());
+            let (end, ended) = mpsc::channel::<()>();
+            ends.push(end);
+            actix_rt::spawn(async move {
+                let search = store.search(move |_| {
+                    let _ = begins.send(());
+                    let _ = ended.recv();
+                    Ok(())
+                });
+                let _ = search.await;
+            });
+        }
+        begun.recv().await;
+        let mut read = Ok(());
+        for _ in 0..100 {
+            read = read.and(store.read(|_| Ok(())).await);
+        }
+        drop(ends);
+        read
+    });
+    assert!(read.is_ok(), "{read:?}");
 }

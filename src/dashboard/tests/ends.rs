@@ -3,6 +3,7 @@
 use super::*;
 use crate::dashboard::fleet::host::AgentGone;
 use crate::dashboard::live::broadcaster::Leave;
+use crate::dashboard::notify::{Notifier, Stored};
 use crate::dashboard::rollouts;
 use crate::dashboard::upkeep::{failure_of, vital};
 
@@ -10,7 +11,11 @@ use crate::dashboard::upkeep::{failure_of, vital};
 #[actix_rt::test]
 async fn rollouts_that_panic_end_the_dashboard_by_name() {
     let house = House::open();
-    let vital = vital(house.fleet.clone(), house.rollouts.clone(), house.broadcaster.clone());
+    let (broadcaster, told) = (house.broadcaster.clone(), Stored::default());
+    let notifier =
+        Notifier::new(house.store.clone(), Clock::default(), broadcaster.clone(), None, told)
+            .start();
+    let vital = vital(house.fleet.clone(), house.rollouts.clone(), notifier, broadcaster);
     assert!(house.rollouts.send(rollouts::Panic).await.is_err());
     assert_eq!(failure_of(&vital).await, "rollouts");
 }

@@ -1,7 +1,9 @@
 //! The rooms together, without HTTP: what is shown, sent and answered while SQLite fails, and when
 //! an actor or a link ends.
 
+mod beyond;
 mod ends;
+mod held_back;
 mod not_stored;
 
 use super::clock::Clock;
@@ -48,12 +50,18 @@ impl House {
         // No `sync` comes in between.
         let sync = Duration::from_secs(3600);
         let broadcaster =
-            Broadcast::start(Broadcaster::new(sync, Attention::default(), Clock.now()));
+            Broadcast::start(Broadcaster::new(sync, Attention::default(), Clock::default().now()));
         let limits = TimeLimits::default();
         let fleet =
-            FleetActor::new(store.clone(), Clock, broadcaster.clone(), limits, stored).start();
-        let rollouts =
-            Rollouts::new(store.clone(), Clock, fleet.clone(), broadcaster.clone(), Vec::new());
+            FleetActor::new(store.clone(), Clock::default(), broadcaster.clone(), limits, stored)
+                .start();
+        let rollouts = Rollouts::new(
+            store.clone(),
+            Clock::default(),
+            fleet.clone(),
+            broadcaster.clone(),
+            Vec::new(),
+        );
         Self { store, broadcaster, fleet, rollouts: rollouts.start(), _dir: dir }
     }
 
@@ -72,7 +80,7 @@ impl House {
 
     pub(super) async fn add(&self, name: &str) -> Result<(), RequestError> {
         let overrides = Overrides::default();
-        let add = AddHost { hostname: name.to_owned(), overrides, by: Author::Admin };
+        let add = AddHost { hostname: name.to_owned(), overrides, by: Author::Admin.into() };
         self.fleet.send(add).await.unwrap().map(|_| ())
     }
 
@@ -83,8 +91,6 @@ impl House {
 
     /// A host that is there and whose agent, of our version, is connected.
     pub(super) async fn online(&self, name: &str) -> Agent {
-        self.add(name).await.unwrap();
-        let host = self.joins(name, TokenFor::Host(id(name))).await.unwrap();
         let register = Register {
             hostname: name.to_owned(),
             host_type: "nixos".to_owned(),
@@ -94,6 +100,13 @@ impl House {
             jobs: Some(Vec::new()),
             ..Register::default()
         };
+        self.online_with(name, register).await
+    }
+
+    /// The same, with another agent.
+    async fn online_with(&self, name: &str, register: Register) -> Agent {
+        self.add(name).await.unwrap();
+        let host = self.joins(name, TokenFor::Host(id(name))).await.unwrap();
         let wire = Wire::default();
         let link = wire.clone().link(1);
         host.send(AgentConnected { link, register: Box::new(register) }).await.unwrap();
@@ -103,7 +116,7 @@ impl House {
 
     async fn asks(&self, name: &str, op: Operation) -> Result<Command, RequestError> {
         let (args, by) = (Args::default(), Author::Admin);
-        let ask = RequestCommand { id: None, host: id(name), op, args, queue: true, by };
+        let ask = RequestCommand { id: None, host: id(name), op, args, queue: true, by: by.into() };
         self.fleet.send(ask).await.unwrap()
     }
 
@@ -145,7 +158,7 @@ pub(super) struct Wire {
 impl Wire {
     fn link(self, number: u64) -> Link {
         let end = self.start();
-        Link::new(number, end.clone().recipient(), end.recipient())
+        Link::new(number, false, end.clone().recipient(), end.recipient())
     }
 
     /// The types of the frames that came since this was asked last.

@@ -4,7 +4,8 @@
 use super::*;
 use crate::dashboard::fleet::requests::{ConfigureHost, RemoveHost, StopCommand};
 use crate::dashboard::rollouts::requests::{ChangeRollout, RolloutChange, StartRollout};
-use crate::dashboard::store::{self, StoreError};
+use crate::dashboard::store;
+use crate::dashboard::store::events::{self, EventFilter};
 use crate::domain::command::State;
 use crate::domain::host::{Change, Set};
 use crate::domain::looks::Place;
@@ -17,12 +18,11 @@ fn assert_unavailable<T: std::fmt::Debug>(answer: Result<T, RequestError>) {
     assert_eq!(*text, RequestError::DATABASE);
 }
 
-fn events(house: &House) -> i64 {
-    let count = |conn: &rusqlite::Connection| {
-        let counted = conn.query_row("SELECT count(*) FROM events", [], |row| row.get(0));
-        counted.map_err(StoreError::from)
-    };
-    house.store.read_blocking(count).unwrap()
+/// What the audit log says.
+fn said(house: &House) -> Vec<String> {
+    let all = EventFilter { limit: u32::MAX, ..EventFilter::default() };
+    let said = house.store.read_blocking(|conn| events::list(conn, &all)).unwrap();
+    said.into_iter().map(|event| event.message).collect()
 }
 
 #[actix_rt::test]
@@ -34,7 +34,7 @@ async fn a_host_that_could_not_be_stored_is_not_there() {
     assert!(matches!(joined, Err(CloseLink::TryAgain(_))));
     settle(&house).await;
     assert!(house.shown().await.hosts.is_empty());
-    assert_eq!(events(&house), 0);
+    assert!(said(&house).is_empty(), "{:?}", said(&house));
     drop(refusing);
     house.add("web").await.unwrap();
     house.joins("db", TokenFor::Enrolment).await.unwrap();
@@ -46,7 +46,7 @@ async fn a_host_whose_removal_could_not_be_stored_stays() {
     let house = House::open();
     let agent = house.online("web").await;
     let refusing = house.store.fail_writes();
-    let remove = || RemoveHost { host: id("web"), by: Author::Admin };
+    let remove = || RemoveHost { host: id("web"), by: Author::Admin.into() };
     assert_unavailable(house.fleet.send(remove()).await.unwrap());
     settle(&house).await;
     assert!(house.shown().await.hosts[&id("web")].snapshot.online);
@@ -82,9 +82,9 @@ async fn settings_and_a_stop_that_could_not_be_stored_change_nothing() {
     let before = house.shown().await;
     let refusing = house.store.fail_writes();
     let change = Change { location: Set::To(Place::Cloud), ..Change::default() };
-    let configure = ConfigureHost { host: id("web"), change, by: Author::Admin };
+    let configure = ConfigureHost { host: id("web"), change, by: Author::Admin.into() };
     assert_unavailable(house.fleet.send(configure).await.unwrap());
-    let stop = StopCommand { id: command.id, by: Author::Admin };
+    let stop = StopCommand { id: command.id, by: Author::Admin.into() };
     assert_unavailable(house.fleet.send(stop).await.unwrap());
     settle(&house).await;
     let after = house.shown().await;
@@ -125,9 +125,15 @@ fn rollout(hosts: &[&str]) -> StartRollout {
     StartRollout {
         steps: vec![Operation::Pull],
         hosts: Some(hosts.iter().map(|name| id(name)).collect()),
+        tags: Vec::new(),
         at_once: 1,
+        one_first: false,
+        waves: Vec::new(),
+        soak: 0,
+        regardless: crate::domain::maintenance::Regardless::new(),
         stop_after: None,
-        by: Author::Admin,
+        on_failure: crate::domain::rollout::OnFailure::Halt,
+        by: Author::Admin.into(),
     }
 }
 
@@ -137,7 +143,7 @@ async fn change(
     change: RolloutChange,
 ) -> Result<Rollout, RequestError> {
     let by = Author::Admin;
-    house.rollouts.send(ChangeRollout { id, change, by }).await.unwrap()
+    house.rollouts.send(ChangeRollout { id, change, by: by.into() }).await.unwrap()
 }
 
 fn stored_rollouts(house: &House) -> Vec<Rollout> {

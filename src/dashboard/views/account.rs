@@ -1,9 +1,11 @@
 //! The settings page: who may get in, and where desired state comes from.
 
-use super::{csrf_field, fleet, layout, time};
+use super::{counted, csrf_field, exact, fleet, layout, sprite, time};
 use crate::dashboard::live::model::FleetView;
 use crate::dashboard::store::api_tokens::ApiTokenRecord;
+use crate::dashboard::store::sessions::SessionRecord;
 use crate::domain::desired::Desired;
+use crate::domain::scope::Scope;
 use maud::{Markup, html};
 use qrcodegen::{QrCode, QrCodeEcc};
 
@@ -13,6 +15,14 @@ pub(crate) struct Settings<'a> {
     pub view: &'a FleetView,
     /// API tokens, oldest first.
     pub tokens: &'a [ApiTokenRecord],
+    /// Sessions, the one that was used last first.
+    pub sessions: &'a [SessionRecord],
+    /// SHA-256 of the cookie of the session that looks at it.
+    pub own_session: [u8; 32],
+    /// What names a token or a session.
+    pub id_of: fn(&[u8; 32]) -> String,
+    /// How many recovery codes are left.
+    pub recovery_codes: usize,
     /// The password is set by a variable and cannot be changed here.
     pub fixed_password: bool,
     /// How one-time codes are set up.
@@ -63,12 +73,24 @@ pub(crate) struct News {
     pub secret: Option<String>,
 }
 
+/// The parts of the page: id of the section, picture, name.
+const PARTS: [(&str, &str, &str); 8] = [
+    ("source-settings", "branch", "Sources"),
+    ("notification-link", "bell", "Notifications"),
+    ("maintenance-link", "tag", "Maintenance"),
+    ("password-settings", "shield", "Password"),
+    ("totp-settings", "lock", "One-time codes"),
+    ("session-settings", "user", "Sessions"),
+    ("token-settings", "key", "Tokens"),
+    ("display-settings", "sliders", "Display"),
+];
+
 /// The page.
 pub(crate) fn page(settings: &Settings<'_>, csrf: &str) -> Markup {
     let main = html! {
-        h1 { "Settings" }
+        div.head { h1 { "Settings" } }
         @if let Some(news) = &settings.news {
-            section.news data-failed[news.failed] role="status" {
+            section.news.card.pad data-failed[news.failed] role="status" {
                 p { (news.text) }
                 @if let Some(secret) = &news.secret {
                     pre #new-secret tabindex="0" { code { (secret) } }
@@ -76,19 +98,69 @@ pub(crate) fn page(settings: &Settings<'_>, csrf: &str) -> Markup {
                 }
             }
         }
-        (password(settings, csrf))
-        (codes(settings, csrf))
-        (tokens(settings, csrf))
-        (enrolment(settings, csrf))
-        (sources(settings, csrf))
+        div.sets {
+            nav aria-label="Settings" {
+                @for (id, picture, name) in PARTS { a href={ "#" (id) } { (sprite(picture, "")) (name) } }
+            }
+            div {
+                (sources(settings, csrf))
+                (card("notification-link", "Notifications", &html! {
+                    div.set {
+                        div { b { "Who is told what happens" } p { "Mail, webhook and other channels, their events and quiet hours." } }
+                        div { a.button href="/settings/notifications" { "Notifications" } }
+                    }
+                }))
+                (card("maintenance-link", "Maintenance", &html! {
+                    div.set {
+                        div { b { "What rollouts go by" } p { "A freeze, maintenance windows, and tags, by which hosts are found and chosen." } }
+                        div { a.button href="/settings/maintenance" { "Maintenance" } }
+                    }
+                }))
+                (password(settings, csrf))
+                (codes(settings, csrf))
+                (sessions(settings, csrf))
+                (tokens(settings, csrf))
+                (enrolment(settings, csrf))
+                (display())
+            }
+        }
     };
     layout::page("Settings", Some(csrf), &main)
 }
 
+fn card(id: &str, title: &str, body: &Markup) -> Markup {
+    html! { section.card.clip id=(id) { header { h2 { (title) } } (body) } }
+}
+
+/// How the page looks in this browser. It needs the script, which remembers it.
+fn display() -> Markup {
+    let choice = |key: &str, label: &str, values: [(&str, &str); 3]| {
+        html! {
+            div.set {
+                div { b { (label) } }
+                div { div.seg role="group" aria-label=(label) {
+                    @for (value, name) in values.iter().filter(|(_, name)| !name.is_empty()) {
+                        button type="button" data-look=(key) value=(value) aria-pressed="false" { (name) }
+                    }
+                } }
+            }
+        }
+    };
+    card(
+        "display-settings",
+        "Display",
+        &html! {
+            (choice("theme", "Theme", [("", "System"), ("light", "Light"), ("dark", "Dark")]))
+            (choice("density", "Rows", [("", "Compact"), ("comfortable", "Comfortable"), ("", "")]))
+            (choice("keys", "Single keys", [("", "On"), ("off", "Off"), ("", "")]))
+            p.pad.soft.small { "Remembered in this browser." }
+        },
+    )
+}
+
 fn password(settings: &Settings<'_>, csrf: &str) -> Markup {
-    html! {
-        section #password-settings {
-            h2 { "Password" }
+    let body = html! {
+        div.pad {
             @if settings.fixed_password {
                 p { "Set by " code { "NIXFLEET_PASSWORD_HASH" } "; change it there." }
             } @else {
@@ -106,25 +178,29 @@ fn password(settings: &Settings<'_>, csrf: &str) -> Markup {
                 p.quiet { "At least 12 characters. Every other session ends." }
             }
         }
-    }
+    };
+    card("password-settings", "Password", &body)
 }
 
 fn codes(settings: &Settings<'_>, csrf: &str) -> Markup {
     let code = html! {
         label for="code" { "One-time code" }
-        input #code name="code" inputmode="numeric" autocomplete="one-time-code" required;
+        input #code name="code" autocomplete="one-time-code" required;
     };
-    html! {
-        section #totp-settings {
-            h2 { "One-time codes" }
+    let body = html! {
+        div.pad {
             @match &settings.totp {
-                Totp::Fixed => p { "On, by " code { "NIXFLEET_TOTP_SECRET" } "; change it there." },
+                Totp::Fixed => {
+                    p { "On, by " code { "NIXFLEET_TOTP_SECRET" } "; change it there." }
+                    (recovery(settings, csrf))
+                }
                 Totp::On => {
                     p { "On: logging in and rebooting hosts ask for a code." }
                     form.fields method="post" action="/settings/totp/off" {
                         (csrf_field(csrf)) (code)
                         p.buttons { button type="submit" { "Turn off" } }
                     }
+                    (recovery(settings, csrf))
                 }
                 Totp::Off => {
                     p { "Off. With an authenticator app, logging in and rebooting hosts ask for a code." }
@@ -145,6 +221,22 @@ fn codes(settings: &Settings<'_>, csrf: &str) -> Markup {
                     }
                 }
             }
+        }
+    };
+    card("totp-settings", "One-time codes", &body)
+}
+
+/// What stands in for a phone that was lost.
+fn recovery(settings: &Settings<'_>, csrf: &str) -> Markup {
+    html! {
+        p #recovery-codes {
+            (counted(settings.recovery_codes, "recovery code")) " left. Each works once instead of a one-time code."
+        }
+        form.fields method="post" action="/settings/totp/recovery" {
+            (csrf_field(csrf))
+            label for="recovery-code" { "One-time code" }
+            input #recovery-code name="code" autocomplete="one-time-code" required;
+            p.buttons { button type="submit" { "Make new recovery codes" } }
         }
     }
 }
@@ -171,29 +263,105 @@ fn qr(text: &str) -> Markup {
     }
 }
 
-fn tokens(settings: &Settings<'_>, csrf: &str) -> Markup {
-    html! {
-        section #token-settings {
-            h2 { "API tokens" }
-            p { "A program that calls the API sends one as " code { "Authorization: Bearer …" } ". Only their hashes are kept." }
-            ul.plain {
-                @for token in settings.tokens {
-                    li {
-                        form method="post" action="/settings/tokens/remove" {
-                            b { bdi { (token.name) } } " made " (time(token.created_at)) " "
-                            (csrf_field(csrf))
-                            input type="hidden" name="hash" value=(crate::base::hex::encode(&token.token_hash));
-                            button.quiet type="submit" aria-label={ "Remove " (token.name) } { "Remove" }
+/// What a token of this scope may do, in words.
+fn may(scope: Scope) -> &'static str {
+    match scope {
+        Scope::Read => "read",
+        Scope::Operate => "read and operate",
+        Scope::Admin => "do everything",
+    }
+}
+
+fn sessions(settings: &Settings<'_>, csrf: &str) -> Markup {
+    let end = |session: &SessionRecord| {
+        html! {
+            form method="post" action="/settings/sessions/end" {
+                (csrf_field(csrf))
+                input type="hidden" name="id" value=((settings.id_of)(&session.token_hash));
+                button.ghost type="submit" aria-label={ "End the session from " (session.address) } { "End" }
+            }
+        }
+    };
+    let body = html! {
+        table.tbl {
+            thead { tr {
+                th scope="col" { "Address" } th.wide scope="col" { "Browser" } th.opt scope="col" { "Since" }
+                th scope="col" { "Used" } th scope="col" { span.sr { "End" } }
+            } }
+            tbody {
+                @for session in settings.sessions {
+                    tr {
+                        td { (if session.address.is_empty() { "unknown address" } else { &session.address }) }
+                        td.wide.soft title=(session.browser) { bdi { (session.browser) } }
+                        td.opt.soft { (time(session.created_at)) }
+                        td.soft {
+                            @if session.token_hash == settings.own_session { span.pill.ok { "this one" } }
+                            @else { (time(session.last_used_at)) }
                         }
+                        td { (end(session)) }
                     }
                 }
             }
-            form.fields method="post" action="/settings/tokens/new" {
-                (csrf_field(csrf))
-                label for="token-name" { "What it is for" }
-                input #token-name name="name" maxlength="100" required autocomplete="off";
-                p.buttons { button type="submit" { "Make a token" } }
+        }
+        p.pad.soft.small { "One that is ended here ends its pages too." }
+    };
+    card("session-settings", "Sessions", &body)
+}
+
+fn tokens(settings: &Settings<'_>, csrf: &str) -> Markup {
+    let body = html! {
+        @if !settings.tokens.is_empty() {
+            table.tbl {
+                thead { tr {
+                    th.wide scope="col" { "Name" } th scope="col" { "May" } th.opt scope="col" { "Made" }
+                    th.opt scope="col" { "Until" } th scope="col" { "Used" } th scope="col" { span.sr { "Remove" } }
+                } }
+                tbody { @for token in settings.tokens { (token_row(settings, token, csrf)) } }
             }
+        }
+        div.pad {
+            p.soft { "A program that calls the API sends one as " code { "Authorization: Bearer …" } ". Only their hashes are kept." }
+            (new_token(csrf))
+        }
+    };
+    card("token-settings", "API tokens", &body)
+}
+
+fn token_row(settings: &Settings<'_>, token: &ApiTokenRecord, csrf: &str) -> Markup {
+    html! {
+        tr {
+            td.wide { bdi { (token.name) } }
+            td.soft { (may(token.scope)) }
+            td.opt.soft { (time(token.created_at)) }
+            td.opt.soft { @match token.expires_at { Some(end) => (exact(end)), None => "for good" } }
+            td.soft { @match token.last_used_at { Some(at) => (time(at)), None => "never used" } }
+            td {
+                form method="post" action="/settings/tokens/remove" {
+                    (csrf_field(csrf))
+                    input type="hidden" name="id" value=((settings.id_of)(&token.token_hash));
+                    button.ghost type="submit" aria-label={ "Remove " (token.name) } { "Remove" }
+                }
+            }
+        }
+    }
+}
+
+fn new_token(csrf: &str) -> Markup {
+    html! {
+        form.fields method="post" action="/settings/tokens/new" {
+            (csrf_field(csrf))
+            label for="token-name" { "What it is for" }
+            input #token-name name="name" maxlength="100" required autocomplete="off";
+            label for="token-scope" { "What it may do" }
+            select #token-scope name="scope" {
+                @for scope in Scope::ALL { option value=(scope) { (may(scope)) } }
+            }
+            label for="token-days" { "How long it works" }
+            select #token-days name="days" {
+                @for days in [30, 90, 365] { option value=(days) selected[days == 90] { (days) " days" } }
+                option value="" { "for good" }
+            }
+            p.buttons { button type="submit" { "Make a token" } }
         }
     }
 }
@@ -206,9 +374,8 @@ fn enrolment(settings: &Settings<'_>, csrf: &str) -> Markup {
             }
         }
     };
-    html! {
-        section #enrolment-settings {
-            h2 { "Enrolment" }
+    let body = html! {
+        div.pad {
             p { "A host that was added on the fleet page has a token of its own. A shared token lets any new host in, under the name that it gives; it opens no host that has a token of its own." }
             @match settings.enrolment {
                 Enrolment::Fixed => p { "The shared token is set by " code { "NIXFLEET_AGENT_TOKEN" } "." },
@@ -219,34 +386,46 @@ fn enrolment(settings: &Settings<'_>, csrf: &str) -> Markup {
                 Enrolment::Off => { p { "There is no shared token." } (button("new", "Make one")) }
             }
         }
-    }
+    };
+    card("enrolment-settings", "Enrolment", &body)
 }
 
 fn sources(settings: &Settings<'_>, csrf: &str) -> Markup {
-    html! {
-        section #source-settings {
-            h2 { "Sources" }
-            ul.plain {
-                @for state in settings.view.remotes.iter() {
-                    li data-source=(state.name) {
-                        b { (state.name) } " "
-                        @match &*state.desired {
-                            Desired::Known(remote) => (fleet::head(remote)),
-                            Desired::NotYetFetched => "Waiting for its first answer.",
-                            Desired::NotConfigured { setting } => {
-                                span.alert { "Not set up: set " code { (setting) } "." }
+    let body = html! {
+        @for state in settings.view.remotes.iter() {
+            div.set data-source=(state.name) {
+                div {
+                    b {
+                        (state.name)
+                        @if let Desired::Known(_) = &*state.desired {
+                            span.pill.ok {
+                                @match settings.view.read_at.get(&state.name) { Some(at) => { "read " (time(*at)) } None => "read" }
                             }
-                            Desired::Unavailable { since, reason, .. } => {
-                                span.alert { "Cannot be read: " (reason) " (since " (time(*since)) ")" }
-                            }
-                        }
-                        @if let Some(at) = settings.view.read_at.get(&state.name) { span.quiet { " · read " (time(*at)) } }
+                        } @else { span.pill.bad { "cannot be read" } }
+                    }
+                    p { (source_told(&state.desired)) }
+                }
+                div {
+                    form method="post" action="/desired/refresh?back=/settings" {
+                        (csrf_field(csrf)) button type="submit" { "Read now" }
                     }
                 }
             }
-            form method="post" action="/desired/refresh?back=/settings" {
-                (csrf_field(csrf)) button type="submit" { "Read them now" }
-            }
+        }
+        div.set { div { b { "Where they come from" } p { "Set by " code { "NIXFLEET_SOURCE" } "; change it there." } } }
+    };
+    card("source-settings", "Sources", &body)
+}
+
+fn source_told(desired: &Desired) -> Markup {
+    match desired {
+        Desired::Known(remote) => fleet::head(remote),
+        Desired::NotYetFetched => html! { "Waiting for its first answer." },
+        Desired::NotConfigured { setting } => {
+            html! { span.alert { "Not set up: set " code { (setting) } "." } }
+        }
+        Desired::Unavailable { since, reason, .. } => {
+            html! { span.alert { "Cannot be read: " (reason) " (since " (time(*since)) ")" } }
         }
     }
 }

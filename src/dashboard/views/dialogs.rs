@@ -1,26 +1,33 @@
-//! Dialogs about one host, and the one that adds a host. Each is read anew when it opens, and
-//! while it is open when its host changes.
+//! Dialogs about one host. Each is read anew when it opens, and while it is open when its host
+//! changes.
 
-use super::layout::Dialog;
+use super::layout::{Dialog, Kind};
 use super::story::{self, Told};
-use super::{csrf_field, host, host_page, message, time};
-use crate::dashboard::live::model::{HostEntry, SourceState};
-use crate::domain::command::Command;
-use crate::domain::compartment::{Action, Compartment, Status};
-use crate::domain::desired::Desired;
+use super::{csrf_field, exact, host, message, sprite, time};
+use crate::domain::closure_diff;
+use crate::domain::command::{Command, State};
+use crate::domain::compartment::{Compartment, Status};
+use crate::domain::desired::PendingPr;
 use crate::domain::facts::{Deploy, TestRun};
 use crate::domain::generation::TestedGeneration;
-use crate::domain::ids::HostId;
+use crate::domain::ids::{Commit, HostId, SystemPath};
 use crate::domain::looks::{DeviceType, Place, or_empty};
 use crate::domain::operation::Operation;
 use crate::domain::protocol::Protocol;
 use crate::domain::refusal::RefusalCode;
 use crate::domain::snapshot::HostSnapshot;
 use crate::domain::test_report::{TestResult, count};
+use crate::domain::timestamp::Timestamp;
 use maud::{Markup, html};
 
-fn about(name: &'static str, host: &HostSnapshot, title: String, body: Markup) -> Dialog {
-    Dialog { name, title, host: Some(host.id.to_string()), body }
+/// A dialog about one host.
+pub(super) fn about(
+    name: &'static str,
+    host: &HostSnapshot,
+    title: String,
+    body: Markup,
+) -> Dialog {
+    Dialog { name, title, host: Some(host.id.to_string()), body, kind: Kind::Plain }
 }
 
 fn commands_of(host: &HostId) -> String {
@@ -47,117 +54,45 @@ fn command_form(host: &HostSnapshot, op: Operation, csrf: &str, fields: &Markup)
     }
 }
 
-/// Everything that can be done to a host.
-pub(crate) fn menu(host: &HostSnapshot, csrf: &str) -> Dialog {
-    let link = |what: &str, label: &str| {
-        html! {
-            li { a href={ "/hosts/" (host.id) "/" (what) } data-dialog-open data-op={ "open-" (what) } { (label) } }
-        }
-    };
-    let body = html! {
-        ul.items {
-            li {
-                form method="post" action="/rollouts" {
-                    (csrf_field(csrf))
-                    input type="hidden" name="hosts[]" value=(host.id);
-                    button type="submit" name="op" value="update" data-op="update" disabled[!host.online]
-                        title="Each step only if the one before succeeded" { "Update (pull, switch, test)" }
-                }
-            }
-            li { (act(host, Operation::DryRun, "Dry run", csrf)) }
-            (link("rollback", "Roll back…"))
-            li { (act(host, Operation::RestartAgent, "Restart agent", csrf)) }
-            (link("reboot", "Reboot…"))
-            (link("settings", "Settings…"))
-            (link("remove", "Remove…"))
-            li { a href={ "/?log=" (host.id) } data-log-open={ "/hosts/" (host.id) "/log" } { "Log" } }
-            li { a href={ "/hosts/" (host.id) } { "All about " (host.profile.hostname) } }
-        }
-    };
-    about("menu", host, host.profile.hostname.clone(), body)
-}
-
 /// One button that starts an operation, in a form of its own.
-fn act(host: &HostSnapshot, op: Operation, label: &str, csrf: &str) -> Markup {
+pub(super) fn act(host: &HostSnapshot, op: Operation, label: &str, csrf: &str) -> Markup {
     let refused = host.refusal(op);
     html! {
         form method="post" action=(commands_of(&host.id)) {
             (csrf_field(csrf))
-            button type="submit" name="op" value=(op.name()) data-op=(op.name())
+            button type="submit" name="op" value=(op.name()) data-op=(op.name()) data-confirm=[host::confirm(op)]
                 disabled[refused.is_some()] title=[refused.map(|r| r.message.as_str())] { (label) }
         }
     }
 }
 
-/// Why a compartment is as it is, and what can be done about it. Opening it starts nothing.
-pub(crate) fn compartment(
-    entry: &HostEntry,
-    which: Compartment,
-    source: Option<&SourceState>,
-    csrf: &str,
-) -> Dialog {
-    let host = &*entry.snapshot;
-    let verdict = &host.row[which];
-    let remote = matches!(which, Compartment::Git | Compartment::Lock);
-    let checked = if remote { entry.compared_at } else { entry.pulse.last_seen };
-    let body = html! {
-        p.status data-status=(verdict.status.name()) {
-            b { (host::word(verdict.status)) } " · " (message(&verdict.message))
-        }
-        @if remote && let Some(Desired::Known(remote)) = source.map(|source| &*source.desired) {
-            p.quiet { "Compared with " (super::fleet::head(remote)) }
-        }
-        @if which == Compartment::Git && !host.missing().is_empty() {
-            h3 { "Commits it does not have" }
-            (host_page::commits(host.missing()))
-        }
-        @if which == Compartment::Lock && let Some(pr) = &host.pending_pr {
-            p {
-                "Update waits: "
-                @if pr.url.is_empty() { "#" (pr.number) } @else { a href=(pr.url) rel="noreferrer" { "#" (pr.number) } }
-                " " q.subject { (pr.title) } ". Merging it deploys nothing."
-            }
-        }
-        @if let Some(at) = checked { p.quiet { "Checked " (time(at)) } }
-        div.buttons { (offer(host, verdict.action, csrf)) }
-    };
-    let title = format!("{} of {}", which.label(), host.profile.hostname);
-    about(which.name(), host, title, body)
+/// Whether the agent takes more than the name of an operation.
+fn chooses(host: &HostSnapshot) -> bool {
+    Protocol::of(host.facts.agent.protocol).chooses_generations()
 }
 
-/// What a compartment offers to do about what it says.
-fn offer(host: &HostSnapshot, action: Option<Action>, csrf: &str) -> Markup {
-    let back = html! { a.button href={ "/hosts/" (host.id) "/rollback" } data-dialog-open { "Roll back…" } };
-    match action {
-        None => html! {},
-        Some(Action::Pull) => act(host, Operation::Pull, "Pull", csrf),
-        Some(Action::PullSwitch) => act(host, Operation::PullSwitch, "Pull and switch", csrf),
-        Some(Action::RunTests) => act(host, Operation::Test, "Run tests", csrf),
-        Some(Action::RestartAgent) => act(host, Operation::RestartAgent, "Restart agent", csrf),
-        Some(Action::Stop) => html! {
-            @if let Some(command) = &host.command { (stop(command, csrf)) }
-        },
-        Some(Action::RetryFetch) => html! {
-            form method="post" action="/desired/refresh" {
-                (csrf_field(csrf))
-                button type="submit" data-op="refresh" { "Retry" }
+/// Builds an update before it is merged.
+fn dry_run_of(host: &HostSnapshot, pr: &PendingPr, csrf: &str) -> Markup {
+    let refused = host.refusal(Operation::DryRun);
+    html! {
+        form method="post" action=(commands_of(&host.id)) {
+            (csrf_field(csrf))
+            input type="hidden" name="args.commit" value=(pr.head);
+            button type="submit" name="op" value=(Operation::DryRun.name()) data-op="dry-run-update"
+                disabled[refused.is_some()] title=[refused.map(|r| r.message.as_str())] {
+                "Dry run of #" (pr.number)
             }
-        },
-        Some(Action::RetrySwitch) => html! {
-            (act(host, Operation::Switch, "Switch again", csrf)) (back)
-        },
-        Some(Action::Rollback) => html! {
-            a.button href={ "/hosts/" (host.id) "/tests" } data-dialog-open { "Failed tests" } (back)
-        },
+        }
     }
 }
 
-fn stop(command: &Command, csrf: &str) -> Markup {
+/// One button that stops a command, in a form of its own.
+pub(super) fn stop(command: &Command, csrf: &str) -> Markup {
     let path = format!("/commands/{}/stop", command.id);
     html! {
         form method="post" action=(path) {
             (csrf_field(csrf))
-            button type="submit" data-op="stop" { "Stop " (command.op.label()) }
+            button type="submit" data-op="stop" data-confirm=[host::confirm_stop(command)] { "Stop " (command.op.label()) }
         }
     }
 }
@@ -220,16 +155,16 @@ pub(crate) fn rollback(
     let chosen = working.or(previous);
     let choosable =
         host.refusal(Operation::Rollback).is_none_or(|r| r.code != RefusalCode::NotSupported)
-            && Protocol::of(host.facts.agent.protocol).chooses_generations();
+            && chooses(host);
     let fields = html! {
         @if generations.is_empty() {
             p { "The agent reports no generations: this activates the one before the current one." }
         } @else {
-            fieldset {
-                legend { "Activate" }
+            fieldset.choices {
+                legend { "Go back to" }
                 @for one in generations {
                     @let n = one.generation.generation;
-                    label.generation data-generation=(n) data-current=(one.generation.current) {
+                    label.choice.generation data-generation=(n) data-current=(one.generation.current) {
                         @if one.generation.current {
                             input type="radio" disabled;
                         } @else if choosable {
@@ -242,16 +177,72 @@ pub(crate) fn rollback(
             }
             @if !choosable { p.quiet { "Its agent is too old to choose: it goes back to the one before." } }
         }
+        input type="hidden" name="asks_hold" value="true";
+        label.label {
+            input type="checkbox" name="args.hold" value="true" checked;
+            " Hold it: what it leaves is not rolled out to it again"
+        }
         p.quiet { "Tests must run again afterwards." }
-        label for="rollback-why" { "Why, for the audit log" }
+        label.label for="rollback-why" { "Why" }
         input #rollback-why name="args.reason" maxlength="200" autocomplete="off";
+        p.quiet.small { "It stands in the row and in the audit log." }
     };
     let body = command_form(host, Operation::Rollback, csrf, &fields);
     about("rollback", host, format!("Roll back {}", host.profile.hostname), body)
 }
 
-/// What a switch would change, as the last dry run found.
-pub(crate) fn dry_run(host: &HostSnapshot, last: Option<&Told>, csrf: &str) -> Dialog {
+/// So many of the last lines stand where nothing else says what would change.
+const LAST_LINES: usize = 20;
+
+/// What would change in packages and units; the end of the log where neither is told.
+fn would_change(told: &Told, lines: &[String]) -> Markup {
+    let units = closure_diff::units(lines.iter().map(String::as_str));
+    let last = lines.len().saturating_sub(LAST_LINES);
+    html! {
+        @match &told.changes {
+            Some(changes) if changes.is_empty() => p { "No package would change." },
+            Some(changes) => (story::what_changes(changes)),
+            None => {}
+        }
+        @for one in &units {
+            details.units open[one.names.len() < 10] {
+                summary { "Would " (one.what) " " (super::counted(one.names.len(), "unit")) }
+                div.chips { @for name in &one.names { code { (name) } } }
+            }
+        }
+        @if told.changes.is_none() && units.is_empty() && !lines.is_empty() {
+            p.quiet { "Its log does not name what would change. It ends so:" }
+            pre tabindex="0" { (super::log::plain_text(&lines[last..].join("\n"))) }
+        }
+        a.button href={ "/hosts/" (told.command.host) "?command=" (told.command.id) }
+            data-log-open={ "/commands/" (told.command.id) "/log" } { (sprite("log", "")) "Open its log" }
+    }
+}
+
+/// What the last dry run came to, where that was of what is checked out now.
+fn plan_of<'a>(host: &HostSnapshot, last: Option<&'a Command>) -> Option<&'a str> {
+    let last = last.filter(|last| last.state == State::Succeeded && chooses(host))?;
+    let built = last.built.as_ref().filter(|built| built.commit == host.facts.checkout)?;
+    built.path.as_deref().filter(|path| SystemPath::parse(path).is_some())
+}
+
+/// Switches to this and nothing else: where the build comes to another path, nothing is activated.
+fn switch_plan(host: &HostSnapshot, path: &str, csrf: &str) -> Markup {
+    let refused = host.refusal(Operation::Switch);
+    html! {
+        form method="post" action={ "/hosts/" (host.id) "/commands" } {
+            (csrf_field(csrf))
+            input type="hidden" name="args.plan" value=(path);
+            button.primary type="submit" name="op" value=(Operation::Switch.name()) data-op="switch-plan"
+                disabled[refused.is_some()] title=(refused.map_or(path, |refusal| refusal.message.as_str())) {
+                "Switch this plan"
+            }
+        }
+    }
+}
+
+/// What a switch would change, as the last dry run found; with the end of its log.
+pub(crate) fn dry_run(host: &HostSnapshot, last: Option<(&Told, &[String])>, csrf: &str) -> Dialog {
     let runs = host.command.as_ref().filter(|command| command.op == Operation::DryRun);
     let body = html! {
         @match (runs, last) {
@@ -260,19 +251,21 @@ pub(crate) fn dry_run(host: &HostSnapshot, last: Option<&Told>, csrf: &str) -> D
                     time data-elapsed datetime=(command.sent_at.unwrap_or(command.created_at)) {} }
             }
             (None, None) => { p { "None yet. A dry run builds what a switch would activate, and compares." } }
-            (None, Some(told)) => {
-                p { "Dry run " (time(told.command.finished_at.unwrap_or(told.command.created_at))) ": "
+            (None, Some((told, lines))) => {
+                p { "Dry run " @if let Some(commit) = told.command.args.commit.as_ref().and_then(|commit| Commit::parse(commit.as_str())) { "of " (super::commit(&commit, host.forge.as_ref())) " " } (time(told.command.finished_at.unwrap_or(told.command.created_at))) ": "
                     (super::log::ended(&told.command)) }
-                @match &told.changes {
-                    Some(changes) if changes.is_empty() => p { "Nothing would change." },
-                    Some(changes) => (story::what_changes(changes)),
-                    None => p.quiet { "Its log does not say what would change." },
-                }
+                (would_change(told, lines))
             }
         }
         div.buttons {
             (act(host, Operation::DryRun, "Dry run", csrf))
-            (act(host, Operation::Switch, "Switch", csrf))
+            @if let Some(pr) = host.pending_pr.as_ref().filter(|_| chooses(host)) {
+                (dry_run_of(host, pr, csrf))
+            }
+            @match plan_of(host, last.map(|(told, _)| &told.command)) {
+                Some(path) => (switch_plan(host, path, csrf)),
+                None => (act(host, Operation::Switch, "Switch", csrf)),
+            }
         }
     };
     about("dry-run", host, format!("What would change on {}", host.profile.hostname), body)
@@ -282,8 +275,8 @@ pub(crate) fn dry_run(host: &HostSnapshot, last: Option<&Told>, csrf: &str) -> D
 /// where that is set up.
 pub(crate) fn reboot(host: &HostSnapshot, totp: bool, csrf: &str) -> Dialog {
     let fields = html! {
-        @if host.facts.system.reboot_needed == Some(true) {
-            p { "Another kernel would boot than the one that runs." }
+        @if let Some(why) = host.facts.system.needs_a_reboot() {
+            p { "Reboot needed: " (why) "." }
         }
         p { (host.profile.hostname) " will be gone until it has booted." }
         input type="hidden" name="args.confirmed" value="true";
@@ -306,6 +299,9 @@ pub(crate) fn remove(host: &HostSnapshot, csrf: &str) -> Dialog {
                 "Its row, its token, its commands and their logs go away. The audit log stays. "
                 "The machine itself is not touched; its agent is refused from then on."
             }
+            label.label for="remove-name" { span { "Type " b { (host.profile.hostname) } " to remove it" } }
+            input #remove-name name="name" required autocomplete="off" autocapitalize="none" spellcheck="false"
+                data-must=(host.profile.hostname);
             @if let Some(command) = busy {
                 p.alert { "It is busy with " (command.op.label()) ": stop that first." }
             }
@@ -318,6 +314,41 @@ pub(crate) fn remove(host: &HostSnapshot, csrf: &str) -> Dialog {
         }
     };
     about("remove", host, format!("Remove {}", host.profile.hostname), body)
+}
+
+/// Whether the host shall get a new token.
+pub(crate) fn token(host: &HostSnapshot, csrf: &str) -> Dialog {
+    let body = html! {
+        form method="post" action={ "/hosts/" (host.id) "/token" } {
+            (csrf_field(csrf))
+            p {
+                "Its new token is shown once. The one that it has now works for an hour more, so there "
+                "is time to bring the new one to the machine. Until then nothing changes."
+            }
+            div.buttons {
+                button.main type="submit" data-op="token" { "Make a new token" }
+                button type="submit" formmethod="dialog" formnovalidate { "Cancel" }
+            }
+        }
+    };
+    about("token", host, format!("New token for {}", host.profile.hostname), body)
+}
+
+/// A host's new token, once.
+pub(crate) fn renewed(host: &HostSnapshot, token: &str, old_until: Timestamp) -> Dialog {
+    let body = html! {
+        p { "The new token of " b { (host.profile.hostname) } " is shown only now. Keep it in a file on that machine that only root can read, and restart its agent." }
+        pre #new-token data-secret tabindex="0" { code { (token) } }
+        div.buttons { button type="button" data-copy="new-token" { "Copy the token" } }
+        p { "The old one works until " (exact(old_until)) ". A token that was lost is replaced by making another one." }
+    };
+    Dialog {
+        name: "token",
+        title: format!("New token for {}", host.profile.hostname),
+        host: None,
+        body,
+        kind: Kind::Secret,
+    }
 }
 
 /// What a field was when the page was made: only what its user changed is changed.
@@ -361,6 +392,7 @@ pub(crate) fn settings(host: &HostSnapshot, csrf: &str) -> Dialog {
                 placeholder="as the host says, or #7aa2f7" value=(or_empty::text(over.theme_color.as_ref()));
             (choice("location", "Place", over.location.map(Place::name), &places))
             (choice("device_type", "Device", over.device_type.map(DeviceType::name), &devices))
+            (tags(host))
             (switch("tests_enabled", "Tests", over.tests_enabled))
             (switch("tests_auto_run", "Tests run by themselves after a switch", over.tests_auto_run))
             label for="auto_rollback" { "Roll back by itself when they fail" }
@@ -378,81 +410,21 @@ pub(crate) fn settings(host: &HostSnapshot, csrf: &str) -> Dialog {
     about("settings", host, format!("Settings of {}", host.profile.hostname), body)
 }
 
-/// Asks for a new host's name. What was typed before is not lost.
-pub(crate) fn add_host(csrf: &str, typed: &str, problem: Option<&str>) -> Dialog {
-    let body = html! {
-        form #add-host method="post" action="/hosts" {
-            (csrf_field(csrf))
-            @if let Some(problem) = problem { p.alert role="alert" { (problem) } }
-            label for="hostname" { "Name of the machine" }
-            input #hostname name="hostname" required maxlength="253" placeholder="hsb1"
-                pattern="[A-Za-z0-9][A-Za-z0-9._\\-]*" autocomplete="off" autocapitalize="none"
-                spellcheck="false" value=(typed);
-            p.quiet { "As its hostname is: letters, digits, “.”, “_” and “-”." }
-            div.buttons {
-                button.main type="submit" { "Add" }
-                button type="submit" formmethod="dialog" formnovalidate { "Cancel" }
-            }
+/// The tags that users added; those of its configuration are changed there.
+fn tags(host: &HostSnapshot) -> Markup {
+    let added = &host.profile.overrides.tags;
+    let own: Vec<&str> = (host.profile.tags.iter())
+        .filter(|tag| !added.contains(tag))
+        .map(|tag| tag.as_str())
+        .collect();
+    html! {
+        label for="tags" { "Tags" }
+        (was("tags", &added.to_string()))
+        input #tags name="tags" value=(added) placeholder="db canary" autocomplete="off" autocapitalize="none"
+            spellcheck="false" aria-describedby="tags-are";
+        p.quiet.small #tags-are {
+            "Small words with spaces between them."
+            @if !own.is_empty() { " Its configuration gives it: " (own.join(" ")) "." }
         }
-    };
-    Dialog { name: "add-host", title: "Add a host".to_owned(), host: None, body }
-}
-
-/// A host that was just added.
-pub(crate) struct Added<'a> {
-    /// Its name.
-    pub hostname: &'a str,
-    /// Its token, shown this once.
-    pub token: &'a str,
-    /// The dashboard's address.
-    pub url: &'a str,
-}
-
-/// A new host's token, once, and what to paste.
-pub(crate) fn added(added: &Added<'_>) -> Dialog {
-    let (hostname, token, url) = (added.hostname, added.token, added.url);
-    let module = |file: &str, path: &str| {
-        html! {
-            pre tabindex="0" { code {
-                "services.nixfleet.agent = {\n"
-                "  enable = true;\n"
-                "  url = \"" (url) "\";\n"
-                "  tokenFile = \"" (path) "\";\n"
-                "  repoUrl = \"<your config repository>\";\n"
-                "};"
-            } }
-            p.quiet { "With the flake's " code { (file) } " module imported." }
-        }
-    };
-    let body = html! {
-        p { "The token of " b { (hostname) } " is shown only now. Keep it in a file on that machine that only root can read." }
-        pre #new-token tabindex="0" { code { (token) } }
-        div.buttons { button type="button" data-copy="new-token" { "Copy the token" } }
-        details open { summary { "Try it first" }
-            pre tabindex="0" { code {
-                "NIXFLEET_URL=" (url) " NIXFLEET_HOSTNAME=" (hostname) " \\\n"
-                "NIXFLEET_TOKEN=" (token) " \\\n"
-                "NIXFLEET_REPO_URL=<your config repository> nixfleet --agent"
-            } }
-        }
-        details { summary { "NixOS" } (module("nixosModules.default", "/run/secrets/nixfleet-token")) }
-        details { summary { "macOS with nix-darwin" } (module("darwinModules.default", "/etc/nixfleet/token")) }
-        p { "The row turns from gray to its colours as soon as the agent connects." }
-    };
-    Dialog { name: "token", title: format!("{hostname} is added"), host: None, body }
-}
-
-/// What the keys do.
-pub(crate) fn keys() -> Dialog {
-    let body = html! {
-        dl {
-            dt { kbd { "/" } } dd { "filter" }
-            dt { kbd { "j" } " " kbd { "k" } } dd { "next and previous host" }
-            dt { kbd { "x" } } dd { "select the host" }
-            dt { kbd { "m" } } dd { "what can be done to the host" }
-            dt { kbd { "Esc" } } dd { "close a dialog, or clear the selection" }
-            dt { kbd { "?" } } dd { "this" }
-        }
-    };
-    Dialog { name: "keys", title: "Keyboard".to_owned(), host: None, body }
+    }
 }

@@ -1,108 +1,148 @@
 //! The fleet page.
 
-use super::{counted, csrf_field, host, layout, log, rollouts, time};
-use crate::dashboard::live::model::{FleetView, HostEntry, Remotes, SourceState};
+use super::list::{self, Heads, Look};
+use super::{csrf_field, host, layout, log, rollouts, sprite, time, update};
+use crate::dashboard::live::model::{FleetView, HostEntry, SourceState};
+use crate::domain::compartment::Compartment;
 use crate::domain::desired::{Desired, MergedPr, PendingPr, Remote};
 use crate::domain::facts::{DeployOutcome, LockState};
 use crate::domain::generation;
+use crate::domain::group::Group;
 use crate::domain::ids::{Commit, HostId};
-use crate::domain::snapshot::Standing;
-use maud::{Markup, html};
+use crate::domain::rollout::{UPDATE, takes_part};
+use maud::{Markup, PreEscaped, html};
 use std::collections::BTreeMap;
 
 /// Id of the summary.
 pub(crate) const SUMMARY: &str = "fleet-summary";
 /// Id of the line about the remote.
 pub(crate) const TARGET: &str = "fleet-target";
-/// Id of the menu of what can be done to all.
-pub(crate) const BULK: &str = "bulk";
 /// Id of the list of hosts.
 pub(crate) const HOSTS: &str = "hosts";
 
-/// "12 hosts: 9 current, 2 need action, 1 failed, 1 offline". A host is current only if all
-/// of its row says so; where there are no tests, Tests says nothing.
-pub(crate) fn summary<'a>(entries: impl Iterator<Item = &'a HostEntry>) -> Markup {
-    let (mut all, mut current, mut action, mut failed) = (0, 0, 0, 0);
-    let (mut busy, mut unknown, mut offline) = (0, 0, 0);
-    for entry in entries {
-        all += 1;
-        offline += u32::from(!entry.snapshot.online);
-        match entry.snapshot.standing() {
-            Standing::Failed => failed += 1,
-            Standing::Busy => busy += 1,
-            Standing::NeedsAction => action += 1,
-            Standing::Current => current += 1,
-            Standing::Unknown => unknown += 1,
-        }
-    }
-    let parts = [
-        (current, "current"),
-        (busy, "busy"),
-        (action, if action == 1 { "needs action" } else { "need action" }),
-        (failed, "failed"),
-        (unknown, "not known yet"),
-        (offline, "offline"),
-    ];
-    let parts: Vec<String> =
-        parts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
+/// The counts of the strip. Each host is in one group, so they add up; each is a way to see only
+/// those hosts.
+pub(crate) fn summary(heads: &Heads, all: usize, look: &Look) -> Markup {
+    let here = |group: Option<Group>| (look.show == group).then_some("true");
     html! {
-        h1 id=(SUMMARY) data-failed=(failed) {
-            (counted(all, "host")) @if !parts.is_empty() { ": " (parts.join(", ")) }
-        }
-    }
-}
-
-/// What the fleet is compared with, or why that is not known.
-pub(crate) fn target(remotes: &[SourceState], hosts: &BTreeMap<HostId, HostEntry>) -> Markup {
-    html! {
-        div id=(TARGET) .targets {
-            @for state in remotes {
-                (one_target(state, remotes.len() > 1, split(&state.name, hosts).as_deref()))
-                @if let Some(merged) = &state.merged { (went_wrong(state, merged, hosts)) }
+        nav.stats id=(SUMMARY) aria-label="Hosts by state" data-failed=(heads.count(Group::Failed)) {
+            a href="/?show=" data-show="" aria-current=[here(None)] { "All " b { (all) } }
+            @for group in Group::ALL {
+                @let n = heads.count(group);
+                @if n > 0 || group != Group::Unverified {
+                    a href={ "/?show=" (group.name()) } data-show=(group.name()) title=(group.word()) aria-current=[here(Some(group))] {
+                        span class={ "g " (list::mark(group)) } aria-hidden="true" {}
+                        b { (n) } @if group == Group::Due && n != 1 { "need action" } @else { (group.word()) }
+                    }
+                }
             }
         }
     }
 }
 
-/// How the hosts of a source are split over commits; `None` if they are not.
+/// What the fleet is compared with, or why that is not known, and what can be done to all.
+pub(crate) fn target(remotes: &[SourceState], hosts: &BTreeMap<HostId, HostEntry>) -> Markup {
+    let update = hosts.values().filter(|entry| takes_part(&UPDATE, &entry.snapshot)).count();
+    html! {
+        div id=(TARGET) .targets {
+            @for (at, state) in remotes.iter().enumerate() {
+                @let named = (remotes.len() > 1).then_some(&*state.name);
+                @let actions = (at == 0).then_some(update);
+                (one_target(state, named, split(&state.name, hosts).as_deref(), actions))
+                @if let Some(merged) = &state.merged { (went_wrong(state, merged, hosts)) }
+            }
+            @if remotes.is_empty() { div.source { span.gap {} (actions(update)) } }
+        }
+    }
+}
+
+/// Adds a host, or updates all that need it.
+fn actions(update: usize) -> Markup {
+    html! {
+        a.button.addh href="/add-host" data-dialog-open data-op="add-host" { (sprite("plus", "")) "Add host" }
+        @if update > 0 {
+            a.button.primary href="/rollouts/new?op=update" data-dialog-open data-op="update-all" {
+                (sprite("update", "")) "Update " (update) "…"
+            }
+        }
+    }
+}
+
+/// How the hosts of a source are split over the commits that run; `None` if they are not.
 fn split(source: &str, hosts: &BTreeMap<HostId, HostEntry>) -> Option<String> {
     let follows = hosts.iter().filter(|(_, h)| h.snapshot.source.as_deref() == Some(source));
     let at = |(id, host): (&HostId, &HostEntry)| {
-        Some((id.clone(), host.snapshot.facts.checkout.clone()?))
+        Some((id.clone(), host.snapshot.facts.deployed_commit()?))
     };
-    let checkouts: BTreeMap<HostId, Commit> = follows.filter_map(at).collect();
-    let mut commits = checkouts.values();
+    let deployed: BTreeMap<HostId, Commit> = follows.filter_map(at).collect();
+    let mut commits = deployed.values();
     let first = commits.next()?;
-    commits.any(|commit| commit != first).then(|| generation::split(&checkouts))
+    commits.any(|commit| commit != first).then(|| generation::split(&deployed))
 }
 
-fn one_target(state: &SourceState, named: bool, split: Option<&str>) -> Markup {
-    let refresh = |label: &str| {
-        html! {
-            button.quiet type="submit" form="act" formaction="/desired/refresh" data-op="refresh" { (label) }
-        }
-    };
+fn refresh(label: &str) -> Markup {
     html! {
-        div.target data-source=(state.name) data-known=(state.desired.known().is_some()) {
-            @if named { b { (state.name) } " " }
-            @match &*state.desired {
-                Desired::Known(remote) => {
-                    (head(remote))
-                    @if let Some(split) = split { span.quiet { " · hosts: " (split) } }
-                    " " (refresh("Refresh"))
-                    @if let Some(pr) = &remote.pending_pr { (pull_request(&state.name, pr)) }
+        button.ghost.icon type="submit" form="act" formaction="/desired/refresh" data-op="refresh"
+            aria-label=(label) title=(label) { (sprite("refresh", "")) }
+    }
+}
+
+fn one_target(
+    state: &SourceState,
+    named: Option<&str>,
+    split: Option<&str>,
+    update: Option<usize>,
+) -> Markup {
+    let known = state.desired.known();
+    html! {
+        @if let Desired::Unavailable { since, reason, .. } = &*state.desired {
+            div.fail {
+                (sprite("warn", ""))
+                span.cut {
+                    b { @if let Some(name) = named { (name) ": " } "The remote cannot be read" }
+                    " since " (time(*since)) ": " bdi { (reason) }
                 }
-                Desired::NotYetFetched => "Waiting for the first answer of the remote.",
-                Desired::NotConfigured { setting } => {
-                    span.alert { "No remote to compare with: set " code { (setting) } " on the dashboard." }
-                }
-                Desired::Unavailable { since, reason, last_known } => {
-                    span.alert { "Cannot fetch the remote: " (reason) " (since " (time(*since)) ")" }
-                    @if let Some(remote) = last_known { " Last known: " (head(remote)) }
-                    " " (refresh("Retry"))
+                span.gap {}
+                button type="submit" form="act" formaction="/desired/refresh" data-op="refresh" {
+                    (sprite("refresh", "")) "Retry"
                 }
             }
         }
+        div.source.target data-source=(state.name) data-known=(known.is_some()) {
+            @if let Some(name) = named { b { (name) } }
+            @match &*state.desired {
+                Desired::Known(remote) => {
+                    (line(remote)) (refresh("Check the remote now"))
+                    @if let Some(split) = split { span.opt.faint.cut { "hosts: " (split) } }
+                }
+                Desired::NotYetFetched => span { "Waiting for the first answer of the remote." },
+                Desired::NotConfigured { setting } => {
+                    span.t-bad { "No remote to compare with: set " code { (setting) } " on the dashboard." }
+                }
+                Desired::Unavailable { last_known, .. } => {
+                    @if let Some(remote) = last_known { span.nowrap { "Last known:" } (line(remote)) }
+                }
+            }
+            span.gap {}
+            @if let Some(pr) = known.and_then(|remote| remote.pending_pr.as_ref()) {
+                (pull_request(&state.name, pr))
+            }
+            @if let Some(update) = update { (actions(update)) }
+        }
+        @if let Some(details) = known.and_then(|remote| remote.pending_details.as_ref()) {
+            (update::details(details))
+        }
+    }
+}
+
+/// The head of a remote, in the line above the list.
+fn line(remote: &Remote) -> Markup {
+    html! {
+        (sprite("branch", ""))
+        b.nowrap { "origin/" (remote.branch) }
+        (super::commit(&remote.commit, remote.forge.as_ref()))
+        span.subject.cut title=(remote.subject) { bdi { (remote.subject) } }
+        span.nowrap { (time(remote.committed_at)) }
     }
 }
 
@@ -114,7 +154,7 @@ pub(super) fn head(remote: &Remote) -> Markup {
         None => "not told",
     };
     html! {
-        span { "origin/" (remote.branch) " " code title=(remote.commit) { (remote.commit.short()) } }
+        span { "origin/" (remote.branch) " " (super::commit(&remote.commit, remote.forge.as_ref())) }
         " " q.subject { (remote.subject) } " " (time(remote.committed_at))
         span.quiet { " · flake.lock " code { (lock) } }
     }
@@ -122,14 +162,13 @@ pub(super) fn head(remote: &Remote) -> Markup {
 
 /// A pull request that waits to be merged. What the button merges is what is shown.
 fn pull_request(source: &str, pr: &PendingPr) -> Markup {
+    let title = html! { (sprite("pr", "")) "#" (pr.number) " waits: " bdi.cut { (pr.title) } };
     html! {
-        p.pr {
-            "Update waits: "
-            @if pr.url.is_empty() { "#" (pr.number) } @else {
-                a href=(pr.url) rel="noreferrer" { "#" (pr.number) }
+        span.pr {
+            @if pr.url.is_empty() { span.pill.acc title=(pr.title) { (title) } } @else {
+                a.pill.acc href=(pr.url) rel="noreferrer noopener" title=(pr.title) { (title) }
             }
-            " " q.subject { (pr.title) } " "
-            @if pr.mergeable.is_none() { span.quiet { "checking " } }
+            @if pr.mergeable.is_none() { span.faint { "checking" } }
             (merge_button(source, pr, "Merge"))
         }
     }
@@ -166,8 +205,12 @@ fn went_wrong(
         let how = match since.map(|deploy| &deploy.outcome) {
             Some(DeployOutcome::Succeeded) => "succeeded",
             Some(
-                DeployOutcome::Unverified(_) | DeployOutcome::Failed(_) | DeployOutcome::Lost(_),
+                DeployOutcome::Unverified(_)
+                | DeployOutcome::Failed(_)
+                | DeployOutcome::Returned(_)
+                | DeployOutcome::Lost(_),
             ) => "failed",
+            Some(DeployOutcome::Stopped(_)) => "stopped",
             None => "not attempted",
         };
         told.entry(how).or_default().push(&host.profile.hostname);
@@ -177,14 +220,15 @@ fn went_wrong(
         merged.number,
         super::query(&[("source", &*state.name)])
     );
+    let pull = |number| state.desired.forge().map(|forge| forge.pull_request(number));
     html! {
         @if told.contains_key("failed") {
             div.wrong data-merged=(merged.number) {
                 p {
-                    "Since #" (merged.number) " " q.subject { (merged.title) } " was merged "
+                    "Since " (super::pull_number(merged.number, pull(merged.number))) " " q.subject { (merged.title) } " was merged "
                     (time(merged.at)) ", a switch failed. "
                     @match merged.reverted_by {
-                        Some(number) => { "#" (number) " takes it back: merge that, then pull and switch." }
+                        Some(number) => { (super::pull_number(number, pull(number))) " takes it back: merge that, then pull and switch." }
                         None => {
                             button type="submit" form="act" formaction=(revert) data-op="revert" {
                                 "Revert #" (merged.number)
@@ -193,7 +237,7 @@ fn went_wrong(
                     }
                 }
                 ul {
-                    @for how in ["failed", "succeeded", "not attempted"] {
+                    @for how in ["failed", "stopped", "succeeded", "not attempted"] {
                         @if let Some(names) = told.get(how) { li { b { (how) } ": " (names.join(", ")) } }
                     }
                 }
@@ -202,96 +246,142 @@ fn went_wrong(
     }
 }
 
-/// What can be done to all hosts. It deploys nothing without saying to whom first.
-pub(crate) fn bulk(remotes: &Remotes) -> Markup {
-    let pending = remotes.iter().filter_map(|state| {
-        let pr =
-            state.desired.known()?.pending_pr.as_ref().filter(|pr| pr.mergeable == Some(true))?;
-        Some((&*state.name, pr))
-    });
-    html! {
-        div.items id=(BULK) {
-            @for (source, pr) in pending {
-                (merge_button(source, pr, &format!("Merge PR #{}", pr.number)))
-            }
-            @for (op, label) in [("update", "Update all…"), ("pull", "Pull all…"), ("test", "Test all…")] {
-                a href={ "/rollouts/new?op=" (op) } data-dialog-open data-op={ (op) "-all" } { (label) }
-            }
-            button type="submit" form="act" formaction="/desired/refresh" data-op="refresh-all" { "Refresh all" }
-        }
-    }
-}
+/// Where the rows go. No text that is escaped can be this.
+const ROWS: PreEscaped<&str> = PreEscaped("<!rows>");
 
-/// All rows, or how to add the first host.
-pub(crate) fn hosts(view: &FleetView) -> Markup {
+fn around_rows(view: &FleetView) -> Markup {
     html! {
         div id=(HOSTS) data-version=(view.version) {
-            @if view.hosts.is_empty() { (first_steps()) }
-            @for entry in view.hosts.values() { (host::row(entry)) }
+            (first_steps())
+            (ROWS)
         }
     }
 }
 
+/// Puts the rows into what stands around them. They are nearly all of a page, so they are copied
+/// once, into a text that has room for all of them.
+fn with_rows(around: Markup, view: &FleetView, look: &Look) -> Markup {
+    let around = around.into_string();
+    let (before, after) = around.split_once(ROWS.0).unwrap_or((&around, ""));
+    let rows: usize = view.hosts.values().map(|entry| host::row_len(entry) + 8).sum();
+    let mut page = String::with_capacity(around.len() + rows + 8192);
+    page.push_str(before);
+    for section in list::sections(view, look) {
+        if let Some(head) = section.head {
+            page.push_str(&head.0);
+        }
+        for (entry, shown) in section.hosts {
+            host::push_row(&mut page, entry, shown);
+        }
+    }
+    page.push_str(after);
+    PreEscaped(page)
+}
+
+/// What to do where there is no host. How the remote does is said by the line above; here it is shown
+/// by the style, so that it needs no update of its own.
 fn first_steps() -> Markup {
     html! {
         section.first {
-            h2 { "Add the first host" }
-            ol {
-                li {
-                    "Choose " a href="/add-host" data-dialog-open { "Add host" }
-                    " and enter the machine's name. You get its token, once."
+            div { h2 { "Add the first host" } p.soft { "nixfleet reads your flake. Now it needs an agent on each machine." } }
+            ol.card {
+                li.source-step {
+                    div.known { h3 { "The repository can be read" } p { "Its head is in the line above." } }
+                    div.unknown {
+                        h3 { "Connect your repository" }
+                        p { "Start the dashboard with " code { "NIXFLEET_SOURCE" } " set to your config repository. The line above says how it is doing." }
+                    }
                 }
                 li {
-                    "The dialog then shows what to paste: the NixOS or nix-darwin settings, or one "
-                    "command to try it. They hold this dashboard's address and the place of the token."
+                    div {
+                        h3 { "Give a machine its name and token" }
+                        p { "Pick one of your repository, or type a name. The dialog shows what to paste, and the token, once." }
+                    }
+                    a.button.primary href="/add-host" data-dialog-open { (sprite("plus", "")) "Add host" }
                 }
-                li { "Its row appears here as soon as the agent connects. Nothing needs a reload." }
-            }
-            p {
-                "No remote to compare with yet? Start the dashboard with " code { "NIXFLEET_SOURCE" }
-                " set to your config repository; the line above says how it is doing."
+                li {
+                    div {
+                        h3 { "Switch it once by hand" }
+                        p { "From then on pull, switch, test and roll back are a click here. Its row is here at once, and says when the agent has connected. Nothing needs a reload." }
+                    }
+                }
             }
         }
     }
 }
 
-fn tools(view: &FleetView) -> Markup {
+/// The strip: what needs somebody, and the ways to see it.
+fn strip(view: &FleetView, look: &Look) -> Markup {
+    let heads = Heads::of(view.hosts.values());
     html! {
-        div.tools {
-            label.all { input #pick-all type="checkbox" autocomplete="off"; " All" }
-            input #filter type="search" placeholder="Filter: name, place, type, status  ( / )"
-                aria-label="Filter hosts by name, place, type or status";
-            label { "Sort " select #sort {
-                option value="name" { "name" }
-                option value="status" { "status" }
-                option value="seen" { "last seen" }
+        form #view .strip method="get" action="/" role="search" {
+            (summary(&heads, view.hosts.len(), look))
+            button #resort .resort type="button" hidden { (sprite("refresh", "")) span {} }
+            input type="hidden" name="show" value=(look.show.map_or("", Group::name));
+            input type="hidden" name="fold" value=(list::folded_text(view, look));
+            span.field {
+                (sprite("search", ""))
+                input #filter type="search" name="q" value=(look.words) placeholder="Filter" autocomplete="off"
+                    aria-label="Filter hosts by name, tag, place, platform, commit, state or reason";
+                kbd aria-hidden="true" { "/" }
+            }
+            label { span.sr { "Group by" } (list::choice_of_groups(look)) }
+            label { span.sr { "Order" } select #sort name="sort" {
+                option value="" { "By name" }
+                option value="seen" selected[look.by_seen] { "Last seen" }
             } }
-            span.gap {}
-            button #bulk-button type="button" popovertarget="bulk-menu" { "All hosts ▾" }
-            div.drop #bulk-menu popover { (bulk(&view.remotes)) }
-            a.button href="/add-host" data-dialog-open data-op="add-host" { "Add host" }
+            noscript { button type="submit" { "Show" } }
+        }
+    }
+}
+
+/// The heads of the columns. Its box selects what is shown.
+fn columns() -> Markup {
+    html! {
+        div.cols {
+            input #pick-all type="checkbox" autocomplete="off" aria-label="Select every host that is shown";
+            span.c-host { "Host" }
+            span.five {
+                @for compartment in Compartment::ALL { span { (compartment.label()) } }
+            }
+            span { "Why" } span { "Runs" }
+            span.m3 { span { "CPU" } span { "RAM" } span { "Disk" } }
+            span.c-seen { "Seen" } span {}
         }
     }
 }
 
 /// The whole page.
-pub(crate) fn page(view: &FleetView, shown: Option<&log::Shown<'_>>, csrf: &str) -> Markup {
+pub(crate) fn page(
+    view: &FleetView,
+    look: &Look,
+    shown: Option<&log::Shown<'_>>,
+    csrf: &str,
+) -> Markup {
     let main = html! {
+        h1.sr { "Fleet" }
         // Buttons of rows belong to this form: it holds the session's token, the rows do not.
-        form #act method="post" { (csrf_field(csrf)) }
-        section.head {
-            (summary(view.hosts.values()))
-            (target(&view.remotes, &view.hosts))
-        }
-        (rollouts::panel(&view.rollouts))
-        (tools(view))
-        (hosts(view))
-        p #none-found.quiet hidden { "No host fits the filter." }
-        form #pick method="get" action="/rollouts/new" autocomplete="off" {
+        form #act method="post" hidden { (csrf_field(csrf)) }
+        (target(&view.remotes, &view.hosts))
+        (rollouts::panel(&view.rollouts, &view.maintenance))
+        (strip(view, look))
+        form #pick .list method="get" action="/rollouts/new" autocomplete="off" aria-label="Hosts" {
+            (columns())
+            (around_rows(view))
             noscript { button type="submit" { "Choose what to do with the selected hosts" } }
         }
-        (rollouts::bar(&[], &[], csrf))
-        (log::panel(view.hosts.values(), shown))
+        p #none-found .soft hidden { "No host fits. " a href="/?show=" { "Show all" } }
     };
-    layout::page("Fleet", Some(csrf), &main)
+    let around = html! { (rollouts::bar(&[], &[], csrf)) };
+    let dock = log::panel(view.hosts.values(), shown);
+    let how = if shown.is_some() { layout::Dock::Bottom } else { layout::Dock::Tabs };
+    let page = layout::docked(
+        "Fleet",
+        csrf,
+        &main,
+        (&dock, how),
+        &around,
+        rollouts::going_on(&view.rollouts),
+    );
+    with_rows(page, view, look)
 }

@@ -1,9 +1,9 @@
 //! The log panel: a tab per host with a running or recent command, and the output of one.
 
-use super::host::word_of;
-use super::time;
+use super::host::{regardless, word_of};
+use super::{counted, csrf_field, layout, sprite, time};
 use crate::dashboard::live::model::HostEntry;
-use crate::domain::command::Command;
+use crate::domain::command::{Command, State};
 use crate::domain::snapshot::HostSnapshot;
 use crate::domain::terminal::{Style, plain, spans};
 use crate::protocol::{Line, Stream};
@@ -26,6 +26,12 @@ pub(crate) struct Shown<'a> {
     pub earlier: bool,
     /// What the lines contain, if they were searched.
     pub search: Option<&'a str>,
+    /// All lines were searched that should be.
+    pub in_time: bool,
+    /// The line that was asked for: it is marked, and those around it are shown.
+    pub at: Option<u64>,
+    /// There are later lines.
+    pub later: bool,
 }
 
 /// The whole panel; without a command only its tabs.
@@ -33,12 +39,35 @@ pub(crate) fn panel<'a>(
     hosts: impl Iterator<Item = &'a HostEntry>,
     shown: Option<&Shown<'_>>,
 ) -> Markup {
+    around(&tabs(hosts), shown)
+}
+
+/// The panel around its tabs and its log.
+fn around(tabs: &Markup, shown: Option<&Shown<'_>>) -> Markup {
+    let control = |dock: &str, picture: &str, label: &str| {
+        html! { button.icon type="button" data-dock=(dock) aria-label=(label) title=(label) { (sprite(picture, "")) } }
+    };
     html! {
-        section #log-panel.log aria-label="Logs" {
-            (tabs(hosts))
+        section #log-panel.dock aria-label="Logs" {
+            div.grip role="separator" tabindex="0" aria-label="Size of the log" aria-orientation="horizontal"
+                aria-valuenow="40" aria-valuemin="15" aria-valuemax="85" {}
+            div.tabs {
+                (tabs)
+                span.end {
+                    (control("bottom", "bottom", "Dock at the bottom"))
+                    (control("side", "side", "Dock at the side"))
+                    (control("full", "full", "Whole window"))
+                    (control("tabs", "down", "Minimise the log"))
+                }
+            }
             (one(shown))
         }
     }
+}
+
+/// The panel of one host's page.
+pub(crate) fn panel_of_one(shown: Option<&Shown<'_>>) -> Markup {
+    around(&html! { b.small { "Log" } }, shown)
 }
 
 /// A tab per host with a running or recent command.
@@ -68,12 +97,30 @@ pub(crate) fn tabs<'a>(hosts: impl Iterator<Item = &'a HostEntry>) -> Markup {
                 @if let Some((op, state)) = state {
                     a href={ "/?log=" (host.id) } data-log-open={ "/hosts/" (host.id) "/log" } data-for=(host.id)
                         data-state=(state.name()) title={ (op.label()) ": " (word_of(state)) } {
+                        span class={ "g " (mark(state)) } aria-hidden="true" {}
                         (host.profile.hostname)
                         span.sr { ", " (op.label()) ": " (word_of(state)) }
                     }
                 }
             }
         }
+    }
+}
+
+/// The class of a state's glyph. What somebody stopped is no failure.
+pub(super) fn mark(state: State) -> &'static str {
+    match state {
+        State::Succeeded => "ok",
+        State::Failed | State::TimedOut | State::Lost | State::Unverified | State::Rejected => {
+            "bad"
+        }
+        State::Stopped | State::Cancelled | State::Expired | State::Blocked => "none",
+        State::Queued
+        | State::Sent
+        | State::Running
+        | State::Overdue
+        | State::Stopping
+        | State::Verifying => "run",
     }
 }
 
@@ -84,30 +131,45 @@ pub(crate) fn one(shown: Option<&Shown<'_>>) -> Markup {
             @if let Some(shown) = shown {
                 @let command = shown.command;
                 @let whole = format!("/api/commands/{}/output", command.id);
-                header {
-                    h2 { (command.host) ": " (command.op.label()) }
-                    div #log-outcome { (outcome(command)) }
-                    form #log-search role="search" action={ "/commands/" (command.id) "/log" } {
+                header.what {
+                    h2 { (command.host) } span { (command.op.label()) }
+                    div #log-outcome .cut { (outcome(command)) }
+                    form #log-search .field role="search" action={ "/commands/" (command.id) "/log" } {
+                        (sprite("search", ""))
                         input type="search" name="q" aria-label="Search this log" placeholder="Search"
                             value=(shown.search.unwrap_or_default()) autocomplete="off";
                     }
-                    label { input #log-follow type="checkbox" checked[shown.search.is_none()]; " Follow" }
-                    button.quiet type="button" data-copy="log-lines" { "Copy" }
-                    a.button.quiet href=(whole) download={ (command.host) "-" (command.op) ".log" } { "Download" }
-                    a.button.quiet #log-close href="/" aria-label="Close the log" { "✕" }
+                    label.flat { input #log-follow type="checkbox" checked[shown.search.is_none() && shown.at.is_none()]; "Follow" }
+                    button.icon.opt #log-wrap type="button" aria-pressed="true" aria-label="Wrap long lines" title="Wrap long lines" { (sprite("wrap", "")) }
+                    button.icon type="button" data-copy="log-lines" aria-label="Copy the log" title="Copy" { (sprite("copy", "")) }
+                    a.button.icon.opt href=(whole) download={ (command.host) "-" (command.op) ".log" }
+                        aria-label="Download the log" title="Download" { (sprite("download", "")) }
+                    a.button.icon #log-close href="/" aria-label="Close the log" title="Close" { (sprite("close", "")) }
                 }
                 @if let Some(search) = shown.search {
-                    p.quiet #log-found { (shown.lines.len()) @if shown.earlier { " or more" }
-                        " lines contain “" (search) "”. " a href={ "/?log=" (command.host) } data-log-open={ "/commands/" (command.id) "/log" } { "Show all" } }
+                    p.quiet #log-found { (counted(shown.lines.len(), "line")) @if shown.earlier { " or more" }
+                        @if shown.lines.len() == 1 && !shown.earlier { " contains “" } @else { " contain “" } (search) "”. "
+                        @if !shown.in_time { "The search took too long: earlier lines were not looked at. " }
+                        a href={ "/?log=" (command.host) } data-log-open={ "/commands/" (command.id) "/log" } { "Show all" } }
                 }
                 div #log-lines.lines tabindex="0" role="log" aria-live="off" aria-label={ "Output of " (command.op.label()) " on " (command.host) }
-                    data-log=(command.host) data-command=(command.id) data-search[shown.search.is_some()]
+                    data-log=(command.host) data-command=(command.id) data-search[shown.search.is_some()] data-behind[shown.later]
                     data-last-seq=(shown.lines.last().map_or(0, |(seq, _)| *seq)) {
                     (chunk(shown))
                 }
             }
         }
     }
+}
+
+/// The log as a page of its own, where the script does not run.
+pub(crate) fn page(shown: &Shown<'_>, csrf: &str) -> Markup {
+    let main = html! {
+        form #act method="post" hidden { (csrf_field(csrf)) }
+        section.dock.alone aria-label="Log" { (one(Some(shown))) }
+        p { a href={ "/hosts/" (shown.command.host) "?command=" (shown.command.id) } { "Back to the host" } }
+    };
+    layout::page("Log", Some(csrf), &main)
 }
 
 /// Lines, below the way to earlier ones if there are some.
@@ -118,15 +180,19 @@ pub(crate) fn chunk(shown: &Shown<'_>) -> Markup {
             button.earlier type="button"
                 data-href={ "/commands/" (shown.command.id) "/lines?before=" (first) } { "Earlier lines" }
         }
-        (lines(shown.lines.iter().map(|(seq, line)| (*seq, line))))
+        (lines(shown.lines.iter().map(|(seq, line)| (*seq, line)), shown.at))
     }
 }
 
-/// Lines with their numbers.
-pub(crate) fn lines<'a>(numbered: impl Iterator<Item = (u64, &'a Line)>) -> Markup {
+/// Lines with their numbers. The one that was asked for is marked.
+pub(crate) fn lines<'a>(
+    numbered: impl Iterator<Item = (u64, &'a Line)>,
+    at: Option<u64>,
+) -> Markup {
     html! {
         @for (seq, line) in numbered {
-            div.line data-seq=(seq) data-err[line.stream == Stream::Stderr] {
+            @let here = at == Some(seq);
+            div.line id=[here.then_some("line")] data-seq=(seq) data-here[here] data-err[line.stream == Stream::Stderr] data-bad[is_bad(&line.text)] {
                 @for span in spans(&line.text) {
                     @match class(span.style) {
                         Some(class) => span class=(class) { (span.text) },
@@ -136,6 +202,12 @@ pub(crate) fn lines<'a>(numbered: impl Iterator<Item = (u64, &'a Line)>) -> Mark
             }
         }
     }
+}
+
+/// Whether a line says what went wrong. That something was written to stderr says nothing: all of
+/// Nix's output is.
+fn is_bad(line: &str) -> bool {
+    ["error:", "FATAL", "failed with exit code"].iter().any(|word| line.contains(word))
 }
 
 /// The classes of a style; `None` if it is the usual one.
@@ -162,7 +234,9 @@ pub(crate) fn outcome_id(command: &Command) -> String {
 /// How the command of a panel is, or how it ended. It changes while the panel is open.
 pub(crate) fn outcome(command: &Command) -> Markup {
     html! {
-        span.outcome id=(outcome_id(command)) data-state=(command.state.name()) { (words(command)) }
+        span.outcome id=(outcome_id(command)) data-state=(command.state.name()) {
+            (words(command)) (regardless(command))
+        }
     }
 }
 
@@ -173,9 +247,14 @@ pub(super) fn ended(command: &Command) -> Markup {
 
 fn words(command: &Command) -> Markup {
     html! {
-        (word_of(command.state))
-        @if let Some(code) = command.exit_code { " · exit code " (code) }
-        @if let Some(reason) = &command.reason { " · " (plain(reason)) }
+        @match &command.kept_back {
+            Some(why) => { "waits: " (plain(why)) }
+            None => {
+                (word_of(command.state))
+                @if let Some(code) = command.exit_code { " · exit code " (code) }
+                @if let Some(reason) = &command.reason { " · " (plain(reason)) }
+            }
+        }
         @if let Some(at) = command.finished_at { " · " (time(at)) }
     }
 }

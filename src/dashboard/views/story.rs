@@ -1,12 +1,14 @@
 //! What happened on a host: commands, generations, test runs, and what they changed.
 
 use super::{log, time};
+use crate::dashboard::store::events::EventRecord;
 use crate::dashboard::store::transitions::TransitionRecord;
 use crate::domain::closure_diff::{Change, Kind};
 use crate::domain::command::Command;
-use crate::domain::facts::{Deploy, DeployOutcome, TestOutcome, TestRun};
-use crate::domain::generation::TestedGeneration;
+use crate::domain::facts::{Deploy, TestOutcome, TestRun};
+use crate::domain::generation::{Generation, TestedGeneration};
 use crate::domain::ids::Commit;
+use crate::domain::operation::Operation;
 use crate::domain::test_report::{TestCaseOutcome, TestCounts, TestResult};
 use maud::{Markup, html};
 
@@ -22,6 +24,55 @@ pub(crate) struct Story {
     pub generations: Vec<TestedGeneration>,
     /// What was deployed, newest first.
     pub deploys: Vec<Deploy>,
+    /// What the audit log says of the host itself, newest first.
+    pub events: Vec<EventRecord>,
+    /// What of it was asked for.
+    pub only: Only,
+}
+
+/// What of the timeline is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Only {
+    /// All of it.
+    #[default]
+    All,
+    /// What changed what runs, or was to.
+    Deploys,
+    /// Runs of tests.
+    Tests,
+    /// What the audit log says of the host itself.
+    Host,
+}
+
+impl Only {
+    /// All of them, as the page offers them: name in the address, and label.
+    pub(super) const ALL: [(Self, &'static str, &'static str); 4] = [
+        (Self::All, "", "All"),
+        (Self::Deploys, "deploys", "Deploys"),
+        (Self::Tests, "tests", "Tests"),
+        (Self::Host, "host", "Host"),
+    ];
+
+    /// Reads what an address says. What is not known there is all.
+    pub(crate) fn parse(name: &str) -> Self {
+        let known = Self::ALL.into_iter().find(|(_, known, _)| *known == name);
+        known.map(|(only, ..)| only).unwrap_or_default()
+    }
+
+    /// Whether commands of this kind are shown.
+    pub(crate) fn shows(self, op: Operation) -> bool {
+        match self {
+            Self::All => true,
+            Self::Deploys => op.rules().deploys,
+            Self::Tests => op == Operation::Test,
+            Self::Host => false,
+        }
+    }
+
+    /// Whether what the audit log says of the host is shown.
+    pub(crate) fn shows_the_host(self) -> bool {
+        matches!(self, Self::All | Self::Host)
+    }
 }
 
 /// A command with its story.
@@ -34,12 +85,26 @@ pub(crate) struct Told {
     pub changes: Option<Vec<Change>>,
 }
 
+/// The subject of what a generation was built from: of the deploy that brought it, if that was of
+/// the commit that the generation names.
+pub(super) fn subject<'a>(
+    it: &Generation,
+    commit: Option<&Commit>,
+    deploys: &'a [Deploy],
+) -> Option<&'a str> {
+    let brought = deploys.iter().filter(|deploy| {
+        deploy.brought().is_some()
+            && deploy.brought() == it.store_path.as_deref()
+            && (commit.is_none() || deploy.commit.as_ref() == commit)
+    });
+    brought.into_iter().find_map(|deploy| deploy.subject.as_deref())
+}
+
 /// A generation: its number, commit, subject, time, and how its tests went.
 pub(super) fn generation(one: &TestedGeneration, deploys: &[Deploy]) -> Markup {
     let it = &one.generation;
-    let deployed = |d: &&Deploy| d.store_path.is_some() && d.store_path == it.store_path;
-    let subject = deploys.iter().filter(deployed).find_map(|d| d.subject.as_deref());
     let commit = it.configuration_revision.as_deref().and_then(Commit::parse);
+    let subject = subject(it, commit.as_ref(), deploys);
     html! {
         b { "Generation " (it.generation) } " "
         @if let Some(commit) = &commit { code title=(commit) { (commit.short()) } " " }
@@ -54,37 +119,14 @@ pub(super) fn generation(one: &TestedGeneration, deploys: &[Deploy]) -> Markup {
     }
 }
 
-/// A deploy that ended.
-pub(super) fn deployed(deploy: &Deploy) -> Markup {
-    let (name, words) = match &deploy.outcome {
-        DeployOutcome::Succeeded => ("passed", "succeeded".to_owned()),
-        DeployOutcome::Unverified(what) => ("failed", format!("not proven: {what}")),
-        DeployOutcome::Failed(why) => ("failed", format!("failed: {why}")),
-        DeployOutcome::Lost(why) => ("failed", format!("lost: {why}")),
-    };
-    html! {
-        li data-outcome=(name) {
-            (time(deploy.ended_at)) " " b { (deploy.kind.label()) } " "
-            @if let Some(commit) = &deploy.commit { code { (commit.short()) } " " }
-            @if let Some(subject) = &deploy.subject { q.subject { (subject) } " " }
-            @if let Some(number) = deploy.generation { "gen " (number) " " }
-            (words)
-        }
-    }
-}
-
-/// `passed` or `failed`.
+/// How a run ended, in one word.
 pub(super) fn outcome_name(run: &TestRun) -> &'static str {
-    if run.outcome == TestOutcome::Passed { "passed" } else { "failed" }
-}
-
-/// A finished run with its tests, closed until somebody opens it.
-pub(super) fn test_run(run: &TestRun, tests: &[TestResult]) -> Markup {
-    html! {
-        details.run id={ "run-" (run.command_id) } data-outcome=(outcome_name(run)) {
-            summary { (time(run.ended_at)) " " (counted(run)) }
-            (results(tests))
-        }
+    match run.outcome {
+        TestOutcome::Passed => "passed",
+        TestOutcome::Failed | TestOutcome::TimedOut => "failed",
+        TestOutcome::Stopped => "stopped",
+        TestOutcome::Lost => "lost",
+        TestOutcome::Unverified => "unverified",
     }
 }
 
@@ -121,7 +163,7 @@ pub(super) fn passed(counts: TestCounts) -> String {
 }
 
 /// "1.2 s"
-#[allow(clippy::cast_precision_loss)] // shown with one digit
+#[allow(clippy::cast_precision_loss, reason = "it is shown with one digit")]
 pub(super) fn seconds(millis: u64) -> String {
     format!("{:.1} s", millis as f64 / 1000.0)
 }
@@ -131,31 +173,8 @@ pub(super) fn counted(run: &TestRun) -> String {
     let counts = run.counts.map_or_else(String::new, passed);
     match &run.first_failed {
         Some(name) => format!("{counts}, failed: {name}"),
+        None if counts.is_empty() => outcome_name(run).to_owned(),
         None => counts,
-    }
-}
-
-/// A command with its story, closed until somebody opens it.
-pub(super) fn told(one: &Told) -> Markup {
-    let Told { command, transitions, changes } = one;
-    html! {
-        details.command id={ "command-" (command.id) } {
-            summary {
-                b { (command.op.label()) } " " (time(command.created_at)) " by " (command.requested_by)
-                ": " (log::ended(command))
-            }
-            ol {
-                @for step in transitions {
-                    li {
-                        time datetime=(step.at) { (step.at) } " " code { (step.state.name()) }
-                        @if let Some(reason) = &step.reason { " " (reason) }
-                    }
-                }
-            }
-            a href={ "/hosts/" (command.host) "?command=" (command.id) "#log-panel" } { "Log" }
-            " (" (command.output_lines) " lines)"
-            @if let Some(changes) = changes { (what_changes(changes)) }
-        }
     }
 }
 

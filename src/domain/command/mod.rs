@@ -2,37 +2,28 @@
 //!
 //! [`step`] takes a command, an event and the time, and gives the command as it is then,
 //! with what should be done about it. It does nothing itself. Every state that is not
-//! terminal is left at [`Command::due`] at the latest, so no sequence of lost, late,
+//! terminal is left at [`Command::leaves_by`] at the latest, so no sequence of lost, late,
 //! repeated or reordered messages keeps a host busy for ever.
 
 mod machine;
+mod phase;
+mod timers;
 
-pub use machine::step;
+pub use machine::{WAITS_FOR_HOST, restored, step};
+pub use phase::WorkPhase;
+pub use timers::*;
 
 use super::audit::Author;
+use super::deploy::{Built, Paths};
 use super::facts::{AgentBinary, LockState, Process};
 use super::ids::{CommandId, Commit, HostId};
-use super::operation::{Args, Operation};
+use super::moment::{Countdown, Uptime};
+use super::operation::{Args, Operation, Regardless};
 use super::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::time::Duration;
 
-/// How long a command waits for its host to come back.
-pub const QUEUED_FOR: Duration = Duration::from_secs(24 * 3600);
-/// How long a connected agent has to acknowledge a command.
-pub const SENT_FOR: Duration = Duration::from_secs(30);
-/// How long a command may be on its way in all, however often the link comes and goes.
-pub const SENT_AT_MOST: Duration = Duration::from_secs(600);
-/// How long a host may be gone before its overdue command is given up.
-pub const GONE_FOR: Duration = Duration::from_secs(600);
-/// How long a stop may take.
-pub const STOPPING_FOR: Duration = Duration::from_secs(15);
-/// How long fresh facts may take to prove the goal.
-pub const VERIFYING_FOR: Duration = Duration::from_secs(90);
-/// So many heartbeats a connected agent may need to acknowledge a command: one that beats every
-/// minute has no time for it within [`SENT_FOR`].
-pub const SENT_HEARTBEATS: u8 = 3;
 /// After so many heartbeats without it, a running command is lost.
 pub const MISSED_HEARTBEATS: u8 = 2;
 
@@ -51,20 +42,25 @@ pub struct Command {
     pub state: State,
     /// Who asked.
     pub requested_by: Author,
-    /// When it was asked.
+    /// When it was asked, by the time of day.
     pub created_at: Timestamp,
-    /// When it went to the agent.
+    /// When it was asked, by time that passed: what orders a host's commands.
+    #[serde(default)]
+    pub asked: Uptime,
+    /// When it went to the agent, by the time of day.
     pub sent_at: Option<Timestamp>,
-    /// When it reached a terminal state.
+    /// When it reached a terminal state, by the time of day.
     pub finished_at: Option<Timestamp>,
-    /// When the present state must have been left, while the host is connected.
-    pub deadline: Option<Timestamp>,
-    /// While it is being verified: when that ends at the latest, connected or not.
+    /// What counts down in the present state.
+    #[serde(default)]
+    pub timer: Option<Countdown>,
+    /// What bounds the present state however often the link comes and goes, where that is not
+    /// the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub verified_by: Option<Timestamp>,
+    pub at_most: Option<Countdown>,
     /// Since when its host is gone; `None` while it is connected.
     #[serde(default)]
-    pub offline_since: Option<Timestamp>,
+    pub gone_since: Option<Uptime>,
     /// How many heartbeats in a row said that it does not run.
     #[serde(default)]
     pub missed: u8,
@@ -75,18 +71,52 @@ pub struct Command {
     /// What its goal lacks, while it is being verified and when it ended `unverified`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub miss: Option<Miss>,
+    /// What blocked it on the host, where the user may go on regardless of that.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub blocked_by: Vec<Regardless>,
+    /// Which freeze it was asked for regardless of: since when that lasts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub over_freeze: Option<Timestamp>,
+    /// While it waits on a host that is there: which freeze or window keeps it back, and until when.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept_back: Option<String>,
     /// Who asked it to stop.
     pub stop_by: Option<Author>,
+    /// The dashboard told it to stop, because its time was up.
+    #[serde(default)]
+    pub out_of_time: bool,
+    /// The host's guard took back what it had activated; what was missing. Hostile text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub returned: Option<String>,
+    /// The agent said that it died with the machine or with its unit: it is lost, and nobody will
+    /// know more.
+    #[serde(default)]
+    pub interrupted: bool,
     /// How long it may run before it is overdue.
     #[serde(default = "longest")]
     pub time_limit: Duration,
     /// It runs longer than its operation usually does.
     #[serde(default)]
     pub slow: bool,
+    /// What its job is doing, where the agent tells that and it deploys.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<WorkPhase>,
+    /// Its host's guard has it: it ends when that has decided.
+    #[serde(default)]
+    pub guarded: bool,
     /// What it is doing now, in a few words ("Test 3 of 8: GPU").
     pub progress: Option<String>,
     /// Number of the last line of output that was stored.
     pub output_lines: u64,
+    /// The agent has taken it: it said so, or told of it.
+    #[serde(default)]
+    pub reached: bool,
+    /// The paths at its end, as its outcome says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_with: Option<Paths>,
+    /// What it built, as its outcome says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub built: Option<Built>,
     /// How the host was when the command was sent: what its goal is measured by.
     #[serde(default)]
     pub baseline: Baseline,
@@ -107,12 +137,20 @@ pub struct Baseline {
     pub checkout: Option<Commit>,
     /// The host's flake.lock.
     pub lock: Option<LockState>,
+    /// Whether the checkout was changed by hand.
+    pub dirty: Option<bool>,
     /// Store path of what ran.
     pub store_path: Option<String>,
+    /// What that was built from, as far as it was known.
+    pub deployed: Option<Commit>,
+    /// What the system profile pointed to.
+    pub profile_path: Option<String>,
     /// Generation that ran.
     pub generation: Option<u64>,
     /// Number of the deployment that ran.
     pub deployment: u64,
+    /// Its number among the commands of its host.
+    pub order: u64,
     /// The agent that was asked.
     pub agent: AgentBinary,
     /// The host's boot time.
@@ -186,15 +224,15 @@ impl State {
         Self::Cancelled,
     ];
 
-    /// Whether the command's life is over.
-    pub const fn is_terminal(self) -> bool {
+    /// Where it is in its life; `None` if that is over.
+    pub const fn live(self) -> Option<Live> {
         match self {
-            Self::Queued
-            | Self::Sent
-            | Self::Running
-            | Self::Overdue
-            | Self::Stopping
-            | Self::Verifying => false,
+            Self::Queued => Some(Live::Queued),
+            Self::Sent => Some(Live::Sent),
+            Self::Running => Some(Live::Running),
+            Self::Overdue => Some(Live::Overdue),
+            Self::Stopping => Some(Live::Stopping),
+            Self::Verifying => Some(Live::Verifying),
             Self::Succeeded
             | Self::Failed
             | Self::Unverified
@@ -204,8 +242,13 @@ impl State {
             | Self::TimedOut
             | Self::Lost
             | Self::Expired
-            | Self::Cancelled => true,
+            | Self::Cancelled => None,
         }
+    }
+
+    /// Whether the command's life is over.
+    pub const fn is_terminal(self) -> bool {
+        self.live().is_none()
     }
 
     /// Whether the command takes its host's only exclusive place.
@@ -236,6 +279,18 @@ impl State {
     }
 }
 
+/// The states of a command that is not over, each as in [`State`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "`State` says what each is")]
+pub enum Live {
+    Queued,
+    Sent,
+    Running,
+    Overdue,
+    Stopping,
+    Verifying,
+}
+
 /// How a command ended, as the agent says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {
@@ -245,6 +300,8 @@ pub struct Outcome {
     pub exit_code: i32,
     /// The agent's words, if any.
     pub message: Option<String>,
+    /// Of one that was not begun: what it would not be kept from if the user went on regardless.
+    pub blocked_by: Vec<Regardless>,
 }
 
 /// The ways in which a job ends on the host.
@@ -254,6 +311,9 @@ pub enum OutcomeKind {
     Exited,
     /// It failed, whatever its exit code.
     Failed,
+    /// It failed, and the host's guard brought back what ran before. The message says what was
+    /// missing.
+    Returned,
     /// By a stop.
     Stopped,
     /// By the agent, for its time.
@@ -262,6 +322,32 @@ pub enum OutcomeKind {
     Blocked,
     /// It died with the machine, or with its unit: nobody knows how far it came.
     Interrupted,
+}
+
+/// How a command ended that began on its host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// Well, and proven.
+    Succeeded,
+    /// Well as it says, and not proven.
+    Unverified,
+    /// Badly.
+    Failed,
+    /// It took too long.
+    TimedOut,
+    /// Somebody stopped it.
+    Stopped,
+    /// Nobody knows how.
+    Lost,
+}
+
+/// Why a command may not begin for now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptBack {
+    /// By what, all of it: what a user may go on regardless of.
+    pub by: Vec<Regardless>,
+    /// In words, and until when.
+    pub why: String,
 }
 
 /// Whether a command reached what it is for.
@@ -310,8 +396,12 @@ pub enum Event {
     HostOffline,
     /// When it should have been sent, a precondition failed.
     Blocked(String),
+    /// When it should have been sent, a freeze or the host's windows kept it back.
+    KeptBack(KeptBack),
     /// The agent said that it works on it.
     Runs,
+    /// The agent said what its job is doing.
+    Phase(WorkPhase),
     /// A heartbeat said that the agent does not work on it.
     DoesNotRun,
     /// The agent registered and has never heard of it.
@@ -336,10 +426,10 @@ pub enum Event {
     Stop(Author),
     /// A user gives it more time.
     Extend(Author),
+    /// It was told to stop, and its agent names it still, or is there anew: it is told again.
+    StopAgain,
     /// Time has passed.
     Tick,
-    /// The clock was set: all instants move by so many milliseconds.
-    ClockJumped(i64),
 }
 
 /// What the host's actor must do about a command.
@@ -351,59 +441,89 @@ pub enum Effect {
     SendStop,
     /// Journal the transition into the command's state.
     Journal,
+    /// Store it as it is; its state is the same.
+    Save,
     /// Ask the remote anew: the goal hangs on it.
     Refetch,
 }
 
 impl Command {
-    /// When the state must be left, connected or not; `None` in terminal states, and for
-    /// an overdue command of a connected host, where the user decides.
-    pub fn due(&self) -> Option<Timestamp> {
-        let gone = self.offline_since.map(|since| since + GONE_FOR);
-        match self.state {
-            State::Sent => gone.or(self.unacknowledged_at()),
-            State::Overdue => gone,
-            State::Running => self.slow_at().or(self.deadline),
-            // Facts can come only from a connected host.
-            State::Verifying if gone.is_some() => self.verified_by.or(self.deadline),
-            State::Queued | State::Stopping | State::Verifying => self.deadline,
-            State::Succeeded
-            | State::Failed
-            | State::Unverified
-            | State::Rejected
-            | State::Blocked
-            | State::Stopped
-            | State::TimedOut
-            | State::Lost
-            | State::Expired
-            | State::Cancelled => None,
+    /// How it ended, in words.
+    pub fn told_end(&self) -> String {
+        let state = self.state.name().replace('_', " ");
+        let code = self.exit_code.map_or(String::new(), |code| format!(", exit code {code}"));
+        let why = self.reason.as_ref().map_or(String::new(), |why| format!(": {why}"));
+        format!("{} ended: {state}{code}{why}", self.op.label())
+    }
+
+    /// What came of it on its host; `None` while that is not known, and where nothing of it
+    /// happened there.
+    pub fn came_of_it(&self) -> Option<Ending> {
+        let ending = match self.state {
+            State::Succeeded => Ending::Succeeded,
+            State::Unverified => Ending::Unverified,
+            State::Failed => Ending::Failed,
+            State::TimedOut => Ending::TimedOut,
+            State::Stopped => Ending::Stopped,
+            State::Lost => Ending::Lost,
+            State::Rejected | State::Blocked | State::Expired | State::Cancelled => return None,
+            State::Queued
+            | State::Sent
+            | State::Running
+            | State::Overdue
+            | State::Stopping
+            | State::Verifying => return None,
+        };
+        // What was only sent never was.
+        if self.reached { Some(ending) } else { None }
+    }
+
+    /// Whether it was sent to its host before another one of the same kind was: its late truth
+    /// changes nothing then. Numbers are the host's own.
+    pub fn is_before(&self, id: CommandId, order: u64) -> bool {
+        id != self.id && order > self.baseline.order
+    }
+
+    /// Whether a word about how it ended still says something: the first one does.
+    pub fn waits_for_its_outcome(&self) -> bool {
+        match self.state.live() {
+            Some(Live::Sent | Live::Running | Live::Overdue | Live::Stopping) => true,
+            // A 3.x agent that came back may deliver its outcome late.
+            Some(Live::Verifying) => self.exit_code.is_none(),
+            Some(Live::Queued) => false,
+            None => self.state == State::Lost && !self.interrupted,
         }
+    }
+
+    /// Whether it works on the checkout now, as far as the agent tells.
+    pub fn pulls_now(&self) -> bool {
+        let in_its_pull = self.phase.is_none_or(|phase| phase == WorkPhase::Pull);
+        self.op.rules().pulls && (in_its_pull || !self.op.rules().deploys)
+    }
+
+    /// Whether it ended before it had begun to change what runs: only its pull did anything.
+    pub fn ended_in_its_pull(&self) -> bool {
+        let well = matches!(self.state, State::Succeeded | State::Unverified);
+        let in_its_pull = self.op.rules().pulls && self.phase == Some(WorkPhase::Pull);
+        in_its_pull && self.built.is_none() && !well
+    }
+
+    /// What it is to be asked with so that what blocked it does so no more; `None` if it was not
+    /// blocked, or by something that nobody may pass over.
+    pub fn regardless(&self) -> Option<Vec<Regardless>> {
+        if self.state != State::Blocked || self.blocked_by.is_empty() {
+            return None;
+        }
+        let mut all = [self.args.regardless.clone(), self.blocked_by.clone()].concat();
+        all.sort_unstable();
+        all.dedup();
+        Some(all)
     }
 
     /// Whether its log may say what it changed, or would change.
     pub fn tells_changes(&self) -> bool {
         let asked = self.op.rules().deploys || self.op == Operation::DryRun;
         asked && self.state.is_terminal()
-    }
-
-    /// When a running command should be pointed at as slow; `None` once it was.
-    fn slow_at(&self) -> Option<Timestamp> {
-        let warn_after = self.op.rules().warn_after;
-        let ahead = self.time_limit.checked_sub(warn_after)?;
-        let millis = i64::try_from(ahead.as_millis()).ok()?;
-        self.deadline.filter(|_| !self.slow).map(|deadline| deadline.shifted(-millis))
-    }
-
-    /// When a connected agent has had its time and its heartbeats to acknowledge the command.
-    fn unacknowledged_at(&self) -> Option<Timestamp> {
-        let deadline = self.deadline?;
-        let at_most = self.sent_at.map_or(deadline, |sent_at| sent_at + SENT_AT_MOST);
-        if self.missed >= SENT_HEARTBEATS { Some(deadline) } else { Some(at_most.max(deadline)) }
-    }
-
-    /// A command that was just accepted for a connected host.
-    pub fn sent_deadline(sent_at: Timestamp, now: Timestamp) -> Timestamp {
-        (now + SENT_FOR).min(sent_at + SENT_AT_MOST)
     }
 }
 
@@ -425,5 +545,9 @@ mod tests {
         assert_eq!(command.miss, None);
         assert_eq!(command.time_limit, longest());
         assert!(!command.slow);
+        // Its time is counted anew: what was left was not stored.
+        let now = Uptime::from_millis(7);
+        let command = restored(command, now);
+        assert_eq!(command.leaves_by(), Some(now + longest()));
     }
 }

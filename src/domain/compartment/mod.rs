@@ -2,10 +2,12 @@
 //!
 //! Everything about a row is decided by [`evaluate`], from facts and desired state that
 //! come in as arguments. No rule reads a clock. What is stored are the facts, never a row.
+//! Comments name the rules by their numbers there.
 
-mod deployed;
 mod remote;
 mod row;
+mod system;
+mod test_runs;
 
 pub use row::{Row, Standing};
 
@@ -13,7 +15,7 @@ use super::command::Command;
 use super::desired::Desired;
 use super::facts::HostFacts;
 use super::message::Message;
-use remote::Rules;
+use remote::{Compared, Rules};
 use serde::{Deserialize, Serialize};
 
 /// Status of one compartment. The order is that of the specification's table.
@@ -88,7 +90,7 @@ impl Compartment {
     }
 }
 
-/// What a click on a compartment offers to do.
+/// What a click on a compartment offers to do (spec: compartments, "What a click does").
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
@@ -96,6 +98,8 @@ pub enum Action {
     Pull,
     /// Pull and switch.
     PullSwitch,
+    /// Switch.
+    Switch,
     /// Run the tests.
     RunTests,
     /// Stop what runs.
@@ -108,6 +112,34 @@ pub enum Action {
     Rollback,
     /// Restart the agent.
     RestartAgent,
+    /// Reboot.
+    Reboot,
+}
+
+/// Why a compartment is as it is, where it only follows something else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// The remote cannot be read, or none is set.
+    Source,
+    /// Git is as it is.
+    Git,
+    /// Lock is as it is.
+    Lock,
+    /// System is as it is.
+    System,
+}
+
+impl Cause {
+    /// The name in the API and in `data-follows`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Source => "source",
+            Self::Git => "git",
+            Self::Lock => "lock",
+            Self::System => "system",
+        }
+    }
 }
 
 /// One compartment's status and why.
@@ -119,6 +151,8 @@ pub struct Verdict {
     pub message: Message,
     /// What a click offers.
     pub action: Option<Action>,
+    /// What it follows; `None`: it is a cause of its own.
+    pub follows: Option<Cause>,
 }
 
 /// The version of this program: the one agents should have.
@@ -126,12 +160,22 @@ pub const DASHBOARD_VERSION: &str = env!("CARGO_PKG_VERSION");
 
 impl Verdict {
     fn new(status: Status, message: impl Into<Message>) -> Self {
-        Self { status, message: message.into(), action: None }
+        Self { status, message: message.into(), action: None, follows: None }
     }
 
     fn offering(mut self, action: Action) -> Self {
         self.action = Some(action);
         self
+    }
+
+    fn following(mut self, cause: Cause) -> Self {
+        self.follows = Some(cause);
+        self
+    }
+
+    /// It is as another one is, with its words and its button.
+    fn like(other: &Self, status: Status, cause: Cause) -> Self {
+        Self { status, follows: Some(cause), ..other.clone() }
     }
 }
 
@@ -139,14 +183,15 @@ impl Verdict {
 /// (`live`: commands that are not over), and what the remote says.
 pub fn evaluate(facts: &HostFacts, live: &[&Command], desired: &Desired) -> Row {
     let rules = Rules { facts, live, desired };
-    // System and Tests go by the comparison itself: a pull that runs hides it from the
-    // row, but makes nothing current.
-    let git = rules.git();
-    let lock = rules.lock();
-    let system = rules.system(&git, &lock);
-    let tests = rules.tests(&git, &lock);
+    // g and l of the specification: a pull that runs hides Git and Lock from the row, but makes
+    // nothing current.
+    let compared = Compared { git: rules.git(), lock: rules.lock() };
+    let system = rules.system(&compared);
+    let tests = rules.tests(&compared);
     let agent = rules.agent();
-    match rules.running(|op| op.rules().pulls).map(Rules::working) {
+    let Compared { git, lock } = compared;
+    // Git 1, Lock 1
+    match rules.running(Command::pulls_now).map(Rules::working) {
         Some(pulls) => Row { agent, git: pulls.clone(), lock: pulls, system, tests },
         None => Row { agent, git, lock, system, tests },
     }

@@ -1,6 +1,6 @@
 //! Agent, Git and Lock: is what the host has what it should have?
 
-use super::{Action, DASHBOARD_VERSION, Status, Verdict};
+use super::{Action, Cause, DASHBOARD_VERSION, Status, Verdict};
 use crate::domain::command::{Command, State};
 use crate::domain::desired::{Desired, Remote};
 use crate::domain::facts::{HostFacts, LockState, Relation};
@@ -15,6 +15,12 @@ pub(super) struct Rules<'a> {
     pub(super) desired: &'a Desired,
 }
 
+/// Git and Lock, without the command that runs.
+pub(super) struct Compared {
+    pub(super) git: Verdict,
+    pub(super) lock: Verdict,
+}
+
 /// "1 commit", "3 commits".
 fn commits(n: u32) -> String {
     if n == 1 { "1 commit".to_owned() } else { format!("{n} commits") }
@@ -22,8 +28,8 @@ fn commits(n: u32) -> String {
 
 impl Rules<'_> {
     /// The live command that makes a compartment blue, if `concerns` says so of it.
-    pub(super) fn running(&self, concerns: impl Fn(Operation) -> bool) -> Option<&Command> {
-        self.live.iter().copied().find(|c| c.state.is_active() && concerns(c.op))
+    pub(super) fn running(&self, concerns: impl Fn(&Command) -> bool) -> Option<&Command> {
+        self.live.iter().copied().find(|c| c.state.is_active() && concerns(c))
     }
 
     pub(super) fn working(command: &Command) -> Verdict {
@@ -42,13 +48,17 @@ impl Rules<'_> {
     }
 
     pub(super) fn agent(&self) -> Verdict {
-        if let Some(command) = self.running(|op| op == Operation::RestartAgent) {
+        // 1
+        let restarts = |c: &Command| matches!(c.op, Operation::RestartAgent | Operation::Reboot);
+        if let Some(command) = self.running(restarts) {
             return Self::working(command);
         }
+        // 2
         let agent = &self.facts.agent;
         let Some(version) = &agent.version else {
             return Verdict::new(Status::Unknown, "The agent has not reported its version yet.");
         };
+        // 3
         if let Some(protocol) = agent.protocol
             && !Protocol::is_known(protocol)
         {
@@ -59,16 +69,26 @@ impl Rules<'_> {
             );
             return Verdict::new(Status::Error, message);
         }
+        // 4
         if agent.stale {
             let message = format!(
-                "The switch succeeded, but the agent still runs the old binary ({version}): restart the agent."
+                "The switch succeeded, but the host still runs the old agent ({version}): restart the agent."
             );
             return Verdict::new(Status::Error, message).offering(Action::RestartAgent);
         }
+        // 5
         if version == DASHBOARD_VERSION {
             return Verdict::new(Status::Ok, format!("Agent {version}, as the dashboard."));
         }
-        let message = format!("Agent {version}, dashboard {DASHBOARD_VERSION}: pull and switch");
+        // 6
+        if is_newer(version) {
+            let message =
+                format!("Agent {version} is newer than the dashboard ({DASHBOARD_VERSION}).");
+            return Verdict::new(Status::Outdated, message);
+        }
+        let message = format!(
+            "Agent {version}, dashboard {DASHBOARD_VERSION}: update the nixfleet input, pull and switch"
+        );
         Verdict::new(Status::Outdated, message).offering(Action::PullSwitch)
     }
 
@@ -83,14 +103,16 @@ impl Rules<'_> {
             Desired::NotConfigured { setting } => Err(Verdict::new(
                 Status::Error,
                 format!("No remote to compare with: set {setting} on the dashboard."),
-            )),
+            )
+            .following(Cause::Source)),
             Desired::Unavailable { since, reason, last_known: _ } => Err(Verdict::new(
                 Status::Error,
                 Message::from(format!("Cannot fetch the remote: {reason} (since "))
                     .time(*since)
                     .text(")"),
             )
-            .offering(Action::RetryFetch)),
+            .offering(Action::RetryFetch)
+            .following(Cause::Source)),
         }
     }
 
@@ -102,58 +124,105 @@ impl Rules<'_> {
     }
 
     pub(super) fn git(&self) -> Verdict {
-        let Some(host) = &self.facts.checkout else {
-            return Verdict::new(Status::Unknown, "The host has not reported a commit yet.");
-        };
+        let facts = self.facts;
+        // 2
+        if facts.checkout.is_none() && !facts.no_checkout {
+            return Verdict::new(Status::Unknown, "Waiting for the host to report its commit.");
+        }
+        // 3, 4
         let remote = match self.remote() {
             Ok(remote) => remote,
             Err(verdict) => return verdict,
         };
         let head = &remote.commit;
         let branch = format!("origin/{}", remote.branch);
+        let outdated =
+            |message: String| Verdict::new(Status::Outdated, message).offering(Action::Pull);
+        // 5
+        let Some(host) = &facts.checkout else {
+            return outdated(format!(
+                "No checkout on the host: pull ({branch} is at {}).",
+                head.short()
+            ));
+        };
+        let pair = format!("(host {}, latest {})", host.short(), head.short());
+        // 6
+        if facts.dirty == Some(true) {
+            return outdated(format!(
+                "Changed by hand on the host: the files differ from their commit {pair}."
+            ));
+        }
+        // 7
         if host == head {
             return Verdict::new(Status::Ok, format!("{} is the head of {branch}.", host.short()));
         }
-        let pair = format!("(host {}, latest {})", host.short(), head.short());
-        let message = match self.relation(remote) {
-            Some(Relation::Behind { commits: n, .. }) => {
+        outdated(match (self.relation(remote), facts.ahead) {
+            // 8
+            (Some(Relation::Behind { commits: n, .. }), _) => {
                 format!("{} behind {branch} {pair}. Pull to update.", commits(n))
             }
-            Some(Relation::Ahead) => format!("Not on {branch}: ahead of it {pair}."),
-            Some(Relation::NotOnBranch) => format!("Not on {branch} {pair}."),
-            None => format!("Not the head of {branch} {pair}. Pull to update."),
-        };
-        Verdict::new(Status::Outdated, message).offering(Action::Pull)
+            // 9
+            (_, Some(n @ 1..)) => {
+                format!("Not on {branch}: {} that {branch} does not have {pair}.", commits(n))
+            }
+            (Some(Relation::Ahead), _) => format!("Not on {branch}: ahead of it {pair}."),
+            (Some(Relation::NotOnBranch), _) => format!("Not on {branch} {pair}."),
+            (None, _) => format!("Not the head of {branch} {pair}. Pull to update."),
+        })
     }
 
     pub(super) fn lock(&self) -> Verdict {
+        // 2
         let Some(host) = &self.facts.lock else {
-            return Verdict::new(Status::Unknown, "The host has not reported its flake.lock yet.");
+            let message = "Waiting for the host to report its flake.lock.";
+            return Verdict::new(Status::Unknown, message);
         };
+        // 3, 4
         let remote = match self.remote() {
             Ok(remote) => remote,
             Err(verdict) => return verdict,
         };
+        let mut verdict = self.lock_against(host, remote);
+        if let Some(pr) = &remote.pending_pr {
+            verdict.message = verdict.message.text(format!(" Merge PR #{} to update.", pr.number));
+        }
+        verdict
+    }
+
+    fn lock_against(&self, host: &LockState, remote: &Remote) -> Verdict {
         let branch = format!("origin/{}", remote.branch);
-        let Some(latest) = &remote.lock else {
-            // Only a version.json can leave it out, and it has no pull requests.
-            let message = "Cannot verify: version.json names no lockHash";
-            return Verdict::new(Status::Outdated, message);
-        };
-        let mut verdict = match (host, latest) {
-            (LockState::Absent, LockState::Absent) => Verdict::new(
+        let outdated =
+            |message: String| Verdict::new(Status::Outdated, message).offering(Action::Pull);
+        // 5
+        if self.facts.checkout.is_none() {
+            let message = "No checkout on the host: pull to get its flake.lock.".to_owned();
+            return outdated(message).following(Cause::Git);
+        }
+        let (short, latest) = (lock_name(host), remote.lock.as_ref().map(lock_name));
+        let latest = latest.unwrap_or("not told");
+        match (host, &remote.lock) {
+            // 6
+            (LockState::Absent, Some(LockState::Absent)) => Verdict::new(
                 Status::Ok,
                 format!("No flake.lock, neither on the host nor on {branch}."),
             ),
-            (LockState::Hash(host), LockState::Absent) => Verdict::new(
-                Status::Error,
-                format!("no flake.lock on {branch} (host {})", host.short()),
-            )
-            .offering(Action::RetryFetch),
-            (LockState::Hash(host), LockState::Hash(latest)) if host == latest => {
-                Verdict::new(Status::Ok, format!("flake.lock is current ({}).", host.short()))
+            // 7
+            (LockState::Hash(_), Some(LockState::Absent)) => {
+                Verdict::new(Status::Error, format!("no flake.lock on {branch} (host {short})"))
+                    .offering(Action::RetryFetch)
             }
-            (host, LockState::Hash(latest)) => {
+            // 8: only a version.json can leave it out, and it has no pull requests.
+            (_, None) => Verdict::new(Status::Outdated, CANNOT_VERIFY),
+            // 9
+            (LockState::Hash(host), Some(LockState::Hash(latest))) if host == latest => {
+                Verdict::new(Status::Ok, format!("flake.lock is current ({short})."))
+            }
+            // 10
+            _ if self.facts.checkout.as_ref() == Some(&remote.commit) => outdated(format!(
+                "flake.lock changed by hand on the host. Latest: {latest}, host: {short}."
+            )),
+            // 11
+            _ => {
                 let by = match self.relation(remote) {
                     Some(Relation::Behind { lock_commits: n @ 1.., .. }) => {
                         format!(" by {}", commits(n))
@@ -161,23 +230,39 @@ impl Rules<'_> {
                     Some(Relation::Behind { .. } | Relation::Ahead | Relation::NotOnBranch)
                     | None => String::new(),
                 };
-                let host = match host {
-                    LockState::Absent => "none",
-                    LockState::Hash(hash) => hash.short(),
-                };
-                let latest = latest.short();
-                Verdict::new(
-                    Status::Outdated,
-                    format!(
-                        "flake.lock outdated{by}. Latest: {latest}, host: {host}. Pull to update."
-                    ),
-                )
-                .offering(Action::Pull)
+                outdated(format!(
+                    "flake.lock outdated{by}. Latest: {latest}, host: {short}. Pull to update."
+                ))
             }
-        };
-        if let Some(pr) = &remote.pending_pr {
-            verdict.message = verdict.message.text(format!(" Merge PR #{} to update.", pr.number));
         }
-        verdict
+    }
+
+    /// Whether the remote does not tell which flake.lock it has, so that nothing can prove one
+    /// (Lock 8).
+    pub(super) fn lock_cannot_be_verified(&self) -> bool {
+        let told = self.desired.known().is_none_or(|remote| remote.lock.is_some());
+        !told && self.facts.lock.is_some() && self.facts.checkout.is_some()
+    }
+}
+
+/// What Lock says where the remote does not tell.
+const CANNOT_VERIFY: &str = "Cannot verify: version.json names no lockHash";
+
+fn lock_name(lock: &LockState) -> &str {
+    match lock {
+        LockState::Absent => "none",
+        LockState::Hash(hash) => hash.short(),
+    }
+}
+
+/// Whether an agent's version is above the dashboard's. What is no version is not.
+fn is_newer(version: &str) -> bool {
+    let numbers = |text: &str| -> Option<Vec<u64>> {
+        let numbers = text.split(['-', '+']).next()?;
+        numbers.split('.').map(|number| number.parse().ok()).collect()
+    };
+    match (numbers(version), numbers(DASHBOARD_VERSION)) {
+        (Some(theirs), Some(ours)) => theirs > ours,
+        (None, _) | (_, None) => false,
     }
 }

@@ -53,6 +53,23 @@ impl Standing {
             Self::Current => "current",
         }
     }
+
+    /// What five statuses come to, in the order of [`Compartment::ALL`]: the worst of them.
+    pub fn of(statuses: [Status; 5]) -> Self {
+        if statuses.contains(&Status::Error) {
+            return Self::Failed;
+        }
+        if statuses.contains(&Status::Working) {
+            return Self::Busy;
+        }
+        if statuses.contains(&Status::Outdated) {
+            return Self::NeedsAction;
+        }
+        let [proven @ .., tests] = statuses;
+        let all_proven = proven.iter().all(|status| *status == Status::Ok);
+        let is_current = all_proven && matches!(tests, Status::Ok | Status::Unknown);
+        if is_current { Self::Current } else { Self::Unknown }
+    }
 }
 
 impl Row {
@@ -61,31 +78,15 @@ impl Row {
         Compartment::ALL.into_iter().map(|compartment| (compartment, &self[compartment]))
     }
 
-    /// Whether any compartment has this status.
-    pub fn has(&self, status: Status) -> bool {
-        self.iter().any(|(_, verdict)| verdict.status == status)
-    }
-
     /// Whether nothing is to be done: agent, config, dependencies and deployment are proven
     /// current, and tests have passed, or are off or not there.
     pub fn is_current(&self) -> bool {
-        let proven = [&self.agent, &self.git, &self.lock, &self.system];
-        let all_proven = proven.iter().all(|verdict| verdict.status == Status::Ok);
-        all_proven && matches!(self.tests.status, Status::Ok | Status::Unknown)
+        self.standing() == Standing::Current
     }
 
     /// The whole row in one word: the worst of it.
     pub fn standing(&self) -> Standing {
-        if self.has(Status::Error) {
-            return Standing::Failed;
-        }
-        if self.has(Status::Working) {
-            return Standing::Busy;
-        }
-        if self.has(Status::Outdated) {
-            return Standing::NeedsAction;
-        }
-        if self.is_current() { Standing::Current } else { Standing::Unknown }
+        Standing::of(Compartment::ALL.map(|compartment| self[compartment].status))
     }
 }
 

@@ -2,27 +2,33 @@
 //! its host, the dashboard's about what was asked.
 
 use super::apply::Turn;
+use super::commands::Place;
 use super::echoes::Echoes;
 use super::event::{About, HostEffect, Job, Registration, Report, Work};
 use crate::domain::audit::{AuditCategory, Author};
+use crate::domain::bounds;
 use crate::domain::command::{Command, Event, Outcome, OutcomeKind, State};
 use crate::domain::ids::CommandId;
 use crate::domain::operation::{Args, Operation};
 use std::time::Duration;
 
-/// So many links that take over from another one within a minute are those of two machines.
-const TAKEOVERS: usize = 3;
-/// As said.
-const TAKEOVERS_WITHIN: Duration = Duration::from_secs(60);
 /// A 3.x agent repeats an outcome within so long.
 const REPEATS_WITHIN: Duration = Duration::from_secs(60);
+
+/// Whether it is one of those of which a host runs one at a time, and may be running.
+fn takes_the_place(command: &Command) -> bool {
+    command.op.rules().exclusive && command.state.is_active()
+}
 
 impl Turn<'_, '_> {
     pub(super) fn connected(&mut self, registration: Registration, known: Vec<Command>) {
         if self.state.online {
             self.takes_over(&registration);
+        } else {
+            self.tell_of_the_way_back();
         }
         self.state.online = true;
+        self.state.overrun = None;
         self.state.links += 1;
         self.state.comparing = None;
         self.state.odd = 0;
@@ -32,16 +38,22 @@ impl Turn<'_, '_> {
         for command in known {
             self.remembered(command);
         }
+        if let Some(told) = &registration.held {
+            self.agent_holds(told);
+        }
         if self.state.protocol().resumes_jobs() {
             self.state.echoes = Echoes::default();
         } else {
             self.state.echoes.new_link();
             self.say_that_lines_may_be_missing();
         }
+        self.look_at_the_boot();
         self.step_those(|command| command.state.is_active(), &Event::HostOnline);
         self.another_agent_came();
-        if let Some(jobs) = &registration.jobs {
-            self.has_jobs(jobs);
+        match &registration.jobs {
+            Some(jobs) => self.has_jobs(jobs),
+            // It does not say what it runs; the first stop may have been lost with the link.
+            None => self.step_all(&Event::StopAgain),
         }
         self.came_back();
     }
@@ -49,18 +61,11 @@ impl Turn<'_, '_> {
     /// A link opens while another one is open. Where they are not of one process, and that
     /// happens again and again, two machines use one name.
     fn takes_over(&mut self, registration: &Registration) {
-        let agent = &self.state.facts.agent;
-        if registration.process.is_another(&agent.process) == Some(false) {
-            return;
-        }
-        let now = self.now;
-        self.state.takeovers.retain(|at| now.since(*at) < TAKEOVERS_WITHIN);
-        self.state.takeovers.push(now);
-        if self.state.takeovers.len() >= TAKEOVERS {
-            self.state.takeovers.clear();
+        let old = &self.state.facts.agent.process;
+        if self.state.takeovers.happens(&registration.process, old, self.now) {
             let name = &self.state.profile.hostname;
             let message = format!(
-                "{TAKEOVERS} links of {name} took over from one another within a minute: two machines use this name."
+                "Links of {name} take over from one another again and again: two machines use this name."
             );
             self.record(AuditCategory::Host, message, None);
         }
@@ -68,9 +73,10 @@ impl Turn<'_, '_> {
 
     /// The agent says which jobs it has, all of them.
     fn has_jobs(&mut self, jobs: &[Job]) {
-        let ours = self.state.command().map(|command| command.id);
-        if let Some(id) = ours.filter(|id| !jobs.iter().any(|job| job.id == *id)) {
-            self.step_id(id, &Event::NeverHeardOf);
+        let is_named = |command: &Command| jobs.iter().any(|job| job.id == command.id);
+        let unnamed = |command: &Command| takes_the_place(command) && !is_named(command);
+        for id in self.state.commands.ids_of_live(unnamed) {
+            self.send_once_more(id, &Event::NeverHeardOf);
         }
         if let Some(job) = jobs.iter().find(|job| job.running) {
             let name = job.op.map_or("an unknown operation", Operation::name);
@@ -78,7 +84,7 @@ impl Turn<'_, '_> {
         }
         for job in jobs.iter().filter(|job| !job.running) {
             let commands = &self.state.commands;
-            if commands.find(job.id).is_none() && !commands.last_is(job.id) {
+            if commands.find(job.id).is_none() && !commands.is_over(job.id) {
                 // Its output and outcome follow: it is recorded, and changes nothing else.
                 self.adopt_finished(job.id, job.op);
             }
@@ -125,22 +131,31 @@ impl Turn<'_, '_> {
             self.old_agent_speaks_of(owner, last_error);
         }
         let place = owner.and_then(|id| self.state.commands.take_lines(id, first_seq, count));
+        if let Some(Place::TooFar) = place {
+            self.exceeded(bounds::rows::LINE_NUMBER_JUMP);
+            return;
+        }
         match (place, id) {
-            (Some((id, first_seq)), _) => {
+            (Some(Place::At(id, first_seq)), _) => {
                 self.effects.push(HostEffect::StoreOutput { id, first_seq });
             }
             (None, Some(id)) => {
                 self.odd(format!("Output of command {id}, which is not this host's; ignored."));
             }
             // Lines of a 3.x agent that runs nothing say nothing.
-            (None, None) => {}
+            (None, None) | (Some(Place::TooFar), _) => {}
         }
     }
 
     /// An agent that opened a new link has done what restart-agent and reboot ask for, where it
     /// does not say that it is the same process, or the same boot.
     fn came_back(&mut self) {
-        let outcome = Outcome { kind: OutcomeKind::Exited, exit_code: 0, message: None };
+        let outcome = Outcome {
+            kind: OutcomeKind::Exited,
+            exit_code: 0,
+            message: None,
+            blocked_by: Vec::new(),
+        };
         let now = self.state.facts.agent.process.clone();
         let done = |command: &Command| {
             let then = &command.baseline.process;
@@ -163,15 +178,32 @@ impl Turn<'_, '_> {
         self.merge(report);
         self.state.metrics = report.metrics.or(self.state.metrics);
         let ids = self.state.protocol().names_commands_by_id();
-        match (work, self.state.command().map(|command| command.id)) {
-            (Some(work), _) if ids => self.works(&work),
-            (Some(work), _) => self.old_agent_works(&work),
-            (None, _) if !ids => self.old_agent_is_idle(),
-            (None, Some(id)) => {
-                self.step_id(id, &Event::DoesNotRun);
+        match work {
+            Some(work) if ids => {
+                self.works(&work);
+                self.runs_nothing_but(work.id);
             }
-            (None, None) => {}
+            Some(work) => self.old_agent_works(&work),
+            None if ids => {
+                self.state.overrun = None;
+                self.runs_nothing_but(None);
+            }
+            None => {
+                self.state.overrun = None;
+                self.old_agent_is_idle();
+            }
         }
+    }
+
+    /// An agent that says what it works on by ids works on nothing else. There is more than one to
+    /// speak of only where more than one was stored (finding 43).
+    fn runs_nothing_but(&mut self, named: Option<CommandId>) {
+        let ours = self.state.command().map(|command| command.id);
+        let unnamed = |command: &Command| {
+            let speaks_of_it = named.is_none() || Some(command.id) != ours;
+            takes_the_place(command) && Some(command.id) != named && speaks_of_it
+        };
+        self.step_those(unnamed, &Event::DoesNotRun);
     }
 
     /// The agent says what it works on.
@@ -189,6 +221,9 @@ impl Turn<'_, '_> {
             };
             if same {
                 self.step_id(id, &Event::Runs);
+                if work.id.is_some() {
+                    self.step_id(id, &Event::StopAgain);
+                }
                 return;
             }
             if command.state == State::Sent {
@@ -196,6 +231,9 @@ impl Turn<'_, '_> {
                 return;
             }
             self.step_id(id, &Event::Replaced(format!("`{}`", work.name.escape_debug())));
+        }
+        if self.works_on_what_timed_out(work, op) {
+            return;
         }
         let last_lost = self.state.commands.last().filter(|c| c.state == State::Lost);
         let lost = match work.id {
@@ -217,6 +255,18 @@ impl Turn<'_, '_> {
         }
     }
 
+    /// Whether the agent still works on what has timed out here: then the host is busy with it.
+    fn works_on_what_timed_out(&mut self, work: &Work, op: Option<Operation>) -> bool {
+        let last = self.state.commands.last();
+        let named = match work.id {
+            Some(id) => self.state.find(id).or(last.filter(|last| last.id == id)),
+            None => last.filter(|last| op == Some(last.op)),
+        };
+        let timed_out = named.filter(|command| command.state == State::TimedOut);
+        self.state.overrun = timed_out.map(|command| (command.id, command.op));
+        self.state.overrun.is_some()
+    }
+
     /// The agent runs something that the dashboard does not know: it is shown as what it is.
     fn adopt(&mut self, id: Option<CommandId>, op: Operation) {
         if !op.rules().exclusive {
@@ -228,13 +278,32 @@ impl Turn<'_, '_> {
             self.odd(format!("The agent says that it runs command {id}, which is over; ignored."));
             return;
         }
+        if !self.may_adopt() {
+            return;
+        }
         let mut command = self.new_command(id, op, Args::default(), Author::Agent);
         command.state = State::Running;
-        command.deadline = Some(self.now + command.time_limit);
+        command.reached = true;
+        command.start_timers(self.now.up);
         command.reason = Some("The agent ran it when it connected.".to_owned());
         let message = format!("Adopted {op}, which the agent says it runs.");
-        self.record(AuditCategory::Command, message, None);
+        self.record_of(command.id, message, None);
         self.begin(command);
+    }
+
+    /// Whether one more job that the dashboard did not ask for becomes a command: a few a minute
+    /// (finding 9 of the security review).
+    fn may_adopt(&mut self) -> bool {
+        let now = self.now.up;
+        let minute = Duration::from_secs(60);
+        self.state.adopted.retain(|at| now.since(*at) < minute);
+        let most = usize::try_from(bounds::UNKNOWN_JOBS_A_MINUTE).unwrap_or(usize::MAX);
+        if self.state.adopted.len() >= most {
+            self.exceeded(bounds::rows::UNKNOWN_JOBS_A_MINUTE);
+            return false;
+        }
+        self.state.adopted.push(now);
+        true
     }
 
     fn adopt_finished(&mut self, id: CommandId, op: Option<Operation>) {
@@ -242,9 +311,13 @@ impl Turn<'_, '_> {
             self.odd(format!("The agent has a job {id} of an unknown operation."));
             return;
         };
+        if !self.may_adopt() {
+            return;
+        }
         let mut command = self.new_command(Some(id), op, Args::default(), Author::Agent);
         command.state = State::Lost;
-        command.finished_at = Some(self.now);
+        command.reached = true;
+        command.finished_at = Some(self.now.at);
         command.reason = Some("It ran without the dashboard's knowledge.".to_owned());
         self.effects
             .push(HostEffect::SaveCommand { command: Box::new(command.clone()), journal: true });
@@ -267,7 +340,7 @@ impl Turn<'_, '_> {
             About::Name(_) if self.state.protocol().names_commands_by_id() => None,
             About::Name(_) => {
                 let sent = self.state.live().filter(|c| c.state == State::Sent);
-                sent.max_by_key(|c| c.sent_at).map(|c| c.id)
+                sent.max_by_key(|c| (c.asked, c.id)).map(|c| c.id)
             }
         };
         let old = !self.state.protocol().names_commands_by_id();
@@ -306,22 +379,34 @@ impl Turn<'_, '_> {
             args,
             state: State::Sent,
             requested_by: by,
-            created_at: self.now,
+            created_at: self.now.at,
+            asked: self.now.up,
             sent_at: None,
             finished_at: None,
-            deadline: None,
-            verified_by: None,
-            offline_since: None,
+            timer: None,
+            at_most: None,
+            gone_since: None,
             missed: 0,
             exit_code: None,
             reason: None,
             miss: None,
+            blocked_by: Vec::new(),
+            over_freeze: None,
+            kept_back: None,
             stop_by: None,
-            time_limit: self.state.limits.of(op),
+            out_of_time: false,
+            returned: None,
+            interrupted: false,
+            ended_with: None,
+            time_limit: self.state.time_limit(op),
             slow: false,
+            phase: None,
+            guarded: false,
             progress: None,
             output_lines: 0,
-            baseline: self.state.baseline(),
+            reached: false,
+            built: None,
+            baseline: self.state.next_baseline(),
         }
     }
 
@@ -332,6 +417,8 @@ impl Turn<'_, '_> {
         effects.push(HostEffect::Announce(Box::new(command.clone())));
         if command.op == Operation::Test {
             self.state.results.clear();
+            self.state.results_of = Some(command.id);
+            self.state.printed_by_tests = 0;
         }
         if command.op.rules().exclusive && command.state.is_active() {
             self.state.last_error_line = None;
@@ -359,7 +446,8 @@ impl Turn<'_, '_> {
         match about {
             About::Id(id) => last.id == *id,
             About::Name(name) => {
-                let recent = last.finished_at.is_some_and(|at| self.now.since(at) < REPEATS_WITHIN);
+                let ended = self.state.ended.filter(|(id, _)| *id == last.id);
+                let recent = ended.is_some_and(|(_, at)| self.now.up.since(at) < REPEATS_WITHIN);
                 recent && (name.is_empty() || Operation::parse(name) == Some(last.op))
             }
         }

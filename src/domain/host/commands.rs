@@ -1,15 +1,25 @@
 //! The commands of a host, each where it belongs.
 
+use crate::domain::bounds;
 use crate::domain::command::{self, Baseline, Command, State};
 use crate::domain::ids::CommandId;
+use crate::domain::moment::Uptime;
 use crate::domain::operation::Operation;
-use crate::domain::timestamp::Timestamp;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 /// So many commands that are over are kept for what the agent still says about them.
 const ATTACHED: usize = 32;
 /// So many ids of commands that are over are kept: no agent runs one of them again.
 const OVER: usize = 16;
+
+/// Where lines of output belong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// To this command; the number of the first.
+    At(CommandId, u64),
+    /// Their numbers are too far from those before.
+    TooFar,
+}
 
 /// The commands of a host.
 ///
@@ -33,21 +43,19 @@ pub(super) struct Commands {
 }
 
 impl Commands {
-    /// The commands as they were stored. The host is offline; deadlines are counted from now
-    /// where they lie further away than the operation allows.
-    pub(super) fn restore(live: Vec<Command>, last: Option<Command>, now: Timestamp) -> Self {
+    /// The commands as they were stored. The host is offline; time in which no dashboard ran
+    /// counts for nothing.
+    pub(super) fn restore(live: Vec<Command>, last: Option<Command>, now: Uptime) -> Self {
         let mut commands = Self { last, ..Self::default() };
         for mut command in live {
             // Links are counted from the dashboard's start; after a restart of the
             // dashboard every agent opens its first.
             command.baseline.links = 0;
-            if command.state != State::Queued {
-                command.offline_since = Some(now);
-                let longest = now + command.time_limit.max(command::VERIFYING_FOR);
-                command.deadline = command.deadline.map(|deadline| deadline.min(longest));
-                command.verified_by = command.verified_by.map(|at_most| at_most.min(longest));
+            if matches!(command.state, State::Running | State::Overdue | State::Verifying) {
+                // Earlier versions did not store it.
+                command.reached = true;
             }
-            commands.put_live(command);
+            commands.put_live(command::restored(command, now));
         }
         commands
     }
@@ -100,17 +108,20 @@ impl Commands {
     /// The newest lost command of an operation, if none of that operation ended after it.
     pub(super) fn newest_lost(&self, op: Operation) -> Option<CommandId> {
         let lost = |command: &&Command| command.op == op && command.state == State::Lost;
-        let newest = self.attached.iter().filter(lost).max_by_key(|command| command.created_at)?;
+        let newest =
+            self.attached.iter().filter(lost).max_by_key(|command| (command.asked, command.id))?;
         let newer = self.last.as_ref().is_some_and(|last| {
-            last.op == op && last.id != newest.id && last.created_at >= newest.created_at
+            last.op == op && last.id != newest.id && last.asked >= newest.asked
         });
         if newer { None } else { Some(newest.id) }
     }
 
-    /// The command that waits longest for its host.
-    pub(super) fn next_queued(&self) -> Option<&Command> {
-        let queued = self.others.iter().filter(|command| command.state == State::Queued);
-        queued.min_by_key(|command| (command.created_at, command.id))
+    /// The command that waits longest for its host, of all but these.
+    pub(super) fn next_queued(&self, but: &BTreeSet<CommandId>) -> Option<&Command> {
+        let waits =
+            |command: &&Command| command.state == State::Queued && !but.contains(&command.id);
+        let queued = self.others.iter().filter(waits);
+        queued.min_by_key(|command| (command.asked, command.id))
     }
 
     /// Brings back a command that is over, but that the agent still talks about.
@@ -147,6 +158,18 @@ impl Commands {
         } else {
             self.put_live(command);
         }
+        self.promote();
+    }
+
+    /// The place is taken by one that is active, if there is one: two can be only where two were
+    /// stored.
+    fn promote(&mut self) {
+        let active = |command: &Command| command.op.rules().exclusive && command.state.is_active();
+        if self.exclusive.is_none()
+            && let Some(at) = self.others.iter().position(active)
+        {
+            self.exclusive = Some(self.others.remove(at));
+        }
     }
 
     fn put_live(&mut self, command: Command) {
@@ -170,7 +193,7 @@ impl Commands {
             self.attach(command.clone());
         }
         let newer = match &self.last {
-            Some(last) => last.created_at <= command.created_at || last.id == command.id,
+            Some(last) => last.asked <= command.asked || last.id == command.id,
             None => true,
         };
         if newer {
@@ -190,6 +213,22 @@ impl Commands {
         if let Some(command) = self.exclusive.as_mut().filter(|command| command.id == id) {
             command.baseline.links = links;
         }
+    }
+
+    /// Changes what is known of a command, wherever it is, and answers it.
+    pub(super) fn change(
+        &mut self,
+        id: CommandId,
+        change: impl Fn(&mut Command),
+    ) -> Option<&Command> {
+        let live = self.exclusive.iter_mut().chain(&mut self.others);
+        let over = self.attached.iter_mut().chain(self.last.as_mut());
+        let mut changed = None;
+        for command in live.chain(over).filter(|command| command.id == id) {
+            change(command);
+            changed = Some(&*command);
+        }
+        changed
     }
 
     /// What the exclusive command is doing now, in a few words.
@@ -216,21 +255,24 @@ impl Commands {
 
     /// Takes a place for lines of output: which command they belong to, and the number of the
     /// first. Protocol 3 gives no number: they follow the last one. `None` if there is no such
-    /// command.
+    /// command. Numbers follow on, but for what a spool had no room for.
     pub(super) fn take_lines(
         &mut self,
         id: CommandId,
         first_seq: Option<u64>,
         count: u64,
-    ) -> Option<(CommandId, u64)> {
+    ) -> Option<Place> {
         let live = self.exclusive.iter_mut().chain(&mut self.others);
         // The last lines of a 3.x agent may come after its outcome.
         let over = self.attached.iter_mut().chain(self.last.as_mut());
         let command = live.chain(over).find(|command| command.id == id)?;
         let first = first_seq.unwrap_or(command.output_lines.saturating_add(1));
+        if first > command.output_lines.saturating_add(bounds::LINE_NUMBER_JUMP) {
+            return Some(Place::TooFar);
+        }
         let end = first.saturating_add(count).saturating_sub(1);
         command.output_lines = command.output_lines.max(end);
-        Some((command.id, first))
+        Some(Place::At(command.id, first))
     }
 
     /// What must always hold.

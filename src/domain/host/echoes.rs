@@ -6,8 +6,8 @@
 //! like commands of their own to somebody who does not remember what was said before.
 
 use crate::domain::ids::CommandId;
+use crate::domain::moment::Uptime;
 use crate::domain::operation::Operation;
-use crate::domain::timestamp::Timestamp;
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -46,7 +46,7 @@ pub(super) struct Echoes {
     /// What it was too busy to take.
     put_off: Option<PutOff>,
     /// Since when it gathers its facts, because it was asked to.
-    refreshes_since: Option<Timestamp>,
+    refreshes_since: Option<Uptime>,
     /// What it works on, if that has no name here. Hostile text.
     busy_with: Option<String>,
 }
@@ -54,7 +54,7 @@ pub(super) struct Echoes {
 /// The time after a stop.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Quiet {
-    until: Timestamp,
+    until: Uptime,
     heartbeats: u8,
 }
 
@@ -112,7 +112,7 @@ impl Echoes {
     }
 
     /// A command was stopped: the agent may say so twice.
-    pub(super) fn stopped(&mut self, now: Timestamp) {
+    pub(super) fn stopped(&mut self, now: Uptime) {
         self.quiet = Some(Quiet { until: now + QUIET_FOR, heartbeats: 0 });
         self.named.get_or_insert(0);
     }
@@ -143,23 +143,15 @@ impl Echoes {
     }
 
     /// When that ends at the latest.
-    pub(super) fn quiet_until(&self) -> Option<Timestamp> {
+    pub(super) fn quiet_until(&self) -> Option<Uptime> {
         self.quiet.map(|quiet| quiet.until)
     }
 
     /// Time has passed.
-    pub(super) fn tick(&mut self, now: Timestamp) {
+    pub(super) fn tick(&mut self, now: Uptime) {
         if self.quiet.is_some_and(|quiet| quiet.until <= now) {
             self.quiet = None;
         }
-    }
-
-    /// The clock was set.
-    pub(super) fn clock_jumped(&mut self, millis: i64) {
-        if let Some(quiet) = &mut self.quiet {
-            quiet.until = quiet.until.shifted(millis);
-        }
-        self.refreshes_since = self.refreshes_since.map(|since| since.shifted(millis));
     }
 
     /// A heartbeat named nothing. Answers the command that may be sent again now.
@@ -233,7 +225,7 @@ impl Echoes {
     }
 
     /// It was asked to gather its facts.
-    pub(super) fn asked_to_refresh(&mut self, now: Timestamp) {
+    pub(super) fn asked_to_refresh(&mut self, now: Uptime) {
         self.refreshes_since = Some(now);
     }
 
@@ -243,7 +235,7 @@ impl Echoes {
     }
 
     /// Whether it gathers its facts now, as far as we know.
-    pub(super) fn refreshes(&self, now: Timestamp) -> bool {
+    pub(super) fn refreshes(&self, now: Uptime) -> bool {
         self.refreshes_since.is_some_and(|since| now.since(since) < REFRESHES_FOR)
     }
 }

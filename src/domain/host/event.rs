@@ -2,25 +2,45 @@
 
 use super::overrides::Change;
 use crate::domain::audit::{AuditCategory, Author};
-use crate::domain::command::{Command, Outcome};
+use crate::domain::bounds::Bound;
+use crate::domain::command::{Command, Outcome, WorkPhase};
+use crate::domain::deploy::Built;
 use crate::domain::desired::Desired;
+use crate::domain::disk::Disk;
 use crate::domain::facts::{
     AgentBinary, Comparison, Deploy, LockState, Process, SystemFacts, TestRun,
 };
 use crate::domain::generation::Generation;
 use crate::domain::ids::{CommandId, Commit};
+use crate::domain::maintenance::Restraints;
 use crate::domain::operation::{Args, Operation};
 use crate::domain::profile::HostProfile;
 use crate::domain::refusal::Refusal;
+use crate::domain::repeated::Repeated;
 use crate::domain::snapshot::Metrics;
+use crate::domain::tag::Tags;
 use crate::domain::test_report::TestResult;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// A fact that a message leaves as it was (`None`), unsays (`Some(None)`), or tells.
+pub type Told<T> = Option<Option<T>>;
 
 /// Facts that came in one message. What the message lacks is `None` and changes nothing.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Report {
     /// Commit of the config clone.
     pub checkout: Option<Commit>,
+    /// There is no config clone.
+    pub no_checkout: bool,
+    /// Whether the clone differs from its commit.
+    pub dirty: Told<bool>,
+    /// How many commits the clone has that its remote has not.
+    pub ahead: Told<u32>,
+    /// The agent that what runs contains.
+    pub expected_agent: Told<String>,
+    /// With an outcome: what the job built.
+    pub built: Option<Built>,
     /// The clone's flake.lock.
     pub lock: Option<LockState>,
     /// Version of nixpkgs.
@@ -31,8 +51,14 @@ pub struct Report {
     pub system: Option<SystemFacts>,
     /// How tests are set up.
     pub tests: Option<TestSetup>,
+    /// How long one test may take.
+    pub test_timeout: Option<Duration>,
     /// The last generations.
     pub generations: Option<Vec<Generation>>,
+    /// The disks.
+    pub disks: Option<Vec<Disk>>,
+    /// What the agent did by itself, in words. Hostile text.
+    pub notices: Vec<String>,
     /// Load.
     pub metrics: Option<Metrics>,
 }
@@ -43,21 +69,51 @@ impl Report {
         // Taken apart, so that a field that is new cannot be forgotten here.
         let Self {
             checkout,
+            no_checkout,
+            dirty,
+            ahead,
+            expected_agent,
+            built,
             lock,
             nixpkgs_version,
             binary,
             system,
             tests,
+            test_timeout,
             generations,
+            disks,
+            notices,
             metrics: _,
         } = self;
         *checkout == other.checkout
+            && *no_checkout == other.no_checkout
+            && *dirty == other.dirty
+            && *ahead == other.ahead
+            && *expected_agent == other.expected_agent
+            && *built == other.built
             && *lock == other.lock
             && *nixpkgs_version == other.nixpkgs_version
             && *binary == other.binary
             && *system == other.system
             && *tests == other.tests
+            && *test_timeout == other.test_timeout
             && *generations == other.generations
+            && *disks == other.disks
+            // Each of them is news.
+            && notices.is_empty()
+    }
+}
+
+/// How a host was when a job ended, as its outcome says.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(super) struct Said {
+    pub(super) checkout: Option<Commit>,
+    pub(super) lock: Option<LockState>,
+}
+
+impl From<&Report> for Said {
+    fn from(report: &Report) -> Self {
+        Self { checkout: report.checkout.clone(), lock: report.lock.clone() }
     }
 }
 
@@ -85,8 +141,12 @@ pub struct Registration {
     pub process: Process,
     /// Facts.
     pub report: Report,
+    /// The tags that its configuration gives it; `None` if it does not say.
+    pub tags: Option<Tags>,
     /// The jobs it has; `None` if it cannot resume (protocol 3).
     pub jobs: Option<Vec<Job>>,
+    /// What it keeps of what its host left; `None` if it keeps nothing of that.
+    pub held: Option<Vec<Repeated>>,
 }
 
 /// A job that an agent has.
@@ -161,6 +221,13 @@ pub enum HostEvent {
     },
     /// The agent started a command.
     Accepted(CommandId),
+    /// The agent said what a command's job is doing.
+    Phase {
+        /// Which command.
+        id: CommandId,
+        /// What.
+        phase: WorkPhase,
+    },
     /// The agent refused a command.
     Rejected {
         /// Which.
@@ -221,6 +288,18 @@ pub enum HostEvent {
         /// Who.
         by: Author,
     },
+    /// A user holds the host: nothing is rolled out to it, whatever the remote says.
+    Held {
+        /// Why. Hostile text.
+        reason: String,
+        /// Who.
+        by: Author,
+    },
+    /// A user lets it go.
+    Released {
+        /// Who.
+        by: Author,
+    },
     /// A user gives a command more time.
     ExtendRequested {
         /// Which.
@@ -239,16 +318,19 @@ pub enum HostEvent {
         /// `None` if it could not be worked out.
         comparison: Option<Comparison>,
     },
-    /// The host's commit differs from the fleet's majority, or no longer does.
+    /// What a freeze and its windows hold back now: a fact of its own, told before anything that may
+    /// begin something.
+    Restrained(Restraints),
+    /// It runs another commit than most hosts of its source, or no longer does.
     Drift(bool),
     /// The agent said something that makes no sense; in words.
     Odd(String),
+    /// The agent said more than it may.
+    Exceeded(&'static Bound),
     /// Somebody wants to know how the host is now.
     ReportWanted,
     /// Time has passed.
     Tick,
-    /// The clock was set by so many milliseconds.
-    ClockJumped(i64),
 }
 
 impl HostEvent {
@@ -260,6 +342,8 @@ impl HostEvent {
                 | Self::StopRequested { .. }
                 | Self::ExtendRequested { .. }
                 | Self::Configured { .. }
+                | Self::Held { .. }
+                | Self::Released { .. }
         )
     }
 
@@ -270,25 +354,29 @@ impl HostEvent {
             | Self::Heard
             | Self::Output { .. }
             | Self::Accepted(_)
+            | Self::Phase { .. }
             | Self::Rejected { .. }
             | Self::Ended { .. }
             | Self::Progress { .. }
             | Self::TestEnded { .. }
-            | Self::Odd(_) => true,
+            | Self::Odd(_)
+            | Self::Exceeded(_) => true,
             Self::Connected { .. }
             | Self::Disconnected
             | Self::LinkIs { .. }
+            | Self::Restrained(_)
             | Self::Remembered(_)
             | Self::Requested { .. }
             | Self::StopRequested { .. }
             | Self::ExtendRequested { .. }
             | Self::Configured { .. }
+            | Self::Held { .. }
+            | Self::Released { .. }
             | Self::DesiredChanged(_)
             | Self::Compared { .. }
             | Self::Drift(_)
             | Self::ReportWanted
-            | Self::Tick
-            | Self::ClockJumped(_) => false,
+            | Self::Tick => false,
         }
     }
 }
@@ -335,6 +423,8 @@ pub enum HostEffect {
         message: String,
         /// Who did it, if a user did.
         by: Option<Author>,
+        /// Which command it is about, if about one.
+        command: Option<CommandId>,
     },
     /// Tell the agent to run a command.
     Run {
@@ -349,6 +439,8 @@ pub enum HostEffect {
     Stop(CommandId),
     /// Tell the agent to gather its facts and to say them.
     AskToReport,
+    /// Tell the agent that what this command left, or brought, is held no more.
+    LetGo(CommandId),
     /// Browsers open the log of a command that was accepted.
     Announce(Box<Command>),
     /// Browsers learn that a command is over.

@@ -3,8 +3,10 @@
 use super::apply::Turn;
 use super::state::HostState;
 use crate::domain::command::{Command, Event, Goal, Miss, State};
+use crate::domain::deploy::{Built, Starts};
 use crate::domain::desired::Desired;
 use crate::domain::facts::AgentBinary;
+use crate::domain::ids::Commit;
 use crate::domain::operation::Operation;
 use crate::domain::test_report;
 use std::time::Duration;
@@ -47,7 +49,7 @@ impl HostState {
                 Goal::Met => self.switched(command),
                 missing @ (Goal::Missing(_) | Goal::Missed(_)) => missing,
             },
-            Operation::Test => self.tested(),
+            Operation::Test => self.tested(command),
             Operation::Rollback => self.rolled_back(command),
             Operation::DryRun => Goal::Met,
             Operation::RestartAgent => Goal::Met,
@@ -63,14 +65,31 @@ impl HostState {
         }
         let before = &command.baseline;
         match self.facts.agent.process.is_of_another_boot(&before.process) {
-            Some(true) => return Goal::Met,
+            Some(true) => return self.booted_what_was_meant(command),
             Some(false) => return missing("The host came back without a reboot."),
             None => {}
         }
         match (self.profile.boot_time, before.boot_time) {
-            (Some(now), Some(then)) if now > then + CLOCK_MOVES => Goal::Met,
+            (Some(now), Some(then)) if now > then + CLOCK_MOVES => {
+                self.booted_what_was_meant(command)
+            }
             (Some(_), Some(_)) => missing("The host came back without a reboot."),
             (None, _) | (_, None) => missing("The host does not report when it was booted."),
+        }
+    }
+
+    /// Another boot came: it runs what a deploy had set for it, or what the profile pointed to when
+    /// the reboot was asked for (spec: guard, "Needs a reboot").
+    fn booted_what_was_meant(&self, command: &Command) -> Goal {
+        let last = self.facts.last_deploy.as_ref().filter(|deploy| deploy.waits_for_boot());
+        let set = last.and_then(|deploy| deploy.intended.as_deref());
+        let Some(intended) = set.or(command.baseline.profile_path.as_deref()) else {
+            return Goal::Met;
+        };
+        match self.facts.system.store_path.as_deref() {
+            Some(runs) if runs == intended => Goal::Met,
+            Some(runs) => missed(format!("{runs} came up, not {intended}.")),
+            None => missing("The host has not said what came up."),
         }
     }
 
@@ -82,6 +101,9 @@ impl HostState {
         let at_send = command.baseline.desired.as_ref();
         let now = self.desired.known().map(|r| &r.commit);
         if at_send == Some(checkout) || now == Some(checkout) {
+            if self.facts.dirty == Some(true) {
+                return missing("The checkout is changed by hand.");
+            }
             return Goal::Met;
         }
         match (&*self.desired, at_send.or(now)) {
@@ -107,14 +129,8 @@ impl HostState {
         if !self.protocol().reports_what_runs() {
             return self.switched_old_agent(command);
         }
-        if let (Some(runs), Some(checkout)) = (self.facts.system.revision(), &self.facts.checkout)
-            && runs != *checkout
-        {
-            return missing(format!(
-                "What runs was built from {}, the checkout is {}.",
-                runs.short(),
-                checkout.short()
-            ));
+        if let Some(not_met) = self.not_what_was_built(command) {
+            return not_met;
         }
         let runs = &self.facts.agent.binary;
         if let (Some(new), Some(now)) = (&self.facts.system.agent_path, &runs.store_path)
@@ -127,6 +143,58 @@ impl HostState {
             return Goal::Missed(Miss::StaleAgent);
         }
         Goal::Met
+    }
+
+    /// Why what runs, or what the next boot starts, is not what was built, by the first fact that
+    /// the host reports; `None` if it is, or if it reports none.
+    fn not_what_was_built(&self, command: &Command) -> Option<Goal> {
+        let told = command.built.clone().unwrap_or_default();
+        let at_send = command.baseline.checkout.clone().filter(|_| !command.op.rules().pulls);
+        let built = told.commit.clone().or(at_send).or_else(|| self.facts.checkout.clone());
+        if let (Some(built), Some(checkout)) = (&built, &self.facts.checkout)
+            && built != checkout
+        {
+            let (from, to) = (built.short(), checkout.short());
+            return Some(missed(format!("The checkout moved from {from} to {to} meanwhile.")));
+        }
+        let system = &self.facts.system;
+        if told.starts == Starts::NextBoot {
+            return self.not_what_a_boot_starts(&told);
+        }
+        if let (Some(text), Some(built)) = (&system.configuration_revision, &built) {
+            return match Commit::parse(text) {
+                Some(runs) if runs == *built => None,
+                Some(runs) => Some(missing(format!(
+                    "What runs was built from {}, the checkout is {}.",
+                    runs.short(),
+                    built.short()
+                ))),
+                None => {
+                    let words = format!(
+                        "What runs says that it was built from {}, which is no commit.",
+                        text.escape_debug()
+                    );
+                    // Once the host has told what runs now, waiting does not help.
+                    Some(if self.paths_told { missed(words) } else { missing(words) })
+                }
+            };
+        }
+        match (&system.store_path, &told.path) {
+            (Some(runs), Some(path)) if runs != path => {
+                Some(missing(format!("{runs} runs, not {path}.")))
+            }
+            _ => None,
+        }
+    }
+
+    /// Why the next boot does not start what was meant for it, as far as the host tells.
+    fn not_what_a_boot_starts(&self, told: &Built) -> Option<Goal> {
+        match (&self.facts.system.profile_path, &told.path) {
+            (Some(profile), Some(path)) if profile != path => {
+                Some(missing(format!("A boot would start {profile}, not {path}.")))
+            }
+            _ => None,
+        }
     }
 
     /// A 3.x agent says nothing about what runs; it proves a switch by ending itself and
@@ -173,9 +241,13 @@ impl HostState {
         if !self.protocol().reports_what_runs() && !heard && !self.is_another_agent(command) {
             return missing("The agent came back and said nothing about the outcome.");
         }
+        if let Some(told) = command.built.as_ref().filter(|told| told.starts == Starts::NextBoot) {
+            // What runs is as it was.
+            return self.not_what_a_boot_starts(told).unwrap_or(Goal::Met);
+        }
         let runs = self.facts.system.generation;
         match (command.args.generation, runs, command.baseline.generation) {
-            (Some(target), Some(runs), _) if runs != target => {
+            (Some(target), Some(runs), _) if runs != target && !self.runs_generation(target) => {
                 missing(format!("Generation {runs} runs, not {target}."))
             }
             (None, Some(runs), Some(before)) if runs == before => {
@@ -185,8 +257,17 @@ impl HostState {
         }
     }
 
-    fn tested(&self) -> Goal {
-        let counts = test_report::count(&self.results);
+    /// Whether what runs is what that generation points to: more than one may point to the same,
+    /// and the agent can name only one of them (finding 34).
+    fn runs_generation(&self, number: u64) -> bool {
+        let known = self.profile.generations.iter().find(|known| known.generation == number);
+        let path = known.and_then(|known| known.store_path.as_ref());
+        path.is_some() && path == self.facts.system.store_path.as_ref()
+    }
+
+    fn tested(&self, command: &Command) -> Goal {
+        let owns = self.results_of == Some(command.id);
+        let counts = test_report::count(if owns { &self.results } else { &[] });
         let seen = counts.passed + counts.failed;
         if counts.failed > 0 {
             return missed(format!(
@@ -195,6 +276,9 @@ impl HostState {
             ));
         }
         // A 3.x agent sends counts at best; its exit code has to do.
+        if self.protocol().reports_what_runs() && seen == 0 {
+            return missed("The run brought no result of any test.");
+        }
         if self.protocol().reports_what_runs() && seen < counts.total {
             return missed(format!("Only {seen} of {} tests were reported.", counts.total));
         }

@@ -5,20 +5,27 @@
 
 mod agent_says;
 mod apply;
+mod away;
 mod commands;
 mod echoes;
 mod event;
 mod goal;
+mod held;
 mod merge;
 mod old_agent;
 mod outcome;
+mod outcome_of_deploy;
+mod outcome_of_tests;
 mod overrides;
 mod preconditions;
+mod restrained;
 mod state;
+mod takeovers;
 #[cfg(test)]
 pub(crate) mod tests;
 mod user_asks;
+mod what_runs;
 
-pub use event::{About, HostEffect, HostEvent, Job, Registration, Report, TestSetup, Work};
-pub use overrides::{Change, NotAWord, Set};
+pub use event::{About, HostEffect, HostEvent, Job, Registration, Report, TestSetup, Told, Work};
+pub use overrides::{Change, NotAWord, Set, SetTags};
 pub use state::{HostState, NewId, Restored};

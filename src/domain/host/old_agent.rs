@@ -42,7 +42,7 @@ impl Turn<'_, '_> {
             // What a new link proves is counted from here.
             let links = self.state.links;
             self.state.commands.set_links(id, links);
-            self.step_id(id, &Event::SendAgain);
+            self.send_once_more(id, &Event::SendAgain);
         }
         let Some(command) = self.state.command() else {
             return;
@@ -50,9 +50,13 @@ impl Turn<'_, '_> {
         let new_link = self.state.links > command.baseline.links;
         let deploys = command.op.rules().deploys && command.state != State::Sent;
         let proves = deploys || command.state == State::Stopping;
-        let event = if new_link && proves { Event::CameBackWithout } else { Event::DoesNotRun };
         let id = command.id;
-        self.step_id(id, &event);
+        if new_link && proves {
+            self.step_id(id, &Event::CameBackWithout);
+        } else if command.state != State::Stopping {
+            self.step_id(id, &Event::DoesNotRun);
+        }
+        // One that is being stopped may not have been read yet when this was said.
     }
 
     /// A heartbeat that names something.
@@ -75,7 +79,7 @@ impl Turn<'_, '_> {
     pub(super) fn old_agent_puts_off(&mut self, refused: Option<CommandId>, work: &Work) -> bool {
         let op = Operation::parse(&work.name);
         let runs = self.state.command().filter(|command| op == Some(command.op));
-        if self.state.echoes.refreshes(self.now) && (refused.is_none() || runs.is_some()) {
+        if self.state.echoes.refreshes(self.now.up) && (refused.is_none() || runs.is_some()) {
             // What it refused is to gather its facts.
             self.state.echoes.refreshed();
             self.works(work);
@@ -114,7 +118,7 @@ impl Turn<'_, '_> {
         self.state.echoes.ended(op);
         if outcome.kind == OutcomeKind::Stopped {
             self.state.echoes.answers_for_stop();
-            self.state.echoes.stopped(self.now);
+            self.state.echoes.stopped(self.now.up);
             self.state.echoes.says_it_stopped(op);
         }
     }
@@ -172,13 +176,14 @@ impl Turn<'_, '_> {
             OutcomeKind::Stopped
             | OutcomeKind::TimedOut
             | OutcomeKind::Blocked
+            | OutcomeKind::Returned
             | OutcomeKind::Interrupted => {}
         }
     }
 
     /// The command that a line without an id belongs to; `None` if to none.
     pub(super) fn owner_of_old_line(&self) -> Option<CommandId> {
-        let refreshes = self.state.echoes.refreshes(self.now);
+        let refreshes = self.state.echoes.refreshes(self.now.up);
         let commands = &self.state.commands;
         if let Some(command) = commands.exclusive()
             && !(refreshes && command.state == State::Sent)
@@ -193,8 +198,8 @@ impl Turn<'_, '_> {
             return Some(command.id);
         }
         let last = commands.last()?;
-        let ended = last.finished_at?;
-        if self.now.since(ended) < LINES_AFTER_END { Some(last.id) } else { None }
+        let ended = self.state.ended.filter(|(id, _)| *id == last.id)?.1;
+        if self.now.up.since(ended) < LINES_AFTER_END { Some(last.id) } else { None }
     }
 
     /// A line came that belongs to a reboot: the agent has heard of it. What it says on stderr
@@ -221,10 +226,10 @@ impl Turn<'_, '_> {
         };
         let (id, first_seq) = (command.id, command.output_lines.saturating_add(1));
         let ran = matches!(command.state, State::Running | State::Overdue | State::Stopping);
-        let Some(since) = command.offline_since.filter(|_| ran) else {
+        let Some(since) = command.gone_since.filter(|_| ran) else {
             return;
         };
-        let seconds = self.now.since(since).as_secs().max(1);
+        let seconds = self.now.up.since(since).as_secs().max(1);
         let text = format!("The link was down for {seconds} s, lines may be missing.");
         self.state.commands.take_lines(id, Some(first_seq), 1);
         self.effects.push(HostEffect::SayInLog { id, first_seq, text });
@@ -239,11 +244,11 @@ impl Turn<'_, '_> {
         }
         if !self.state.protocol().names_commands_by_id() {
             let busy = self.state.live().next().is_some();
-            let waits = self.state.is_quiet() || self.state.echoes.refreshes(self.now);
+            let waits = self.state.is_quiet() || self.state.echoes.refreshes(self.now.up);
             if busy || waits {
                 return;
             }
-            self.state.echoes.asked_to_refresh(self.now);
+            self.state.echoes.asked_to_refresh(self.now.up);
         }
         self.effects.push(HostEffect::AskToReport);
     }

@@ -1,16 +1,14 @@
 //! What a command's end means for the facts.
 
 use super::apply::Turn;
-use super::{About, HostEffect, Report};
+use super::event::{About, HostEffect, Report, Said};
 use crate::domain::audit::{AuditCategory, Author};
-use crate::domain::command::{Command, Event, Miss, Outcome, OutcomeKind, State};
-use crate::domain::desired::Desired;
-use crate::domain::facts::{
-    Deploy, DeployKind, DeployOutcome, HostFacts, Pull, TestOutcome, TestRun,
-};
-use crate::domain::ids::Commit;
+use crate::domain::bounds;
+use crate::domain::command::{Command, Event, Outcome, OutcomeKind, State, WorkPhase};
+use crate::domain::facts::Pull;
+use crate::domain::ids::CommandId;
 use crate::domain::operation::{Args, Operation};
-use crate::domain::test_report::{self, TestCaseOutcome, TestResult};
+use crate::domain::test_report::TestResult;
 
 impl Turn<'_, '_> {
     /// The agent says that a command ended.
@@ -27,6 +25,7 @@ impl Turn<'_, '_> {
             About::Name(name) => self.resolve_old_outcome(name, outcome),
         };
         let repeats = id.is_none() && self.repeats(about);
+        self.ends_what_timed_out(about);
         if let About::Name(name) = about
             && let Some(op) = Operation::parse(name)
         {
@@ -59,28 +58,51 @@ impl Turn<'_, '_> {
         if outcome.message.as_ref().is_none_or(|m| m.trim().is_empty()) {
             outcome.message = self.state.last_error_line.clone();
         }
-        let ends_now =
-            |c: &Command| c.id == id && (c.state != State::Verifying || c.exit_code.is_none());
+        let ends_now = |c: &Command| c.id == id && c.waits_for_its_outcome();
         if self.state.command().is_some_and(ends_now) {
             // Facts of a job that is over for long say nothing about now.
             self.merge(report);
+            let tells = report.system.as_ref().is_some_and(|system| system.paths().are_known());
+            self.state.paths_told = tells;
+        }
+        self.note_what_was_built(id, &outcome, report);
+        let in_its_pull = |c: &Command| {
+            c.op == Operation::PullSwitch && c.phase == Some(WorkPhase::Pull) && c.built.is_none()
+        };
+        if outcome.kind == OutcomeKind::Failed && self.state.find(id).is_some_and(in_its_pull) {
+            let why = outcome.message.unwrap_or_else(|| format!("exit code {}", outcome.exit_code));
+            outcome.message = Some(format!("Pull failed: {why}"));
         }
         if !self.state.protocol().reports_what_runs() && outcome.kind == OutcomeKind::Exited {
             // A 3.x agent proves a switch by the link it opens after it.
             let links = self.state.links;
             self.state.commands.set_links(id, links);
         }
+        self.said = Some(Said::from(report));
         self.step_id(id, &Event::Ended(outcome));
+        self.said = None;
     }
 
-    pub(super) fn test_ended(&mut self, about: &About, result: TestResult) {
+    pub(super) fn test_ended(&mut self, about: &About, mut result: TestResult) {
         let Some(id) = self.resolve(about) else {
             self.odd(format!("A test result of {about}, which does not run; ignored."));
             return;
         };
-        if self.state.commands.exclusive_is(id) {
+        if result.index > bounds::TEST_RESULTS || result.total > bounds::TEST_RESULTS {
+            self.exceeded(bounds::rows::TEST_RESULTS);
+            return;
+        }
+        let printed = self.state.printed_by_tests.saturating_add(result.output.len());
+        if printed > bounds::TEST_OUTPUTS {
+            self.exceeded(bounds::rows::TEST_OUTPUTS);
+            "Left out: the tests of this run printed too much.".clone_into(&mut result.output);
+        } else {
+            self.state.printed_by_tests = printed;
+        }
+        if *self.state.results_of.get_or_insert(id) == id {
             self.state.results.retain(|r| r.index != result.index);
-            self.state.results.push(result.clone());
+            // What it printed is in SQLite; nothing is decided by it.
+            self.state.results.push(TestResult { output: String::new(), ..result.clone() });
             self.state.results.sort_by_key(|r| r.index);
         }
         self.effects.push(HostEffect::SaveTestResult(id, Box::new(result)));
@@ -94,11 +116,29 @@ impl Turn<'_, '_> {
         self.state.commands.set_progress(id, text.chars().take(200).collect());
     }
 
+    /// The agent says what a command's job is doing.
+    pub(super) fn phase(&mut self, id: CommandId, phase: WorkPhase) {
+        let Some(op) = self.state.find(id).map(|command| command.op) else {
+            self.odd(format!("A phase of command {id}, which does not run; ignored."));
+            return;
+        };
+        self.step_id(id, &Event::Runs);
+        let rules = op.rules();
+        if rules.deploys && (rules.pulls || phase != WorkPhase::Pull) {
+            self.step_id(id, &Event::Phase(phase));
+        } else {
+            self.odd(format!("A phase that {op} does not have; ignored."));
+        }
+    }
+
     /// A command entered a terminal state: the facts follow.
     pub(super) fn finished(&mut self, command: &Command) {
         let rules = command.op.rules();
-        if command.stop_by.is_some() && !self.state.protocol().names_commands_by_id() {
-            self.state.echoes.stopped(self.now);
+        self.state.ended = Some((command.id, self.now.up));
+        self.runs_on(command);
+        let told_to_stop = command.stop_by.is_some() || command.out_of_time;
+        if told_to_stop && !self.state.protocol().names_commands_by_id() {
+            self.state.echoes.stopped(self.now.up);
         }
         let exited_well = matches!(command.state, State::Succeeded | State::Unverified);
         if rules.pulls && exited_well {
@@ -108,12 +148,10 @@ impl Turn<'_, '_> {
                 command_id: command.id,
                 changed_desired: before.checkout != facts.checkout || before.lock != facts.lock,
                 deployment: facts.deployment,
-                ended_at: self.now,
+                ended_at: self.now.at,
             });
         }
-        if rules.deploys {
-            self.deployed(command);
-        }
+        let runs_now = rules.deploys && self.deployed(command);
         if command.op == Operation::Test {
             self.tested(command);
         }
@@ -121,15 +159,33 @@ impl Turn<'_, '_> {
         if rules.exclusive {
             self.state.last_error_line = None;
         }
-        if command.state == State::Succeeded
-            && matches!(command.op, Operation::Switch | Operation::PullSwitch)
-        {
+        if runs_now && command.op != Operation::Rollback {
             self.test_by_itself();
         }
         let tests_failed = command.op == Operation::Test && command.state == State::Failed;
         let by_itself = command.requested_by == Author::Auto;
         if tests_failed && by_itself && self.state.profile.overrides.auto_rollback {
             self.rollback_by_itself();
+        }
+    }
+
+    /// A command that timed out, and of whose end nothing was heard, may still run: the host is
+    /// busy with it for as long as its agent names it.
+    fn runs_on(&mut self, command: &Command) {
+        let unheard = command.state == State::TimedOut && command.exit_code.is_none();
+        if unheard && command.op.rules().exclusive && self.state.online {
+            self.state.overrun = Some((command.id, command.op));
+        }
+    }
+
+    /// The end of what had timed out before is heard.
+    fn ends_what_timed_out(&mut self, about: &About) {
+        let ends = |(id, op): (CommandId, Operation)| match about {
+            About::Id(ended) => *ended == id,
+            About::Name(name) => Operation::parse(name) == Some(op),
+        };
+        if self.state.overrun.is_some_and(ends) {
+            self.state.overrun = None;
         }
     }
 
@@ -144,158 +200,6 @@ impl Turn<'_, '_> {
             self.record(AuditCategory::Command, message, None);
         }
     }
-
-    fn deployed(&mut self, command: &Command) {
-        let reason = || command.reason.clone().unwrap_or_else(|| "no reason given".to_owned());
-        let outcome = match command.state {
-            State::Succeeded => DeployOutcome::Succeeded,
-            State::Unverified => match command.miss {
-                Some(Miss::StaleAgent) => {
-                    self.state.facts.agent.stale = true;
-                    DeployOutcome::Succeeded
-                }
-                Some(Miss::Other(_)) | None => DeployOutcome::Unverified(reason()),
-            },
-            State::Failed | State::TimedOut | State::Stopped => DeployOutcome::Failed(reason()),
-            State::Lost => DeployOutcome::Lost(reason()),
-            State::Rejected | State::Blocked | State::Expired | State::Cancelled => return,
-            State::Queued
-            | State::Sent
-            | State::Running
-            | State::Overdue
-            | State::Stopping
-            | State::Verifying => return,
-        };
-        let before = &command.baseline;
-        let facts = &mut self.state.facts;
-        // The late truth about a lost deploy must not hide a newer one.
-        if let Some(last) = &facts.last_deploy
-            && last.command_id != command.id
-            && last.command_id > command.id
-        {
-            return;
-        }
-        let runs = facts.system.store_path.as_ref();
-        let proven_unchanged = runs.is_some() && runs == before.store_path.as_ref();
-        if matches!(outcome, DeployOutcome::Succeeded | DeployOutcome::Unverified(_))
-            || !proven_unchanged
-        {
-            facts.deployment += 1;
-        }
-        let kind = match command.op {
-            Operation::Rollback => DeployKind::Rollback,
-            _ => DeployKind::Switch,
-        };
-        let commit = match kind {
-            DeployKind::Switch => facts.checkout.clone(),
-            // What a rollback deployed is known only if the system says so itself.
-            DeployKind::Rollback => facts.system.revision(),
-        };
-        let subject =
-            commit.as_ref().and_then(|commit| subject_of(&self.state.desired, facts, commit));
-        let deploy = Deploy {
-            command_id: command.id,
-            kind,
-            subject,
-            commit,
-            lock: facts.lock.clone(),
-            store_path: facts.system.store_path.clone(),
-            generation: facts.system.generation,
-            outcome,
-            exit_code: command.exit_code,
-            ended_at: self.now,
-        };
-        facts.last_deploy = Some(deploy.clone());
-        self.effects.push(HostEffect::SaveDeploy(Box::new(deploy)));
-    }
-
-    fn tested(&mut self, command: &Command) {
-        if !self.state.protocol().reports_what_runs() && self.state.facts.has_tests == Some(false) {
-            // It found none to run.
-            return;
-        }
-        let counts = test_report::count(&self.state.results);
-        let outcome = match command.state {
-            State::Succeeded => TestOutcome::Passed,
-            State::Failed => TestOutcome::Failed,
-            State::Stopped => TestOutcome::Stopped,
-            State::TimedOut => TestOutcome::TimedOut,
-            // Nobody knows, or it never began: the last run that ended stays.
-            State::Unverified
-            | State::Lost
-            | State::Rejected
-            | State::Blocked
-            | State::Expired
-            | State::Cancelled => return,
-            State::Queued
-            | State::Sent
-            | State::Running
-            | State::Overdue
-            | State::Stopping
-            | State::Verifying => return,
-        };
-        let first_failed = self
-            .state
-            .results
-            .iter()
-            .find(|r| r.outcome != TestCaseOutcome::Passed)
-            .map(|r| r.name.clone());
-        let run = TestRun {
-            command_id: command.id,
-            deployment: command.baseline.deployment,
-            store_path: command.baseline.store_path.clone(),
-            counts: (counts.total > 0).then_some(counts),
-            outcome,
-            first_failed,
-            exit_code: command.exit_code,
-            ended_at: self.now,
-        };
-        self.effects.push(HostEffect::SaveTestRun(Box::new(run.clone())));
-        self.state.facts.last_tests = Some(run);
-    }
-
-    /// Tests that waited for the host to know whether it has some.
-    pub(super) fn start_waiting_tests(&mut self) {
-        if !self.state.tests_wait {
-            return;
-        }
-        let busy = self.state.command().map(|command| command.op);
-        if busy.is_some_and(|op| op.rules().deploys || op == Operation::Test) {
-            self.state.tests_wait = false;
-        } else if busy.is_none() && self.state.facts.has_tests.is_some() {
-            self.state.tests_wait = false;
-            self.test_by_itself();
-        }
-    }
-
-    /// After a switch that succeeded tests run by themselves, where that is on.
-    fn test_by_itself(&mut self) {
-        let profile = &self.state.profile;
-        let set = profile.overrides.tests_auto_run;
-        let on = set.or(profile.tests_auto_run).unwrap_or(true);
-        // A 3.x agent does not say whether there are any.
-        let seen =
-            self.state.facts.has_tests == Some(true) || self.state.facts.last_tests.is_some();
-        if !seen && !self.state.protocol().reports_what_runs() {
-            return;
-        }
-        if on && self.state.facts.has_tests.is_none() && self.state.protocol().reports_what_runs() {
-            // Its first clone is not there yet: it does not know.
-            self.state.tests_wait = true;
-            return;
-        }
-        if on && self.state.allows(Operation::Test, &Args::default()).is_ok() {
-            self.requested(None, Operation::Test, Args::default(), false, Author::Auto);
-        }
-    }
-}
-
-/// The first line of a commit's message, where the remote told it.
-fn subject_of(desired: &Desired, facts: &HostFacts, commit: &Commit) -> Option<String> {
-    let head = desired.known().filter(|remote| remote.commit == *commit);
-    let missed = facts.lineage.as_ref().map_or(&[][..], |lineage| &lineage.missing);
-    let missed = missed.iter().find(|missing| missing.commit == *commit);
-    head.map(|remote| remote.subject.clone()).or_else(|| missed.map(|m| m.subject.clone()))
 }
 
 impl std::fmt::Display for About {

@@ -2,6 +2,7 @@
 
 use crate::domain::looks::{Colour, DeviceType, Place, Word};
 use crate::domain::profile::Overrides;
+use crate::domain::tag::{Tag, Tags};
 use serde::{Deserialize, Deserializer};
 
 /// What a change says about one setting.
@@ -56,6 +57,33 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Set<T> {
     }
 }
 
+/// What a change says about the tags that users added.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum SetTags {
+    /// They stay as they are.
+    #[default]
+    Keep,
+    /// They shall be these.
+    To(Tags),
+    /// This one more, where there is room.
+    Add(Tag),
+    /// All but this one.
+    Remove(Tag),
+}
+
+impl SetTags {
+    fn merge_into(self, tags: &mut Tags) {
+        match self {
+            Self::Keep => {}
+            Self::To(all) => *tags = all,
+            Self::Add(tag) => {
+                tags.add(tag);
+            }
+            Self::Remove(tag) => tags.remove(&tag),
+        }
+    }
+}
+
 /// What a user changes about a host. Only what it names is changed, so two users who change
 /// two settings at one moment both get what they asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -66,6 +94,8 @@ pub struct Change {
     pub device_type: Set<DeviceType>,
     /// Its colour on the page.
     pub theme_color: Set<Colour>,
+    /// The tags beside those that its configuration gives it.
+    pub tags: SetTags,
     /// Whether tests are on.
     pub tests_enabled: Set<bool>,
     /// Whether tests run by themselves after a switch.
@@ -87,6 +117,7 @@ impl Change {
         self.location.merge_into(&mut overrides.location);
         self.device_type.merge_into(&mut overrides.device_type);
         self.theme_color.merge_into(&mut overrides.theme_color);
+        self.tags.merge_into(&mut overrides.tags);
         self.tests_enabled.merge_into(&mut overrides.tests_enabled);
         self.tests_auto_run.merge_into(&mut overrides.tests_auto_run);
         if let Some(on) = self.auto_rollback {
@@ -121,6 +152,23 @@ mod tests {
         assert_eq!(overrides, expected);
         Change::default().merge_into(&mut overrides);
         assert_eq!(overrides, expected, "a change that names nothing changes nothing");
+    }
+
+    #[test]
+    fn a_tag_that_is_added_or_taken_away_leaves_the_others() {
+        let tag = |text: &str| Tag::parse(text).unwrap();
+        let mut overrides = Overrides::default();
+        for (tags, expected) in [
+            (SetTags::Add(tag("web")), "web"),
+            (SetTags::Add(tag("db")), "db web"),
+            (SetTags::Keep, "db web"),
+            (SetTags::Remove(tag("web")), "db"),
+            (SetTags::Remove(tag("web")), "db"),
+            (SetTags::To(Tags::default()), ""),
+        ] {
+            Change { tags, ..Change::default() }.merge_into(&mut overrides);
+            assert_eq!(overrides.tags.to_string(), expected);
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What an operation needs before it may start, and why it may not.
 
 use super::state::HostState;
-use crate::domain::command::State;
+use crate::domain::command::{Command, State};
 use crate::domain::compartment::{self, Compartment, Status};
 use crate::domain::operation::{Args, Operation};
 use crate::domain::refusal::{Refusal, RefusalCode};
@@ -39,6 +39,13 @@ impl HostState {
             );
         }
         if rules.exclusive
+            && let Some((_, op)) = self.overrun
+        {
+            let message =
+                format!("{name} still runs the {op} that took too long. Wait until it ends.");
+            return refuse(RefusalCode::HostBusy, message);
+        }
+        if rules.exclusive
             && let Some(what) = self.busy_with()
         {
             let what = what.escape_debug();
@@ -48,7 +55,14 @@ impl HostState {
         if !rules.exclusive && self.live().any(|c| c.op == op && c.state.is_active()) {
             return refuse(RefusalCode::HostBusy, format!("{name} was already asked to {op}."));
         }
+        if op == Operation::Reboot && self.is_activating() {
+            let message = format!(
+                "{name} is changing what runs: a reboot now would leave it between two systems. Wait until that ended."
+            );
+            return refuse(RefusalCode::HostActivating, message);
+        }
         self.allows_by_protocol(op, args)?;
+        self.allows_by_hold(op, args)?;
         if rules.needs_confirmation && args.confirmed != Some(true) {
             return refuse(
                 RefusalCode::ConfirmationRequired,
@@ -88,6 +102,14 @@ impl HostState {
         Ok(())
     }
 
+    /// Whether a switch or rollback is changing what runs, as far as the agent tells: one that
+    /// tells no phase counts as doing so. One that timed out is past waiting for: a reboot may be
+    /// the way out.
+    fn is_activating(&self) -> bool {
+        let now = self.command().filter(|command| command.state != State::Verifying);
+        now.is_some_and(Command::may_activate)
+    }
+
     /// Whether the agent is new enough.
     fn allows_by_protocol(&self, op: Operation, args: &Args) -> Result<(), Refusal> {
         let name = &self.profile.hostname;
@@ -102,6 +124,16 @@ impl HostState {
             let message = format!(
                 "Agent {version} of {name} cannot choose a generation: roll back to the previous one."
             );
+            return refuse(RefusalCode::NotSupported, message);
+        }
+        // It would build its checkout instead, and what is told would be of something else.
+        if args.commit.is_some() && !protocol.chooses_generations() {
+            let message = format!("Agent {version} of {name} cannot build another commit.");
+            return refuse(RefusalCode::NotSupported, message);
+        }
+        // It would activate whatever it builds.
+        if args.plan.is_some() && !protocol.chooses_generations() {
+            let message = format!("Agent {version} of {name} cannot compare with a plan.");
             return refuse(RefusalCode::NotSupported, message);
         }
         Ok(())

@@ -3,18 +3,23 @@
 use super::commands::Commands;
 use super::echoes::Echoes;
 use super::event::Report;
+use super::takeovers::Takeovers;
 use crate::domain::command::{Baseline, Command, Goal, State};
 use crate::domain::compartment::{self, DASHBOARD_VERSION};
 use crate::domain::desired::Desired;
 use crate::domain::facts::HostFacts;
 use crate::domain::ids::{CommandId, Commit, HostId};
+use crate::domain::maintenance::Restraints;
+use crate::domain::moment::Uptime;
 use crate::domain::operation::{Args, Operation, TimeLimits};
 use crate::domain::profile::HostProfile;
 use crate::domain::protocol::Protocol;
 use crate::domain::snapshot::{HostSnapshot, LastCommand, Metrics, Pulse};
 use crate::domain::test_report::TestResult;
 use crate::domain::timestamp::Timestamp;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Everything the dashboard holds about one host.
 #[derive(Debug, Clone)]
@@ -35,8 +40,12 @@ pub struct HostState {
     pub(super) links: u64,
     /// Its commands.
     pub(super) commands: Commands,
-    /// Results of the test run that is going on.
+    /// Results of the test run that began last.
     pub(super) results: Vec<TestResult>,
+    /// Which run that is.
+    pub(super) results_of: Option<CommandId>,
+    /// Whether the last word of the agent on this link about what runs told both paths.
+    pub(super) paths_told: bool,
     /// Tests are to follow a switch as soon as the host says that it has some.
     pub(super) tests_wait: bool,
     /// What a 3.x agent may still say about what is over.
@@ -47,12 +56,26 @@ pub struct HostState {
     pub(super) desired: Arc<Desired>,
     /// How long operations may take.
     pub(super) limits: Arc<TimeLimits>,
-    /// Its commit differs from the fleet's majority.
+    /// What holds it back, as that was last looked at: before anything may begin.
+    pub(super) restraints: Restraints,
+    /// It runs another commit than most hosts of its source.
     pub(super) drift: bool,
     /// The two commits whose relation was asked for.
     pub(super) comparing: Option<(Commit, Commit)>,
-    /// When links of another process took over from one that was open, in the last minute.
-    pub(super) takeovers: Vec<Timestamp>,
+    /// Links that took over from one that was open.
+    pub(super) takeovers: Takeovers,
+    /// What its agent still works on though it timed out here.
+    pub(super) overrun: Option<(CommandId, Operation)>,
+    /// Which command ended last since the dashboard started, and when.
+    pub(super) ended: Option<(CommandId, Uptime)>,
+    /// When it was last told that it went beyond a bound, by the bound.
+    pub(super) exceeded: BTreeMap<&'static str, Uptime>,
+    /// When jobs became commands that the dashboard had not asked for, in the last minute.
+    pub(super) adopted: Vec<Uptime>,
+    /// When notices of the agent were recorded, in the last minute.
+    pub(super) noted: Vec<Uptime>,
+    /// How much the tests of the run that goes on have printed, in bytes.
+    pub(super) printed_by_tests: usize,
     /// How many messages of this link made no sense.
     pub(super) odd: u32,
     /// The heartbeat that was applied last, without its load, if nothing else was since: the same
@@ -100,13 +123,16 @@ impl HostState {
             last: None,
             results: Vec::new(),
         };
-        Self::restore(restored, desired, Timestamp::default())
+        Self::restore(restored, desired, Uptime::default())
     }
 
-    /// A host as it was stored. It is offline until its agent comes back; deadlines are
-    /// counted from now where they lie further away than the operation allows.
-    pub fn restore(from: Restored, desired: Arc<Desired>, now: Timestamp) -> Self {
+    /// A host as it was stored. It is offline until its agent comes back; time in which no
+    /// dashboard ran counts for nothing.
+    pub fn restore(from: Restored, desired: Arc<Desired>, now: Uptime) -> Self {
+        let runs = from.live.iter().find(|command| command.op == Operation::Test);
         let mut state = Self {
+            results_of: runs.map(|command| command.id),
+            paths_told: false,
             id: from.id,
             profile: from.profile,
             facts: from.facts,
@@ -121,9 +147,16 @@ impl HostState {
             last_error_line: None,
             desired,
             limits: Arc::default(),
+            restraints: Restraints::default(),
             drift: false,
             comparing: None,
-            takeovers: Vec::new(),
+            takeovers: Takeovers::default(),
+            overrun: None,
+            ended: None,
+            exceeded: BTreeMap::new(),
+            adopted: Vec::new(),
+            noted: Vec::new(),
+            printed_by_tests: 0,
             odd: 0,
             heard_last: None,
         };
@@ -186,11 +219,18 @@ impl HostState {
     }
 
     /// When [`HostEvent::Tick`](super::HostEvent::Tick) is next due; `None` while nothing waits.
-    pub fn next_due(&self) -> Option<Timestamp> {
+    pub fn next_due(&self) -> Option<Uptime> {
         let commands = self.live().filter_map(Command::due).min();
-        let waits = self.commands.next_queued().is_some();
+        let waits = self.commands.next_queued(&BTreeSet::new()).is_some();
         let quiet = if waits { self.echoes.quiet_until() } else { None };
-        commands.into_iter().chain(quiet).min()
+        commands.into_iter().chain(quiet).chain(self.takeovers.until()).min()
+    }
+
+    /// How long an operation may take on this host: a test run as long as its tests, where it is
+    /// known how many there are and how long each may take.
+    pub(super) fn time_limit(&self, op: Operation) -> Duration {
+        let tests = self.profile.tests_take.filter(|_| op == Operation::Test);
+        self.limits.set(op).or(tests).unwrap_or_else(|| op.rules().deadline)
     }
 
     /// How to speak with the host's agent.
@@ -203,9 +243,14 @@ impl HostState {
         self.online
     }
 
-    /// What its agent works on, if that has no name here. Hostile text.
+    /// What its agent works on beside its command: what timed out, or what has no name here.
+    /// Hostile text.
     pub fn busy_with(&self) -> Option<&str> {
-        if self.online { self.echoes.busy_with() } else { None }
+        if !self.online {
+            return None;
+        }
+        let overrun = self.overrun.map(|(_, op)| op.name());
+        overrun.or(self.echoes.busy_with())
     }
 
     /// The remote as this host was last told.
@@ -225,6 +270,7 @@ impl HostState {
         HostSnapshot {
             id: self.id.clone(),
             profile: self.profile.shown(),
+            plain_link: false,
             online: self.online,
             agent_outdated: self
                 .facts
@@ -237,6 +283,7 @@ impl HostState {
             command: self.command().cloned(),
             waiting: self.commands.others().to_vec(),
             busy_with: self.busy_with().map(str::to_owned),
+            shared_name_since: self.takeovers.since(),
             last_command: self.commands.last().map(|c| LastCommand {
                 id: c.id,
                 op: c.op,
@@ -245,7 +292,9 @@ impl HostState {
             }),
             generations: self.profile.generations.clone(),
             drift: self.drift,
+            held: self.hold_applies(),
             pending_pr: remote.and_then(|r| r.pending_pr.clone()),
+            forge: self.desired.forge().cloned(),
             source: remote.map(|r| r.source.clone()),
             allowed: Operation::ALL
                 .into_iter()
@@ -256,8 +305,16 @@ impl HostState {
 }
 
 impl HostState {
-    /// How the host is now, for a command that is sent now.
-    pub(super) fn baseline(&self) -> Baseline {
+    /// What runs was built from. A host that tells no path is believed to run its checkout where
+    /// nothing else is known.
+    fn ran(&self) -> Option<Commit> {
+        let untold = self.facts.system.store_path.is_none();
+        self.facts.deployed_commit().or_else(|| self.facts.checkout.clone().filter(|_| untold))
+    }
+
+    /// How the host is now, for a command that is sent now, which gets the host's next number.
+    pub(super) fn next_baseline(&mut self) -> Baseline {
+        self.facts.orders += 1;
         let remote = match &*self.desired {
             Desired::Known(remote) => Some(remote),
             Desired::Unavailable { last_known, .. } => last_known.as_ref(),
@@ -267,9 +324,13 @@ impl HostState {
             desired: remote.map(|r| r.commit.clone()),
             checkout: self.facts.checkout.clone(),
             lock: self.facts.lock.clone(),
+            dirty: self.facts.dirty,
             store_path: self.facts.system.store_path.clone(),
+            deployed: self.ran(),
+            profile_path: self.facts.system.profile_path.clone(),
             generation: self.facts.system.generation,
             deployment: self.facts.deployment,
+            order: self.facts.orders,
             agent: self.facts.agent.binary.clone(),
             boot_time: self.profile.boot_time,
             links: self.links,

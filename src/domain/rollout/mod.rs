@@ -5,15 +5,29 @@
 //! So a dashboard that was killed in between asks again with the same id, and nothing runs
 //! twice (spec: lifecycle, "Pipelines and rollouts").
 
+mod back;
+mod event;
+mod going;
+mod held_back;
 mod plan;
+mod progress;
 #[cfg(test)]
 mod tests;
+mod waves;
 
-pub use plan::{Plan, plan};
+pub use back::{Back, OnFailure, WayBack, way_back};
+pub use event::{Counts, Effect, Event};
+pub use held_back::changes_what_runs;
+pub use plan::{Plan, followed_by_tests, plan, takes_part};
+use progress::Kept;
+pub use progress::Progress;
+pub use waves::{Wave, sizes};
 
 use super::audit::Author;
 use super::command::State;
 use super::ids::{CommandId, HostId};
+use super::maintenance::Regardless;
+use super::moment::{Moment, Uptime};
 use super::operation::Operation;
 use super::refusal::{Refusal, RefusalCode};
 use super::timestamp::Timestamp;
@@ -27,6 +41,10 @@ use uuid::Uuid;
 pub const SWITCH_AT_ONCE: u32 = 3;
 /// How long a host may keep a rollout waiting for something else than a command that runs.
 pub const PATIENCE: Duration = Duration::from_secs(600);
+/// How long a host that is away is waited for, before it is left out.
+pub const AWAY: Duration = Duration::from_secs(24 * 3600);
+/// No wave soaks for longer.
+pub const SOAK_AT_MOST: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Pull, switch, test.
 pub const UPDATE: [Operation; 3] = [Operation::Pull, Operation::Switch, Operation::Test];
 
@@ -57,6 +75,39 @@ pub struct Rollout {
     pub steps: Vec<Operation>,
     /// How many hosts may be in a step that changes what runs, at once. At least 1.
     pub at_once: u32,
+    /// One host goes through all steps before any other begins. If it fails, no other does.
+    #[serde(default)]
+    pub one_first: bool,
+    /// How many hosts begin in each wave, in order. Empty: all in one, or what `one_first` says.
+    #[serde(default)]
+    pub waves: Vec<usize>,
+    /// How long a wave that is done is looked at before the next one begins, in seconds.
+    #[serde(default)]
+    pub soak: u64,
+    /// The wave that is under way, from 0.
+    #[serde(default)]
+    pub wave: usize,
+    /// In which wave each host began.
+    #[serde(default)]
+    pub began: BTreeMap<HostId, usize>,
+    /// The wave is done, and is looked at.
+    #[serde(default)]
+    pub soaks: Option<Soak>,
+    /// No further step starts until somebody resumes it: who paused it.
+    #[serde(default)]
+    pub paused: Option<Author>,
+    /// What its users go on regardless of.
+    #[serde(default)]
+    pub regardless: Regardless,
+    /// Since when the freeze was that its users go on regardless of. A later one holds.
+    #[serde(default)]
+    pub of_freeze: Option<Timestamp>,
+    /// The hosts that a freeze or their windows keep from the next step, and why.
+    #[serde(default)]
+    pub held_back: BTreeMap<HostId, String>,
+    /// Since when each of them is, by time that passed.
+    #[serde(default)]
+    pub held_since: BTreeMap<HostId, Uptime>,
     /// When so many hosts failed, no further step starts; `None`: however many.
     pub stop_after: Option<u32>,
     /// Who asked.
@@ -71,152 +122,21 @@ pub struct Rollout {
     pub dismissed: bool,
     /// How far each host is.
     pub hosts: BTreeMap<HostId, Progress>,
+    /// Hosts to which it brought what a boot has to start: tests would be of what ran before.
+    #[serde(default)]
+    pub boots: BTreeSet<HostId>,
+    /// What becomes of a wave when too many hosts failed.
+    #[serde(default)]
+    pub way_back: WayBack,
 }
 
-/// How far one host is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "state")]
-pub enum Progress {
-    /// It never took part; says why.
-    LeftOut {
-        /// E.g. `offline`.
-        why: String,
-    },
-    /// Its next step has not started.
-    Waiting {
-        /// Number of that step, from 0.
-        step: usize,
-        /// Since when something other than the limit keeps it.
-        since: Option<Timestamp>,
-        /// What keeps it; `None`: the limit, or its turn has not come.
-        why: Option<String>,
-    },
-    /// A step runs, or was asked for.
-    Running {
-        /// Number of the step.
-        step: usize,
-        /// The command.
-        command: CommandId,
-        /// Since when it was kept from starting; `None` once the host took the command.
-        #[serde(default)]
-        since: Option<Timestamp>,
-    },
-    /// All steps succeeded.
-    Done {
-        /// What was not done because there was nothing to do.
-        note: Option<String>,
-    },
-    /// A step did not succeed; the rest was left out.
-    Failed {
-        /// Number of the step.
-        step: usize,
-        /// Why, in the user's words. May hold text of the host.
-        why: String,
-    },
-    /// The rollout was halted before the step.
-    Skipped {
-        /// Number of the step.
-        step: usize,
-    },
-}
-
-impl Progress {
-    /// Whether nothing more comes.
-    pub const fn is_over(&self) -> bool {
-        match self {
-            Self::Waiting { .. } | Self::Running { .. } => false,
-            Self::LeftOut { .. }
-            | Self::Done { .. }
-            | Self::Failed { .. }
-            | Self::Skipped { .. } => true,
-        }
-    }
-}
-
-/// What can happen to a rollout.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event {
-    /// It was just made, or time has passed. Of the hosts that were kept from their step, these
-    /// might take it now.
-    Tick {
-        /// Which.
-        ready: BTreeSet<HostId>,
-    },
-    /// The host took a command that was asked for. It may be another one that does the same.
-    Accepted {
-        /// Which host.
-        host: HostId,
-        /// The id that was asked with.
-        asked: CommandId,
-        /// The command that counts.
-        command: CommandId,
-    },
-    /// The host did not take a command that was asked for.
-    Refused {
-        /// Which host.
-        host: HostId,
-        /// The id that was asked with.
-        asked: CommandId,
-        /// Why.
-        refusal: Refusal,
-    },
-    /// A command is over.
-    Ended {
-        /// Which host.
-        host: HostId,
-        /// Which command.
-        command: CommandId,
-        /// How.
-        state: State,
-        /// In words, where there are some. Hostile text.
-        reason: Option<String>,
-    },
-    /// A user wants no further step to start.
-    Cancel(Author),
-    /// A host was removed.
-    Removed(HostId),
-    /// A user has seen how it ended.
-    Dismiss,
-}
-
-/// What must be done, in this order.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Effect {
-    /// Store the rollout as it is now.
-    Save,
-    /// Ask a host for a command, once what came before is stored.
-    Ask {
-        /// Which host.
-        host: HostId,
-        /// With this id.
-        id: CommandId,
-        /// What.
-        op: Operation,
-    },
-    /// Write to the audit log.
-    Record {
-        /// What happened.
-        message: String,
-        /// Who did it, if a user did.
-        by: Option<Author>,
-    },
-}
-
-/// How many hosts of a rollout are how far.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
-pub struct Counts {
-    /// All steps succeeded.
-    pub done: usize,
-    /// A step did not succeed.
-    pub failed: usize,
-    /// A step runs.
-    pub running: usize,
-    /// Its next step has not started.
-    pub waiting: usize,
-    /// The rollout was halted before it was through.
-    pub skipped: usize,
-    /// It never took part.
-    pub left_out: usize,
+/// A wave is looked at before the next one begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Soak {
+    /// When the next one begins, by the time of day: for people.
+    pub ends: Timestamp,
+    /// The same, by time that passed.
+    pub until: Uptime,
 }
 
 impl Rollout {
@@ -243,6 +163,7 @@ impl Rollout {
                 Progress::Skipped { .. } => &mut counts.skipped,
             } += 1;
         }
+        counts.rolled_back = self.way_back.rolled_back();
         counts
     }
 
@@ -266,7 +187,7 @@ impl Rollout {
     pub fn apply(
         &mut self,
         event: Event,
-        now: Timestamp,
+        now: Moment,
         new_id: &mut dyn FnMut() -> CommandId,
     ) -> Vec<Effect> {
         let before = self.clone();
@@ -274,21 +195,31 @@ impl Rollout {
         let mut ready = BTreeSet::new();
         match event {
             Event::Tick { ready: now_ready } => ready = now_ready,
+            Event::HeldBack(all) => self.hold_back(all, now),
             Event::Accepted { host, asked, command } => {
                 if let Some((step, _)) = self.step_running(&host, asked) {
-                    self.hosts.insert(host, Progress::Running { step, command, since: None });
+                    self.hosts.insert(host, Progress::running(step, command, Kept::default()));
+                } else {
+                    self.way_back.accepted(&host, asked, command);
                 }
             }
             Event::Refused { host, asked, refusal } => {
-                if let Some((step, since)) = self.step_running(&host, asked) {
-                    let next = self.refused(step, since, refusal, now);
-                    self.hosts.insert(host, next);
+                if let Some((step, kept)) = self.step_running(&host, asked) {
+                    self.did_not_take(host, step, kept, refusal, now);
+                } else {
+                    self.way_back.refused(&host, asked, refusal, now);
                 }
             }
-            Event::Ended { host, command, state, reason } => {
+            Event::Ended { host, command, state, reason, boots } => {
                 if let Some((step, _)) = self.step_running(&host, command) {
-                    self.hosts.insert(host, self.after(step, state, reason));
+                    self.note_what_came(&host, step, command, boots && state == State::Succeeded);
+                    self.hosts.insert(host.clone(), self.after(&host, step, state, reason));
+                } else {
+                    self.way_back.ended(&host, command, state, reason);
                 }
+            }
+            Event::NothingToTakeBack { host, asked, why } => {
+                self.way_back.has_nothing(&host, asked, why);
             }
             Event::Cancel(by) => {
                 if !self.is_over() && self.halted.is_none() {
@@ -297,6 +228,10 @@ impl Rollout {
                     records.push(Effect::Record { message, by: Some(by) });
                 }
             }
+            Event::Pause(by) => records.extend(self.pause(by)),
+            Event::Resume(by) => records.extend(self.resume(by, now)),
+            Event::Promote(by) => records.extend(self.promote(by)),
+            Event::LeaveOut { host, by } => records.extend(self.leave_out(&host, by)),
             Event::Removed(host) => {
                 if let Some(progress) = self.hosts.get_mut(&host).filter(|p| !p.is_over()) {
                     let step = match progress {
@@ -305,12 +240,19 @@ impl Rollout {
                     };
                     *progress = Progress::Failed { step, why: "it was removed".to_owned() };
                 }
+                self.way_back.removed(&host);
             }
             Event::Dismiss => self.dismissed |= self.is_over(),
         }
-        let asks = self.go_on(&ready, now, new_id);
-        if self.finished_at.is_none() && self.hosts.values().all(Progress::is_over) {
-            self.finished_at = Some(now);
+        let asks = self.go_on(&before, &ready, now, new_id);
+        for wave in self.way_back.waves.difference(&before.way_back.waves) {
+            let why = self.halted.as_deref().unwrap_or_default();
+            let message = format!("{} rolls back wave {}: {why}.", self.title(), wave + 1);
+            records.push(Effect::Record { message, by: None });
+        }
+        let is_through = self.hosts.values().all(Progress::is_over) && !self.goes_back();
+        if self.finished_at.is_none() && is_through {
+            self.finished_at = Some(now.at);
             let message = format!("{} ended: {}.", self.title(), self.told());
             records.push(Effect::Record { message, by: None });
         }
@@ -339,115 +281,117 @@ impl Rollout {
             (counts.failed, "failed"),
             (counts.skipped, "not attempted"),
             (counts.left_out, "left out"),
+            (counts.rolled_back, "rolled back"),
         ];
         let parts: Vec<String> =
             parts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
         parts.join(", ")
     }
 
-    fn step_running(&self, host: &HostId, id: CommandId) -> Option<(usize, Option<Timestamp>)> {
+    fn step_running(&self, host: &HostId, id: CommandId) -> Option<(usize, Kept)> {
         match self.hosts.get(host) {
-            Some(Progress::Running { step, command, since }) if *command == id => {
-                Some((*step, *since))
+            Some(Progress::Running { step, command, since, until, away }) if *command == id => {
+                Some((*step, Kept { since: *since, until: *until, away: *away }))
             }
             _ => None,
         }
     }
 
+    /// A step was not taken.
+    fn did_not_take(
+        &mut self,
+        host: HostId,
+        step: usize,
+        kept: Kept,
+        refusal: Refusal,
+        now: Moment,
+    ) {
+        let is_restrained =
+            matches!(refusal.code, RefusalCode::Frozen | RefusalCode::OutsideWindow);
+        if is_restrained && held_back::may_be_held_back(&self.steps, step) {
+            return self.is_held_back(host, step, refusal.message, now);
+        }
+        let next = self.refused(step, kept, refusal, now);
+        if step == 0 && !matches!(next, Progress::Failed { .. }) {
+            // It did not begin: another one may take its place.
+            self.began.remove(&host);
+        }
+        self.hosts.insert(host, next);
+    }
+
     /// Where a host is whose step was refused. What passes by itself is waited for: a command
     /// that runs as long as it takes, the rest for a while.
-    fn refused(
-        &self,
-        step: usize,
-        since: Option<Timestamp>,
-        refusal: Refusal,
-        now: Timestamp,
-    ) -> Progress {
+    fn refused(&self, step: usize, kept: Kept, refusal: Refusal, now: Moment) -> Progress {
         let why = refusal.message;
         let code = refusal.code;
-        let without_tests = matches!(code, RefusalCode::TestsDisabled | RefusalCode::NoTests);
-        if without_tests && step > 0 {
-            return Progress::Done { note: Some(why) };
+        let needless = matches!(
+            code,
+            RefusalCode::TestsDisabled | RefusalCode::NoTests | RefusalCode::NothingToDo
+        );
+        if needless && step > 0 {
+            let is_last = step + 1 == self.steps.len();
+            return if is_last {
+                Progress::Done { note: Some(why) }
+            } else {
+                Progress::next(step + 1)
+            };
         }
-        if code == RefusalCode::HostBusy {
-            return Progress::Waiting { step, since: None, why: Some(why) };
+        if code == RefusalCode::NothingToDo {
+            return Progress::LeftOut { why };
+        }
+        if matches!(code, RefusalCode::HostBusy | RefusalCode::HostActivating) {
+            return Progress::waiting(step, Kept::default(), Some(why));
+        }
+        if code == RefusalCode::Held {
+            return Progress::LeftOut { why };
         }
         if code.passes() {
-            return Progress::Waiting { step, since: since.or(Some(now)), why: Some(why) };
+            let away = code == RefusalCode::HostOffline;
+            return Progress::waiting(step, kept.from(now, away), Some(why));
         }
         Progress::Failed { step, why }
     }
 
+    /// A step ended: what it brought may have to be taken back, or waits for a boot.
+    fn note_what_came(&mut self, host: &HostId, step: usize, command: CommandId, boots: bool) {
+        if self.steps.get(step).is_some_and(|op| op.rules().deploys) {
+            self.way_back.brought.insert(host.clone(), command);
+            if boots {
+                self.boots.insert(host.clone());
+            }
+        }
+    }
+
     /// Where a host is after a command that is over.
-    fn after(&self, step: usize, state: State, reason: Option<String>) -> Progress {
+    fn after(&self, host: &HostId, step: usize, state: State, reason: Option<String>) -> Progress {
+        let op = self.steps.get(step).copied();
         if state != State::Succeeded {
-            let op = self.steps.get(step).map_or("Command", |op| op.label());
+            let op = op.map_or("Command", Operation::label);
             let why = reason.map_or_else(String::new, |reason| format!(": {reason}"));
             let state = state.name().replace('_', " ");
             return Progress::Failed { step, why: format!("{op} {state}{why}") };
         }
-        if step + 1 < self.steps.len() {
-            Progress::Waiting { step: step + 1, since: None, why: None }
-        } else {
-            Progress::Done { note: None }
+        // Tests would be of what ran before.
+        let untested = self.boots.contains(host);
+        let skips = untested && self.steps.get(step + 1) == Some(&Operation::Test);
+        let next = step + 1 + usize::from(skips);
+        if next < self.steps.len() {
+            return Progress::next(next);
         }
-    }
-
-    /// Starts what may start, ends what may not.
-    fn go_on(
-        &mut self,
-        ready: &BTreeSet<HostId>,
-        now: Timestamp,
-        new_id: &mut dyn FnMut() -> CommandId,
-    ) -> Vec<Effect> {
-        let failed = self.counts().failed;
-        if let Some(most) = self.stop_after
-            && self.halted.is_none()
-            && failed >= most as usize
-        {
-            self.halted = Some(format!("{failed} failed"));
-        }
-        let mut deploying = self.running().filter(|(_, step, _)| self.deploys(*step)).count();
-        let mut asks = Vec::new();
-        let hosts: Vec<HostId> = self.hosts.keys().cloned().collect();
-        for host in hosts {
-            let Some(Progress::Waiting { step, since, why }) = self.hosts.get(&host) else {
-                continue;
-            };
-            let (step, since) = (*step, *since);
-            let next = if self.halted.is_some() {
-                Progress::Skipped { step }
-            } else if since.is_some_and(|since| now.since(since) >= PATIENCE) {
-                let minutes = PATIENCE.as_secs() / 60;
-                let why = why.clone().unwrap_or_default();
-                Progress::Failed { step, why: format!("waited {minutes} minutes. {why}") }
-            } else if (why.is_some() && !ready.contains(&host))
-                || (self.deploys(step) && deploying >= self.at_once.max(1) as usize)
-            {
-                continue;
-            } else {
-                let Some(op) = self.steps.get(step).copied() else {
-                    continue;
-                };
-                deploying += usize::from(self.deploys(step));
-                let id = new_id();
-                asks.push(Effect::Ask { host: host.clone(), id, op });
-                Progress::Running { step, command: id, since }
-            };
-            self.hosts.insert(host, next);
-        }
-        asks
-    }
-
-    fn deploys(&self, step: usize) -> bool {
-        self.steps.get(step).is_some_and(|op| op.rules().deploys)
+        let how =
+            if op == Some(Operation::Reboot) { "was started by a reboot" } else { WAITS_FOR_BOOT };
+        Progress::Done { note: untested.then(|| format!("not tested: it {how}")) }
     }
 }
 
+/// What is said of what a boot has to start.
+const WAITS_FOR_BOOT: &str = "starts at the next boot";
+
 /// What steps are called together.
 pub fn label(steps: &[Operation]) -> String {
-    if *steps == UPDATE {
-        return "Update".to_owned();
+    if let Some(rest) = steps.strip_prefix(&UPDATE) {
+        let rest = rest.iter().map(|op| format!(" and {}", op.label().to_lowercase()));
+        return std::iter::once("Update".to_owned()).chain(rest).collect();
     }
     let names: Vec<&str> = steps.iter().map(|op| op.label()).collect();
     names.join(", ")

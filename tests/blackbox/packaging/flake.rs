@@ -55,6 +55,8 @@ fn the_flake_shows_all_its_outputs_for_four_systems() {
         assert_eq!(*name, format!("nixfleet-{}", env!("CARGO_PKG_VERSION")), "{system}: {shown}");
         assert_eq!(shown["apps"][system]["default"]["type"], "app", "{system}");
         assert_eq!(shown["devShells"][system]["default"]["type"], "derivation", "{system}");
+        let container = shown["packages"][system]["container"]["name"] == "nixfleet.tar.gz";
+        assert_eq!(container, system.ends_with("linux"), "{system}: {shown}");
         let vm = shown["checks"][system]["vm"].is_object();
         assert_eq!(vm, system.ends_with("linux"), "{system}");
     }

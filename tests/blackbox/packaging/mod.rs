@@ -1,5 +1,6 @@
 //! The flake and its modules, evaluated by real Nix without nixpkgs.
 
+mod container;
 mod flake;
 mod home;
 mod options;

@@ -49,9 +49,12 @@ fn cases() -> Vec<(&'static str, Value, &'static str, Value, &'static str, Value
         secret("dashboard.totpSecretFile", "NIXFLEET_TOTP_SECRET_FILE"),
         secret("dashboard.sessionSecretFile", "NIXFLEET_SESSION_SECRET_FILE"),
         secret("dashboard.githubTokenFile", "NIXFLEET_GITHUB_TOKEN_FILE"),
+        secret("dashboard.giteaTokenFile", "NIXFLEET_GITEA_TOKEN_FILE"),
+        secret("dashboard.sshKeyFile", "NIXFLEET_SSH_KEY"),
         secret("dashboard.agentTokenFile", "NIXFLEET_AGENT_TOKEN_FILE"),
         secret("dashboard.hookSecretFile", "NIXFLEET_HOOK_SECRET_FILE"),
         secret("agent.tokenFile", "NIXFLEET_TOKEN_FILE"),
+        both("agent.caFile", json!("/etc/ca.pem"), "NIXFLEET_CA", "/etc/ca.pem"),
         both("agent.url", json!("http://dash:8000"), "NIXFLEET_URL", "http://dash:8000"),
         both("agent.repoUrl", json!("/srv/r.git"), "NIXFLEET_REPO_URL", "/srv/r.git"),
         both("agent.branch", json!("stable"), "NIXFLEET_BRANCH", "stable"),
@@ -61,9 +64,28 @@ fn cases() -> Vec<(&'static str, Value, &'static str, Value, &'static str, Value
         both("agent.location", json!("cloud"), "NIXFLEET_LOCATION", "cloud"),
         both("agent.deviceType", json!("server"), "NIXFLEET_DEVICE_TYPE", "server"),
         both("agent.themeColor", json!("#7aa2f7"), "NIXFLEET_THEME_COLOR", "#7aa2f7"),
+        both("agent.tags", json!(["db", "canary"]), "NIXFLEET_TAGS", "db canary"),
         both("agent.tests.enable", json!(false), "NIXFLEET_TESTS_ENABLED", "false"),
         both("agent.tests.autoRunAfterSwitch", json!(false), "NIXFLEET_TESTS_AUTO_RUN", "false"),
         both("agent.tests.timeout", json!(90), "NIXFLEET_TEST_TIMEOUT", "90"),
+        both("agent.checkPower", json!(true), "NIXFLEET_CHECK_POWER", "true"),
+        both("agent.guard.enable", json!(false), "NIXFLEET_GUARD", "false"),
+        both("agent.guard.reboot", json!(false), "NIXFLEET_GUARD_REBOOT", "false"),
+        both(
+            "agent.guard.ignoreUnits",
+            json!(["a.service", "b.timer"]),
+            "NIXFLEET_GUARD_IGNORE_UNITS",
+            "a.service b.timer",
+        ),
+        both("agent.guard.activationLimit", json!(60), "NIXFLEET_GUARD_ACTIVATION", "60"),
+        both("agent.guard.window", json!(30), "NIXFLEET_GUARD_WINDOW", "30"),
+        both(
+            "agent.allowedSigners",
+            json!("/etc/signers"),
+            "NIXFLEET_ALLOWED_SIGNERS",
+            "/etc/signers",
+        ),
+        both("agent.signersKeyring", json!("/etc/s.gpg"), "NIXFLEET_SIGNERS_KEYRING", "/etc/s.gpg"),
         both(
             "agent.rebuildFlags",
             json!(["--show-trace", "-L"]),
@@ -75,7 +97,9 @@ fn cases() -> Vec<(&'static str, Value, &'static str, Value, &'static str, Value
 }
 
 /// Options that the table cannot show as one value; each has a test or a case of its own.
-const ELSEWHERE: [&str; 11] = [
+const ELSEWHERE: [&str; 13] = [
+    "dashboard.tlsCertificate",
+    "dashboard.tlsKey",
     "allowSecretsInStore",
     "dashboard.enable",
     "dashboard.package",
@@ -110,6 +134,16 @@ fn every_option_changes_the_unit_and_the_plist_as_it_should() {
         let daemon = &darwin["launchd"]["daemons"][format!("nixfleet-{role}")]["serviceConfig"];
         assert_eq!(daemon.pointer(&format!("/{plist}")), Some(&in_plist), "{option}: {daemon}");
     }
+}
+
+#[test]
+fn a_certificate_and_its_key_are_paths_of_the_unit() {
+    let files =
+        json!({ "dashboard": { "tlsCertificate": "/acme/chain.pem", "tlsKey": "/acme/key.pem" } });
+    let nixos = module("nixos", &with(&minimal(), &files)).unwrap();
+    let unit = &nixos["systemd"]["services"]["nixfleet-dashboard"]["environment"];
+    assert_eq!(unit["NIXFLEET_TLS_CERT"], "/acme/chain.pem");
+    assert_eq!(unit["NIXFLEET_TLS_KEY"], "/acme/key.pem");
 }
 
 #[test]

@@ -3,6 +3,10 @@
 use super::{minimal, module, with};
 use serde_json::{Value, json};
 
+fn too_many() -> Vec<String> {
+    (0..17).map(|n| format!("t{n}")).collect()
+}
+
 #[test]
 fn bad_combinations_fail_with_a_message_that_names_the_option() {
     for (change, part) in [
@@ -13,6 +17,10 @@ fn bad_combinations_fail_with_a_message_that_names_the_option() {
         (json!({ "agent": { "repoDir": "/etc/nixos" } }), "repoUrl and repoDir exclude each other"),
         (json!({ "dashboard": { "source": null } }), "dashboard.source must be set"),
         (json!({ "dashboard": { "openFirewall": true } }), "openFirewall"),
+        (
+            json!({ "dashboard": { "tlsKey": "/key.pem" } }),
+            "tlsCertificate and tlsKey belong together",
+        ),
         (
             json!({ "dashboard": { "environment": { "NIXFLEET_AGENT_TOKEN": "x" } } }),
             "a secret must not stand here",
@@ -27,6 +35,13 @@ fn bad_combinations_fail_with_a_message_that_names_the_option() {
         ),
         (json!({ "agent": { "deviceType": "toaster" } }), "agent.deviceType' is not of type"),
         (json!({ "agent": { "themeColor": "blue" } }), "agent.themeColor' is not of type"),
+        (json!({ "agent": { "tags": ["no tag"] } }), "agent.tags"),
+        (json!({ "agent": { "tags": too_many() } }), "expected at most 16 tags, got 17"),
+        (
+            json!({ "agent": { "guard": { "activationLimit": 86400 } } }),
+            "agent.guard.activationLimit' is not of type",
+        ),
+        (json!({ "agent": { "guard": { "window": 3601 } } }), "agent.guard.window' is not of type"),
         (json!({ "agent": { "interval": 0 } }), "agent.interval' is not of type"),
         (json!({ "agent": { "url": "fleet.example.org" } }), "agent.url' is not of type"),
         (json!({ "agent": { "tokenFile": "relative" } }), "agent.tokenFile' is not of type"),

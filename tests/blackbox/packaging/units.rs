@@ -161,3 +161,46 @@ fn no_secret_is_ever_a_variable_of_a_unit() {
         &nixos["systemd"]["services"]["nixfleet-dashboard"]["serviceConfig"]["LoadCredential"];
     assert_eq!(credentials.as_array().unwrap().len(), 6);
 }
+
+/// What each module has the system's build run: the settings, read by the program itself.
+#[test]
+fn the_settings_of_each_module_are_read_when_the_system_is_built() {
+    let home = json!({ "agent": with(&minimal()["agent"], &json!({ "hostname": "me" })) });
+    let checks = |which: &str, defined: &Value| -> Vec<Value> {
+        let made = module(which, defined).unwrap();
+        let etc = made["environment"]["etc"].as_object().into_iter().flatten();
+        let files = etc.filter_map(|(_, file)| file.get("source")).cloned();
+        let lists = [&made["system"]["checks"], &made["home"]["extraDependencies"]];
+        let listed = lists.into_iter().filter_map(Value::as_array).flatten().cloned();
+        listed.chain(files).collect()
+    };
+    for (which, defined, count) in
+        [("nixos", minimal(), 2), ("darwin", minimal(), 2), ("home", home, 1)]
+    {
+        let checks = checks(which, &defined);
+        assert_eq!(checks.len(), count, "{which}: {checks:#?}");
+        for check in checks {
+            assert_eq!(read_settings(&check), Ok(()), "{which}: {check}");
+        }
+    }
+    let wrong = json!({ "agent": { "environment": { "NIXFLEET_INTERVAL": "soon" } } });
+    let wrong = checks("nixos", &with(&minimal(), &wrong));
+    let said = wrong.iter().find_map(|check| read_settings(check).err()).unwrap();
+    assert!(said.contains("NIXFLEET_INTERVAL"), "{said}");
+}
+
+/// Runs the line of such a check with its variables and no others, as a build does.
+fn read_settings(check: &Value) -> Result<(), String> {
+    let script = check["script"].as_str().unwrap();
+    let line = script.lines().find(|line| line.contains("--check=settings")).unwrap();
+    let mut command = crate::support::nixfleet();
+    command.env_clear().args(line.split_whitespace().skip(1));
+    for (name, value) in check["environment"].as_object().unwrap() {
+        command.env(name, value.as_str().unwrap());
+    }
+    let output = command.output().unwrap();
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(String::from_utf8(output.stderr).unwrap())
+}

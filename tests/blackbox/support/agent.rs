@@ -50,7 +50,8 @@ impl Agent {
         Self { dir, settings, child: None, manager: None }
     }
 
-    /// The same as [`Self::start`] with more variables; they win.
+    /// The same as [`Self::start`] with more variables; they win. `STDERR_TO` is none: it names the
+    /// file that its log goes to.
     pub fn start_with(url: &str, name: &str, remote: &Path, more: &[(&str, &str)]) -> Self {
         let mut agent = Self::prepare();
         let usual = [
@@ -143,11 +144,16 @@ impl Agent {
 }
 
 fn start(settings: &[(String, String)]) -> Child {
+    let stderr = match settings.iter().find(|(name, _)| name == "STDERR_TO") {
+        Some((_, path)) => fs::File::create(path).unwrap().into(),
+        None => Stdio::inherit(),
+    };
     nixfleet()
         .arg("--agent")
         .envs(settings.iter().map(|(k, v)| (k, v)))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
+        .stderr(stderr)
         .spawn()
         .unwrap()
 }

@@ -70,6 +70,8 @@ impl Browser {
                 format!("--user-data-dir={}", profile.path().display()),
             ] },
             "goog:loggingPrefs": { "browser": "ALL" },
+            // axe may take its time with a long page on a busy machine.
+            "timeouts": { "script": 180_000 },
         });
         let mut builder =
             ClientBuilder::new(hyper_util::client::legacy::connect::HttpConnector::new());
@@ -128,6 +130,44 @@ impl Browser {
         });
     }
 
+    /// Moves the pointer onto an element.
+    #[track_caller]
+    pub fn hover(&self, css: &str) {
+        self.wait_for(css);
+        let at = self.run(&format!(
+            "const box = document.querySelector({css:?}).getBoundingClientRect();
+             return [Math.round(box.x + box.width / 2), Math.round(box.y + box.height / 2)]"
+        ));
+        self.pointer(&at[0], &at[1], &[]);
+    }
+
+    /// Clicks twice, at once, on whatever is at a place of the window.
+    pub fn double_click_at(&self, x: i64, y: i64) {
+        let press = [
+            json!({ "type": "pointerDown", "button": 0 }),
+            json!({ "type": "pointerUp", "button": 0 }),
+        ];
+        self.pointer(&json!(x), &json!(y), &[press.clone(), press].concat());
+    }
+
+    /// Presses at one place of the window, moves to another, and lets go.
+    pub fn drag(&self, from: (i64, i64), to: (i64, i64)) {
+        let then = [
+            json!({ "type": "pointerDown", "button": 0 }),
+            json!({ "type": "pointerMove", "duration": 50, "x": to.0, "y": to.1 }),
+            json!({ "type": "pointerUp", "button": 0 }),
+        ];
+        self.pointer(&json!(from.0), &json!(from.1), &then);
+    }
+
+    fn pointer(&self, x: &Value, y: &Value, then: &[Value]) {
+        let to = json!({ "type": "pointerMove", "duration": 0, "x": x, "y": y });
+        let steps = [&[to], then].concat();
+        let action = json!({ "type": "pointer", "id": "mouse", "actions": steps,
+            "parameters": { "pointerType": "mouse" } });
+        self.extra("actions", json!({ "actions": [action] }));
+    }
+
     /// Chooses an option of a list by what it says.
     #[track_caller]
     pub fn choose(&self, css: &str, label: &str) {
@@ -138,10 +178,43 @@ impl Browser {
         });
     }
 
+    /// Waits until what answers keys is loaded: the first sign of a hand loads it.
+    fn has_hands(&self) {
+        wait_until("hands are there", || {
+            let asks = "if (typeof handy === 'undefined' || handy) return true; need('hands'); return false";
+            if self.run(asks) == true { Ok(()) } else { Err("not yet") }
+        });
+    }
+
     /// Presses a key, as WebDriver names it, wherever the focus is.
     pub fn press(&self, key: &str) {
+        self.has_hands();
         let chord = json!({ "actions": [{ "type": "key", "id": "keyboard", "actions": [
             { "type": "keyDown", "value": key }, { "type": "keyUp", "value": key },
+        ] }] });
+        self.extra("actions", chord);
+    }
+
+    /// Presses a key while Control is held.
+    pub fn chord(&self, key: &str) {
+        self.hold("\u{e009}", key);
+    }
+
+    /// Presses a key while Shift is held.
+    pub fn shift(&self, key: &str) {
+        self.hold("\u{e008}", key);
+    }
+
+    /// Goes back to the focus before.
+    pub fn shift_tab(&self) {
+        self.shift("\u{e004}");
+    }
+
+    fn hold(&self, held: &str, key: &str) {
+        self.has_hands();
+        let chord = json!({ "actions": [{ "type": "key", "id": "keyboard", "actions": [
+            { "type": "keyDown", "value": held }, { "type": "keyDown", "value": key },
+            { "type": "keyUp", "value": key }, { "type": "keyUp", "value": held },
         ] }] });
         self.extra("actions", chord);
     }
@@ -159,23 +232,45 @@ impl Browser {
                     const copy = node.cloneNode(true);
                     for (const one of [copy, ...copy.querySelectorAll('*')]) {
                         if (one.localName === 'time') { one.removeAttribute('title'); one.textContent = ''; }
-                        for (const name of ['aria-busy', 'aria-current', 'data-stale', 'open', 'hidden'])
+                        for (const name of ['aria-busy', 'aria-current', 'aria-expanded', 'aria-disabled', 'open', 'hidden'])
                             one.removeAttribute(name);
                         for (const { name, value } of [...one.attributes].sort((a, b) => a.name < b.name ? -1 : 1)) {
                             one.removeAttribute(name);
                             one.setAttribute(name, value);
                         }
                         if (one.id.startsWith('pulse-')) one.replaceChildren();
+                        if (one.dataset.online === 'stale') one.dataset.online = 'true';
+                        // Order waits for the pointer to leave.
+                        if (one.id === 'hosts')
+                            one.replaceChildren(...[...one.children].sort((a, b) => a.id < b.id ? -1 : 1));
                     }
                     copy.removeAttribute('data-version');
                     return copy.outerHTML;
                 };
-                for (const id of ['fleet-summary', 'fleet-target', 'rollouts', 'bulk', 'hosts', 'log-tabs', 'host-page']) {
+                for (const id of ['fleet-summary', 'fleet-target', 'rollouts', 'hosts', 'log-tabs', 'host-page', 'rollouts-page']) {
                     const [now, then] = [document.getElementById(id), fresh.getElementById(id)];
                     if (!now && !then) continue;
                     if (!now || !then || clean(now) !== clean(then))
                         return done([id, now && clean(now), then && clean(then)].join(' | '));
                 }
+                // What stands in the head.
+                const [count, counted] = [document, fresh].map((page) => page.getElementById('going')?.textContent);
+                if (count !== counted) return done('going | ' + count + ' | ' + counted);
+                // The same log has the same lines, as far as both show them, and the same outcome.
+                const [log, logged] = [document, fresh].map((page) => page.getElementById('log-lines'));
+                if (log && logged && log.dataset.command === logged.dataset.command && !('search' in log.dataset)) {
+                    const told = (page) => page.getElementById('log-outcome').textContent.split(' · ')[0];
+                    if (told(document) !== told(fresh)) return done('outcome | ' + told(document) + ' | ' + told(fresh));
+                    const lines = (box) => new Map([...box.querySelectorAll('.line')].map((line) => [line.dataset.seq, line.textContent]));
+                    const [now, then] = [lines(log), lines(logged)], first = +([...now.keys()][0] ?? 0);
+                    for (const [seq, text] of then)
+                        if (+seq >= first && now.get(seq) !== text) return done(['log', seq, now.get(seq), text].join(' | '));
+                }
+                // One note at most, and none of what is not so.
+                const notes = [...document.querySelectorAll('#toasts > *')];
+                if (notes.length > 1) return done('notes | ' + notes.length);
+                if (notes[0]?.dataset.key === 'tests' && !fresh.querySelector('[data-compartment=tests][data-status=error]'))
+                    return done('note | ' + notes[0].textContent);
                 done('');",
             );
             if different == "" { Ok(()) } else { Err(different) }
@@ -190,15 +285,24 @@ impl Browser {
 
     /// What axe-core finds that is serious or worse on the page as it is.
     pub fn axe(&self) -> Vec<String> {
+        self.axe_of("impact === 'serious' || impact === 'critical'")
+    }
+
+    /// Everything that axe-core finds on the page as it is.
+    pub fn axe_whole(&self) -> Vec<String> {
+        self.axe_of("true")
+    }
+
+    fn axe_of(&self, wanted: &str) -> Vec<String> {
         const AXE: &str = include_str!("../../vendor/axe-core-4.14.1.min.js");
         self.run(AXE);
-        let found = self.run_async(
+        let found = self.run_async(&format!(
             "const done = arguments[0];
-            const { violations } = await axe.run(document, { resultTypes: ['violations'] });
-            done(violations.filter(({ impact }) => impact === 'serious' || impact === 'critical')
-                .map(({ id, nodes }) => id + ': ' + nodes.slice(0, 5).map((n) => n.html.slice(0, 200)
+            const {{ violations }} = await axe.run(document, {{ resultTypes: ['violations'] }});
+            done(violations.filter(({{ impact }}) => {wanted})
+                .map(({{ id, nodes }}) => id + ': ' + nodes.slice(0, 5).map((n) => n.html.slice(0, 200)
                     + ' ' + n.any.map((a) => a.message).join(' ')).join(' | ')));",
-        );
+        ));
         let found = found.as_array().cloned().unwrap_or_default();
         found.iter().map(|one| one.as_str().unwrap_or("?").to_owned()).collect()
     }
@@ -220,6 +324,33 @@ impl Browser {
         });
     }
 
+    /// Waits until the strip counts so many hosts in a group.
+    #[track_caller]
+    pub fn wait_for_count(&self, group: &str, n: usize) {
+        self.wait_for_text(&format!("#fleet-summary [data-show={group:?}] b"), &n.to_string());
+    }
+
+    /// Asks a host for something: by its row's next step, or by its menu.
+    #[track_caller]
+    pub fn ask(&self, host: &str, op: &str) {
+        // Its row, or its page.
+        let at = format!(":is(#host-{host}, #host-page[data-host={host}])");
+        let next = format!("{at} :is(.do, .actions) [data-op={op}]");
+        self.wait_for(&at);
+        // A button that has just changed its meaning does nothing for half a second.
+        wait_until(&format!("the row of {host} is no trap"), || {
+            let settled = format!(
+                "return [...document.querySelectorAll('{at} .do')].every((one) => !(one.changed > performance.now() - 500))"
+            );
+            if self.run(&settled) == true { Ok(()) } else { Err("it has just changed") }
+        });
+        if self.run(&format!("return document.querySelector({next:?}) !== null")) == true {
+            return self.click(&next);
+        }
+        self.click(&format!("{at} [data-op=menu]"));
+        self.click(&format!("#dialogs [data-op={op}]"));
+    }
+
     pub fn text(&self, css: &str) -> String {
         let script = format!("return document.querySelector({css:?})?.innerText ?? ''");
         self.run(&script).as_str().unwrap_or_default().to_owned()
@@ -232,7 +363,7 @@ impl Browser {
     /// The five statuses of a row as the page shows them.
     pub fn row(&self, host: &str) -> String {
         let script = format!(
-            "return [...document.querySelectorAll('#host-{host} [data-compartment]')]\
+            "return [...document.querySelectorAll(':is(#host-{host}, #host-page[data-host={host}]) [data-compartment]')]\
              .map(cell => cell.dataset.status).join(' ')"
         );
         self.run(&script).as_str().unwrap_or_default().to_owned()
@@ -262,6 +393,32 @@ impl Browser {
         let scheme = if dark { "dark" } else { "light" };
         let feature = json!({ "name": "prefers-color-scheme", "value": scheme });
         self.cdp("Emulation.setEmulatedMedia", json!({ "features": [feature] }));
+        // Colours that are on their way to others are none of either look.
+        self.run("for (const one of document.getAnimations()) if (one instanceof CSSTransition) one.finish()");
+    }
+
+    /// Pretends that answers take so long, or do not come at all.
+    pub fn network(&self, latency_ms: u32, offline: bool) {
+        self.cdp("Network.enable", json!({}));
+        let conditions = json!({ "offline": offline, "latency": latency_ms,
+            "downloadThroughput": -1, "uploadThroughput": -1 });
+        self.cdp("Network.emulateNetworkConditions", conditions);
+    }
+
+    /// Pretends that the user asked for something of the system: `forced-colors`, `active`.
+    pub fn prefers(&self, feature: &str, value: &str) {
+        let feature = json!({ "name": feature, "value": value });
+        self.cdp("Emulation.setEmulatedMedia", json!({ "features": [feature] }));
+    }
+
+    /// Milliseconds that the page's main thread has worked, since this was asked for the first
+    /// time. It is time of the processor: a machine with other work makes it no longer.
+    pub fn worked(&self) -> f64 {
+        self.cdp("Performance.enable", json!({ "timeDomain": "threadTicks" }));
+        let told = self.cdp("Performance.getMetrics", json!({}));
+        let metrics = told["metrics"].as_array().unwrap();
+        let tasks = metrics.iter().find(|metric| metric["name"] == "TaskDuration").unwrap();
+        tasks["value"].as_f64().unwrap() * 1000.0
     }
 
     /// Pretends to be in another time zone.

@@ -10,6 +10,7 @@ pub struct Client {
     agent: ureq::Agent,
     cookie: Option<String>,
     csrf: Option<String>,
+    token: Option<String>,
 }
 
 /// An answer.
@@ -18,6 +19,8 @@ pub struct Answer {
     pub status: u16,
     pub text: String,
     pub cookies: Vec<String>,
+    /// Where a redirect leads.
+    pub location: Option<String>,
 }
 
 impl Answer {
@@ -45,12 +48,31 @@ impl Client {
     pub fn visitor(base: &str) -> Self {
         let config =
             ureq::Agent::config_builder().http_status_as_error(false).max_redirects(0).build();
-        Self { base: base.to_owned(), agent: config.into(), cookie: None, csrf: None }
+        Self { base: base.to_owned(), agent: config.into(), cookie: None, csrf: None, token: None }
+    }
+
+    /// A program with an API token.
+    pub fn with_token(base: &str, token: &str) -> Self {
+        Self { token: Some(token.to_owned()), ..Self::visitor(base) }
     }
 
     /// Goes through the login form as a browser does.
     pub fn login(base: &str, password: &str) -> Self {
-        let mut client = Self::visitor(base);
+        Self::visitor(base).logged_in(password)
+    }
+
+    /// The same over TLS, with an authority that is trusted, in PEM.
+    pub fn login_trusting(base: &str, password: &str, ca: &str) -> Self {
+        let ca = ureq::tls::Certificate::from_pem(ca.as_bytes()).unwrap();
+        let roots = ureq::tls::RootCerts::new_with_certs(&[ca]);
+        let tls = ureq::tls::TlsConfig::builder().root_certs(roots).build();
+        let config = ureq::Agent::config_builder().tls_config(tls);
+        let config = config.http_status_as_error(false).max_redirects(0).build();
+        Self { agent: config.into(), ..Self::visitor(base) }.logged_in(password)
+    }
+
+    fn logged_in(self, password: &str) -> Self {
+        let mut client = self;
         let answer = client.try_login(password);
         assert_eq!(answer.status, 303, "{answer:?}");
         let session = answer.cookies.iter().find(|c| c.starts_with("nixfleet_session="));
@@ -70,19 +92,58 @@ impl Client {
         Self::login(base, &format!("{password}&totp={code}"))
     }
 
+    /// Posts the login form, which was shown for another page. Answers where it leads.
+    pub fn login_for(&self, password: &str, next: &str) -> Option<String> {
+        let next = serde_urlencoded::to_string([("next", next)]).unwrap();
+        self.try_login(&format!("{password}&{next}")).location
+    }
+
     /// Posts the login form.
     pub fn try_login(&self, password: &str) -> Answer {
+        self.try_login_with(password, &[])
+    }
+
+    /// The session's cookie, as a browser sends it.
+    pub fn cookie(&self) -> &str {
+        self.cookie.as_deref().expect("a session")
+    }
+
+    /// Logs in, or does not, with headers of one's own. Answers what the dashboard said.
+    pub fn try_login_with(&self, password: &str, headers: &[(&str, &str)]) -> Answer {
         let form = self.get("/login");
-        let guard = form.cookies.first().expect("the form has a cookie").clone();
+        let mut cookies = form.cookies.first().expect("the form has a cookie").clone();
         let token = between(&form.text, "name=\"csrf_token\" value=\"", "\"").expect("a token");
-        let request = self.agent.post(format!("{}/login", self.base)).header("Cookie", guard);
+        let mut request = self.agent.post(format!("{}/login", self.base));
+        for (name, value) in headers {
+            if *name == "Cookie" {
+                cookies = format!("{cookies}; {value}");
+            } else {
+                request = request.header(*name, *value);
+            }
+        }
+        let request = request.header("Cookie", cookies);
         let request = request.content_type("application/x-www-form-urlencoded");
-        read(
-            request
-                .send(format!("password={password}&csrf_token={token}"))
-                .expect("the dashboard answers"),
-        )
-        .expect("the answer is text")
+        let body = format!("password={password}&csrf_token={token}");
+        read(request.send(body).expect("the dashboard answers")).expect("the answer is text")
+    }
+
+    /// Posts a form of a page as a browser does that says from which page it is.
+    pub fn post_form_from(&self, origin: &str, path: &str, fields: &[(&str, &str)]) -> Answer {
+        let mut fields = fields.to_vec();
+        fields.push(("csrf_token", self.csrf.as_deref().unwrap_or_default()));
+        let request = self.agent.post(format!("{}{path}", self.base));
+        let request = request.header("Cookie", self.cookie()).header("Origin", origin);
+        read(request.send_form(fields).expect("the dashboard answers")).expect("the answer is text")
+    }
+
+    /// As [`Self::post_form_from`], a call of the API.
+    pub fn post_from(&self, origin: &str, path: &str, body: &Value) -> Answer {
+        let csrf = self.csrf.as_deref().unwrap_or_default();
+        let request = self.agent.post(format!("{}{path}", self.base));
+        let request = request.header("Cookie", self.cookie()).header("Origin", origin);
+        let request = request.header("X-CSRF-Token", csrf).content_type("application/json");
+        let answer = request.send(body.to_string()).expect("the dashboard answers");
+        read(answer).expect("the answer is text")
     }
 
     /// Forgets the page's token, as another site's form would.
@@ -98,6 +159,9 @@ impl Client {
     /// `None` while the dashboard is away.
     pub fn try_get(&self, path: &str) -> Option<Answer> {
         let mut request = self.agent.get(format!("{}{path}", self.base));
+        if let Some(token) = &self.token {
+            request = request.header("Authorization", format!("Bearer {token}"));
+        }
         if let Some(cookie) = &self.cookie {
             request = request.header("Cookie", cookie);
         }
@@ -173,6 +237,9 @@ impl Client {
             .method(method)
             .uri(format!("{}{path}", self.base))
             .header("Content-Type", "application/json");
+        if let Some(token) = &self.token {
+            request = request.header("Authorization", format!("Bearer {token}"));
+        }
         if let Some(cookie) = &self.cookie {
             request = request.header("Cookie", cookie);
         }
@@ -270,6 +337,15 @@ impl Client {
     }
 
     /// All lines of a command's output.
+    /// Waits until a rollout is over.
+    #[track_caller]
+    pub fn wait_for_end_of(&self, rollout: &str) -> Value {
+        wait_until("the rollout has ended", || {
+            let rollout = self.get(&format!("/api/rollouts/{rollout}")).json();
+            if rollout["over"] == true { Ok(rollout) } else { Err(rollout) }
+        })
+    }
+
     pub fn output(&self, id: &str) -> Vec<String> {
         let text = self.get(&format!("/api/commands/{id}/output")).text;
         text.lines().map(str::to_owned).collect()
@@ -308,6 +384,8 @@ fn read(mut response: ureq::http::Response<ureq::Body>) -> Result<Answer, ureq::
         .filter_map(|cookie| Some(cookie.to_str().ok()?.split(';').next()?.to_owned()))
         .collect();
     let status = response.status().as_u16();
+    let location = response.headers().get("location");
+    let location = location.map(|to| to.to_str().expect("an address").to_owned());
     let text = response.body_mut().read_to_string()?;
-    Ok(Answer { status, text, cookies })
+    Ok(Answer { status, text, cookies, location })
 }

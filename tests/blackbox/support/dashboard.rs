@@ -1,12 +1,11 @@
 //! The dashboard as a process.
 
-use super::{Client, kill_9, nixfleet};
+use super::{Client, PATIENCE, kill_9, nixfleet};
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
-use std::time::Duration;
 
 /// The enrolment token that test agents use.
 pub const TOKEN: &str = "enrolment-token-of-the-tests";
@@ -26,7 +25,7 @@ impl Dashboard {
         Self::start(&[("NIXFLEET_SOURCE", source.to_str().unwrap())])
     }
 
-    /// Starts one with these variables.
+    /// Starts one with these variables. `STDERR_TO` is none: it names the file that its log goes to.
     pub fn start(settings: &[(&str, &str)]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut settings: Vec<(String, String)> =
@@ -50,8 +49,21 @@ impl Dashboard {
         Client::login(&self.url, &self.password)
     }
 
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     pub fn kill_9(&mut self) {
         kill_9(&mut self.child);
+    }
+
+    /// Stops it as a service manager does.
+    pub fn stop(&mut self) {
+        let pid = self.pid().to_string();
+        let told = std::process::Command::new("kill").args(["-TERM", &pid]).status().unwrap();
+        assert!(told.success());
+        let ended = self.child.wait().unwrap();
+        assert!(ended.success(), "{ended}");
     }
 
     /// Starts it again: same address, same data.
@@ -78,12 +90,18 @@ pub fn spawn(
     listen: &str,
     settings: &[(String, String)],
 ) -> (Child, Receiver<String>) {
+    let is_file = |(name, _): &&(String, String)| name == "STDERR_TO";
+    let stderr = match settings.iter().find(is_file) {
+        Some((_, path)) => std::fs::File::create(path).unwrap().into(),
+        None => Stdio::inherit(),
+    };
     let mut child = nixfleet()
         .args(["--dashboard", "--listen", listen, "--data-dir"])
         .arg(data)
         .envs(settings.iter().map(|(k, v)| (k, v)))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
+        .stderr(stderr)
         .spawn()
         .unwrap();
     let stdout = BufReader::new(child.stdout.take().unwrap());
@@ -98,7 +116,7 @@ pub fn spawn(
 #[track_caller]
 pub fn expect<T>(lines: &Receiver<String>, find: impl Fn(&str) -> Option<T>) -> T {
     loop {
-        let line = lines.recv_timeout(Duration::from_secs(30)).expect("the dashboard says more");
+        let line = lines.recv_timeout(PATIENCE).expect("the dashboard says more");
         if let Some(found) = find(&line) {
             return found;
         }

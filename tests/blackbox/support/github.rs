@@ -58,6 +58,7 @@ struct State {
     minute: (u64, usize),
     files: BTreeMap<String, String>,
     page: usize,
+    check_runs: Vec<Value>,
 }
 
 #[derive(Clone)]
@@ -123,6 +124,15 @@ impl GitHub {
         let branch = branch.to_owned();
         let pull = Pull { number, branch, title, mergeable, merged: false, open: true };
         self.state.lock().unwrap().pulls.push(pull);
+    }
+
+    /// What the checks of every commit say from now on: name and conclusion, null while one runs.
+    pub fn check(&self, runs: &[(&str, Option<&str>)]) {
+        let runs = runs.iter().map(|(name, conclusion)| {
+            let status = if conclusion.is_some() { "completed" } else { "in_progress" };
+            json!({ "name": name, "status": status, "conclusion": conclusion })
+        });
+        self.state.lock().unwrap().check_runs = runs.collect();
     }
 
     pub fn change_pull(&self, number: u64, change: impl Fn(&mut Pull)) {
@@ -263,7 +273,7 @@ async fn answer(request: HttpRequest, body: web::Bytes, github: web::Data<GitHub
         return answer.body(canned.body);
     }
     if let Some(rest) = path.strip_prefix("/git/") {
-        return over_http(&github, &request, rest, &body);
+        return over_http(&github.repo, &request, rest, &body);
     }
     if let Some(name) = path.strip_prefix("/files/") {
         let text = github.state.lock().unwrap().files.get(name).cloned();
@@ -277,7 +287,7 @@ async fn answer(request: HttpRequest, body: web::Bytes, github: web::Data<GitHub
         return HttpResponse::Unauthorized().json(json!({ "message": "Bad credentials" }));
     }
     if let Some(rest) = path.strip_prefix("/owner/nixcfg.git/") {
-        return over_http(&github, &request, &format!("remote.git/{rest}"), &body);
+        return over_http(&github.repo, &request, &format!("remote.git/{rest}"), &body);
     }
     let has_token = sent.is_some();
     let limited = github.count(has_token);
@@ -310,19 +320,29 @@ fn answer_of_api(
             let path = query.get("path").map_or("", String::as_str);
             (200, Value::Array(github.commits(&[&query["sha"], "--", path])))
         }
-        ("GET", ["commits", branch]) => match github.commit(&format!("refs/heads/{branch}")) {
-            Some(commit) => (200, commit),
-            None => (422, json!({ "message": format!("No commit found for SHA: {branch}") })),
-        },
         ("GET", ["contents", file]) => {
             let name = format!("{}:{file}", query["ref"]);
             match github.repo.remote_bytes(&["cat-file", "blob", &name]) {
                 Some(bytes) => {
                     return with_etag(github, request, "application/vnd.github.raw+json", bytes);
                 }
-                None => not_found(),
+                None => match directory(&github.repo, &name) {
+                    Some(entries) => (200, entries),
+                    None => not_found(),
+                },
             }
         }
+        ("GET", ["commits", of_commit]) if of_commit.ends_with("/check-runs") => {
+            let runs = github.state.lock().unwrap().check_runs.clone();
+            (200, json!({ "total_count": runs.len(), "check_runs": runs }))
+        }
+        ("GET", ["commits", of_commit]) if of_commit.ends_with("/status") => {
+            (200, json!({ "state": "pending", "total_count": 0, "statuses": [] }))
+        }
+        ("GET", ["commits", branch]) => match github.commit(&format!("refs/heads/{branch}")) {
+            Some(commit) => (200, commit),
+            None => (422, json!({ "message": format!("No commit found for SHA: {branch}") })),
+        },
         ("GET", ["compare", range]) => return compare(github, request, range, query),
         ("GET", ["pulls"]) => {
             let pulls = github.state.lock().unwrap().pulls.clone();
@@ -385,12 +405,13 @@ fn compare(
         (0, _) => "behind",
         _ => "diverged",
     };
+    let merge_base = github.repo.remote_git(&["merge-base", base, head]);
     let size = github.state.lock().unwrap().page;
     let page: usize = query.get("page").map_or(1, |page| page.parse().unwrap());
     let commits: Vec<&Value> = ahead.iter().skip((page - 1) * size).take(size).collect();
     let value = json!({
         "status": status, "ahead_by": ahead.len(), "behind_by": behind,
-        "total_commits": ahead.len(), "commits": commits,
+        "total_commits": ahead.len(), "commits": commits, "merge_base_commit": { "sha": merge_base },
     });
     let mut answer = with_etag(github, request, "application/json", value.to_string().into_bytes());
     if page * size < ahead.len() {
@@ -402,6 +423,17 @@ fn compare(
         );
     }
     answer
+}
+
+/// A directory of a commit, as both kinds of forges list it.
+pub fn directory(repo: &ConfigRepo, name: &str) -> Option<Value> {
+    let listed = repo.remote_git(&["ls-tree", name])?;
+    let entries = listed.lines().map(|line| {
+        let (head, name) = line.split_once('\t').unwrap();
+        let kind = if head.contains(" tree ") { "dir" } else { "file" };
+        json!({ "name": name, "path": name, "type": kind })
+    });
+    Some(entries.collect())
 }
 
 /// The body, or 304 if that is what the asker has; only the former costs.
@@ -417,8 +449,13 @@ fn with_etag(github: &GitHub, request: &HttpRequest, kind: &str, body: Vec<u8>) 
 }
 
 /// Git's own program serves the repository.
-fn over_http(github: &GitHub, request: &HttpRequest, path: &str, body: &[u8]) -> HttpResponse {
-    let remote = github.repo.remote();
+pub fn over_http(
+    repo: &ConfigRepo,
+    request: &HttpRequest,
+    path: &str,
+    body: &[u8],
+) -> HttpResponse {
+    let remote = repo.remote();
     let header = |name: &str| {
         request.headers().get(name).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned()
     };

@@ -5,22 +5,38 @@ pub mod browser;
 pub mod client;
 pub mod cutter;
 pub mod dashboard;
+pub mod flood;
+pub mod gitea;
 pub mod github;
+pub mod live;
+pub mod new_host;
 pub mod old_agent;
 pub mod old_host;
+mod pipe;
 pub mod proxy;
 pub mod repo;
+#[cfg(target_os = "linux")]
+pub mod set_clock;
 pub mod standin;
+mod stopwatch;
+pub mod web;
 
 pub use agent::Agent;
 pub use client::Client;
 pub use dashboard::Dashboard;
+pub use gitea::Gitea;
 pub use github::GitHub;
+pub use live::Live;
 pub use old_agent::OldAgent;
 pub use old_host::OldHost;
+pub use pipe::Pipe;
 pub use proxy::Proxy;
 pub use repo::ConfigRepo;
+#[cfg(target_os = "linux")]
+pub use set_clock::SetClock;
 pub use standin::StandIn;
+pub use stopwatch::Stopwatch;
+pub use web::Web;
 
 use std::fmt::Debug;
 use std::path::{Path, PathBuf};
@@ -28,22 +44,44 @@ use std::process::Child;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long a condition may take to come true. Generous: a machine may be busy.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a condition may take to come true. Generous: a machine may be busy, or stand still for a
+/// while. Nothing that works waits for so long.
+pub const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Waits until `look` answers `Ok`; panics with the last `Err` when patience is over.
 #[track_caller]
-pub fn wait_until<T, E: Debug>(what: &str, mut look: impl FnMut() -> Result<T, E>) -> T {
-    let until = Instant::now() + PATIENCE;
+pub fn wait_until<T, E: Debug>(what: &str, look: impl FnMut() -> Result<T, E>) -> T {
+    match poll(PATIENCE, look) {
+        Ok(found) => found,
+        Err(last) => panic!("waited in vain until {what}: {last:#?}"),
+    }
+}
+
+/// Looks again and again until `look` answers `Ok`; the last `Err` when patience is over. It polls,
+/// because nobody tells a test what it waits for: that another process wrote a file, that a page
+/// shows something, that a machine is up. The pause is no measure of anything: it only leaves the
+/// processor to those who are waited for.
+pub fn poll<T, E>(patience: Duration, mut look: impl FnMut() -> Result<T, E>) -> Result<T, E> {
+    const PAUSE: Duration = Duration::from_millis(20);
+    let until = Instant::now() + patience;
     loop {
         match look() {
-            Ok(found) => return found,
-            Err(last) if Instant::now() >= until => {
-                panic!("waited in vain until {what}: {last:#?}")
-            }
-            Err(_) => thread::sleep(Duration::from_millis(20)),
+            Err(_) if Instant::now() < until => thread::sleep(PAUSE),
+            answer => return answer,
         }
     }
+}
+
+/// What is found within one minute, in which things are counted. Where a slow machine needs longer,
+/// nothing was found, and it is looked again.
+#[track_caller]
+pub fn within_a_minute<T>(mut look: impl FnMut() -> T) -> T {
+    wait_until("it is all done within a minute", || {
+        let began = Instant::now();
+        let found = look();
+        let took = began.elapsed();
+        if took < Duration::from_secs(55) { Ok(found) } else { Err(took) }
+    })
 }
 
 /// As a power cut would.

@@ -4,9 +4,10 @@
 //! by itself.
 
 use super::dashboard::TOKEN;
+use super::{PATIENCE, Pipe};
 use serde_json::{Value, json};
 use std::io::ErrorKind;
-use std::net::{Shutdown, TcpStream};
+use std::net::Shutdown;
 use std::time::Duration;
 use tungstenite::client::IntoClientRequest;
 use tungstenite::protocol::frame::Frame;
@@ -15,11 +16,9 @@ use tungstenite::{Message, WebSocket};
 
 /// The write buffer of gorilla's client: it sends larger messages in fragments of this size.
 const FRAGMENT: usize = 4096;
-/// How long a test waits for a message.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 pub struct OldAgent {
-    socket: WebSocket<TcpStream>,
+    socket: WebSocket<Pipe>,
     name: String,
     pub host_type: &'static str,
     pub version: &'static str,
@@ -44,13 +43,41 @@ pub enum Heard {
 impl OldAgent {
     /// Opens a link without saying anything. The error is the HTTP status.
     pub fn connect(url: &str, token: &str, name: &str) -> Result<Self, u16> {
-        let address = url.strip_prefix("http://").unwrap();
+        Self::open(Pipe::plain(url), url, token, name, &[])
+    }
+
+    /// The same with the shared token, through a proxy that adds headers.
+    pub fn connect_with(url: &str, name: &str, headers: &[(&str, &str)]) -> Result<Self, u16> {
+        Self::open(Pipe::plain(url), url, TOKEN, name, headers)
+    }
+
+    /// Joins over TLS, with an authority that is trusted, in PEM. 3.x agents name no protocol.
+    pub fn join_trusting(url: &str, ca: &str, name: &str, generation: &str) -> Self {
+        let pipe = Pipe::tls(url, ca, &[]);
+        let mut agent = Self::open(pipe, url, TOKEN, name, &[]).expect("the token is right");
+        agent.generation = generation.to_owned();
+        agent.register();
+        agent
+    }
+
+    fn open(
+        pipe: Pipe,
+        url: &str,
+        token: &str,
+        name: &str,
+        headers: &[(&str, &str)],
+    ) -> Result<Self, u16> {
+        // The pipe speaks TLS, where that is spoken.
+        let (_, address) = url.split_once("://").unwrap();
         let mut request = format!("ws://{address}/ws").into_client_request().unwrap();
         let bearer = format!("Bearer {token}").parse().unwrap();
         request.headers_mut().insert("Authorization", bearer);
-        let stream = TcpStream::connect(address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        match tungstenite::client(request, stream) {
+        for (name, value) in headers {
+            let name: tungstenite::http::HeaderName = name.parse().unwrap();
+            request.headers_mut().insert(name, value.parse().unwrap());
+        }
+        pipe.tcp().set_read_timeout(Some(PATIENCE)).unwrap();
+        match tungstenite::client(request, pipe) {
             Ok((socket, _)) => Ok(Self {
                 socket,
                 name: name.to_owned(),
@@ -70,6 +97,11 @@ impl OldAgent {
         }
     }
 
+    /// The name of its host.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Connects and registers.
     pub fn join(url: &str, name: &str, generation: &str) -> Self {
         let mut agent = Self::connect(url, TOKEN, name).expect("the token is right");
@@ -78,17 +110,28 @@ impl OldAgent {
         agent
     }
 
+    /// Adds the host and joins with its own token: the shared one lets in a hundred at once.
+    pub fn join_added(user: &super::Client, url: &str, name: &str, generation: &str) -> Self {
+        let added = user.post("/api/hosts", &json!({ "hostname": name }));
+        assert_eq!(added.status, 201, "{added:?}");
+        let token = added.json()["token"].as_str().unwrap().to_owned();
+        let mut agent = Self::connect(url, &token, name).expect("the token is its own");
+        agent.generation = generation.to_owned();
+        agent.register();
+        agent
+    }
+
     /// Ends the link as a process that exits does.
     pub fn hang_up(&mut self) {
-        self.socket.get_ref().shutdown(Shutdown::Both).expect("the link was open");
+        self.socket.get_ref().tcp().shutdown(Shutdown::Both).expect("the link was open");
     }
 
     /// The same, where the other side may have been faster.
     pub fn hang_up_quietly(&mut self) {
-        let _ = self.socket.get_ref().shutdown(Shutdown::Both);
+        let _ = self.socket.get_ref().tcp().shutdown(Shutdown::Both);
     }
 
-    pub fn register(&mut self) {
+    fn say_register(&mut self) {
         let repo_url = if self.own_clone { "https://example.org/nixcfg" } else { "" };
         let payload = json!({
             "hostname": self.name, "host_type": self.host_type, "agent_version": self.version,
@@ -99,9 +142,23 @@ impl OldAgent {
             "source_commit": self.binary.0, "binary_hash": self.binary.1,
         });
         self.send("register", &payload);
+    }
+
+    /// Registers; false if the dashboard closes the link instead.
+    pub fn try_register(&mut self) -> bool {
+        self.say_register();
+        match self.listen(PATIENCE) {
+            Heard::Message(answer) => answer["type"] == "registered",
+            Heard::Nothing | Heard::End => false,
+        }
+    }
+
+    pub fn register(&mut self) {
+        self.say_register();
         let answer = self.receive();
         assert_eq!(answer["type"], "registered", "{answer}");
-        assert_eq!(answer["payload"], json!({ "host_id": self.name }));
+        // Ids are compared without regard to case.
+        assert_eq!(answer["payload"], json!({ "host_id": self.name.to_lowercase() }));
     }
 
     pub fn send(&mut self, kind: &str, payload: &Value) {
@@ -232,9 +289,20 @@ impl OldAgent {
         }
     }
 
+    /// The next message of the dashboard; `None` if it closes the link.
+    pub fn try_receive(&mut self) -> Option<Value> {
+        loop {
+            match self.socket.read() {
+                Ok(Message::Text(text)) => return Some(serde_json::from_str(&text).unwrap()),
+                Ok(Message::Close(_)) | Err(_) => return None,
+                Ok(_) => {}
+            }
+        }
+    }
+
     /// What comes within a moment.
     pub fn listen(&mut self, moment: Duration) -> Heard {
-        self.socket.get_ref().set_read_timeout(Some(moment)).unwrap();
+        self.socket.get_ref().tcp().set_read_timeout(Some(moment)).unwrap();
         let heard = match self.socket.read() {
             Ok(Message::Text(text)) => Heard::Message(serde_json::from_str(&text).unwrap()),
             Ok(Message::Close(_)) => Heard::End,
@@ -246,7 +314,7 @@ impl OldAgent {
             }
             Err(_) => Heard::End,
         };
-        self.socket.get_ref().set_read_timeout(Some(PATIENCE)).unwrap();
+        self.socket.get_ref().tcp().set_read_timeout(Some(PATIENCE)).unwrap();
         heard
     }
 
@@ -257,18 +325,29 @@ impl OldAgent {
         assert_eq!(message, json!({ "type": "command", "payload": { "command": name } }));
     }
 
+    /// As [`Self::expect_close`], for so long.
+    #[track_caller]
+    pub fn expect_close_patiently(&mut self, patience: Duration) -> (u16, String) {
+        self.socket.get_ref().tcp().set_read_timeout(Some(patience)).unwrap();
+        self.expect_close()
+    }
+
     /// Waits until the dashboard closes the link; answers code and reason.
     #[track_caller]
     pub fn expect_close(&mut self) -> (u16, String) {
-        loop {
+        // A link that is never closed is never silent either: it is pinged every 30 s.
+        let mut pings = 0;
+        while pings < 5 {
             match self.socket.read() {
                 Ok(Message::Close(Some(frame))) => {
                     return (frame.code.into(), frame.reason.to_string());
                 }
                 Ok(Message::Close(None)) => panic!("closed without a reason"),
+                Ok(Message::Ping(_)) => pings += 1,
                 Ok(_) => {}
                 Err(error) => panic!("the link broke without a close: {error}"),
             }
         }
+        panic!("the link goes on")
     }
 }

@@ -20,7 +20,8 @@ const MOMENT: Duration = Duration::from_millis(10);
 const EXIT_AFTER: Duration = Duration::from_millis(500);
 /// So long after the word about it a host reboots. The installed ones wait 3 s.
 const REBOOT_AFTER: Duration = Duration::from_millis(500);
-/// So long a service manager waits before it starts it again.
+/// So long a service manager waits before it starts it again: a part of what is simulated. Nothing
+/// is waited for by it.
 const RESTART_AFTER: Duration = Duration::from_millis(100);
 
 /// The agents that differ in what they do.

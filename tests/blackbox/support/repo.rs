@@ -45,8 +45,16 @@ impl ConfigRepo {
 
     /// Pushes a branch with one commit that changes flake.lock, without going there.
     pub fn push_branch(&self, branch: &str) {
+        self.push_branch_with_lock(
+            branch,
+            &format!("{{ \"version\": 7, \"from\": \"{branch}\" }}\n"),
+        );
+    }
+
+    /// Pushes a branch on which flake.lock is this text, without going there.
+    pub fn push_branch_with_lock(&self, branch: &str, lock: &str) {
         self.git(&["checkout", "--quiet", "-B", branch, "main"]);
-        self.write("flake.lock", &format!("{{ \"version\": 7, \"from\": \"{branch}\" }}\n"));
+        self.write("flake.lock", lock);
         self.git(&["commit", "--quiet", "-a", "-m", "flake.lock: update"]);
         self.git(&["push", "--quiet", "--force", "origin", branch]);
         self.git(&["checkout", "--quiet", "main"]);
@@ -87,7 +95,7 @@ impl ConfigRepo {
         self.git(&["add", "-A"]);
         self.git(&["commit", "--quiet", "--allow-empty", "-m", message]);
         self.git(&["push", "--quiet", "origin", "main"]);
-        self.git(&["rev-parse", "HEAD"])
+        self.head()
     }
 
     /// A commit that changes one file.
@@ -96,16 +104,31 @@ impl ConfigRepo {
         self.push(text)
     }
 
+    /// The commit that is checked out, in full.
+    pub fn head(&self) -> String {
+        self.git(&["rev-parse", "HEAD"])
+    }
+
     pub fn git(&self, arguments: &[&str]) -> String {
-        self.git_in(&self.dir.path().join("work"), arguments)
+        self.git_with(&[], arguments)
+    }
+
+    /// As [`Self::git`], with more variables.
+    pub fn git_with(&self, variables: &[(&str, &str)], arguments: &[&str]) -> String {
+        self.git_in_with(&self.dir.path().join("work"), variables, arguments)
     }
 
     fn git_in(&self, dir: &Path, arguments: &[&str]) -> String {
+        self.git_in_with(dir, &[], arguments)
+    }
+
+    fn git_in_with(&self, dir: &Path, variables: &[(&str, &str)], arguments: &[&str]) -> String {
         let output = Command::new("git")
             .args(["-c", "user.name=t", "-c", "user.email=t@example.invalid"])
             .args(arguments)
             .current_dir(dir)
             .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .envs(variables.iter().copied())
             .output()
             .unwrap();
         assert!(output.status.success(), "git {arguments:?}: {output:?}");

@@ -5,6 +5,7 @@
 use super::wait_until;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -132,7 +133,8 @@ fn serve(stream: TcpStream, to_send: &Receiver<Message>, heard: &Mutex<Vec<Value
                 }
             }
             Ok(_) => {}
-            Err(Error::Io(error)) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+            Err(Error::Io(error))
+                if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
             Err(_) => return,
         }
         while let Ok(message) = to_send.try_recv() {

@@ -32,10 +32,17 @@
         sh "nixfleet-${host.release}" { } ''
           mkdir -p $out/bin
           cp /srv/nixfleet/nixfleet $out/bin/nixfleet
+          [ ! -e /srv/nixfleet/real ] || cp /srv/nixfleet/real $out/bin/real
         ''
         // {
           meta.mainProgram = "nixfleet";
         };
+
+      stdenv = {
+        hostPlatform.isDarwin = false;
+        buildPlatform.canExecute = _: true;
+      };
+      runCommand = name: environment: sh name (environment // { PATH = "/usr/bin:/bin"; });
 
       made = lib.evalModule {
         module = import ./nixfleet/nixos-module.nix { packageFor = _: nixfleet; };
@@ -43,6 +50,7 @@
         pkgs = {
           git = ofTheMachine "git";
           openssh = ofTheMachine "openssh";
+          inherit runCommand stdenv;
         };
         base = {
           networking.hostName = "alpha";
@@ -59,7 +67,7 @@
         pkgs = {
           git = ofTheMachine "git";
           openssh = ofTheMachine "openssh";
-          stdenv.hostPlatform.isDarwin = false;
+          inherit runCommand stdenv;
         };
         base.home = {
           username = "me";
@@ -91,8 +99,10 @@
         sh "nixos-system-alpha-${host.release}"
           {
             inherit revision;
-            inherit (host) motd;
+            inherit (host) motd fault kernel;
+            inhibitors = builtins.toJSON host.inhibitors;
             users = builtins.attrNames (config.users.users or { });
+            checks = config.system.checks or [ ];
             rules = builtins.concatStringsSep "\n" (config.systemd.tmpfiles.rules or [ ]);
           }
           ''
@@ -100,12 +110,15 @@
             gate build
             mkdir -p $out/bin $out/sw/bin $out/etc/systemd/system $out/home
             printf '%s\n' "$motd" > $out/etc/motd
+            printf '%s' "$inhibitors" > $out/switch-inhibitors
+            mkdir -p "$out/kernel-modules/lib/modules/$kernel"
+            ln -s "/srv/kernels/$kernel" $out/kernel
             printf '%s\n' $users > $out/users
             printf '%s\n' "$rules" > $out/tmpfiles.conf
             ${builtins.concatStringsSep "\n" (copies "etc/systemd/system" units ++ copies "home" homeUnits)}
             printf '#!/bin/sh\necho %s\n' "$revision" > $out/sw/bin/nixos-version
             { echo '#!/bin/bash'; cat ${./gate} ${./nixos-rebuild}; } > $out/sw/bin/nixos-rebuild
-            { echo '#!/bin/sh'; echo "out=$out"; cat ${./gate} ${./switch-to-configuration}; } > $out/bin/switch-to-configuration
+            { echo '#!/bin/sh'; echo "out=$out"; echo "fault=$fault"; cat ${./gate} ${./switch-to-configuration}; } > $out/bin/switch-to-configuration
             chmod +x $out/sw/bin/* $out/bin/*
           '';
     in

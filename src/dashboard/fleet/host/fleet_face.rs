@@ -11,7 +11,7 @@ use actix::prelude::*;
 pub(crate) struct HostIsAt {
     /// Whose.
     pub host: HostId,
-    /// Its checkout.
+    /// The commit that runs, where that is known.
     pub commit: Option<Commit>,
     /// Its config repository, as its agent says.
     pub repo_url: String,

@@ -6,35 +6,38 @@
 //! again on its next link; everything else, above all what an agent of protocol 3 said, waits here
 //! in its order until SQLite writes again.
 
-use super::journal::{Journal, StoredLines, Written};
+use super::journal::{Circumstances, Journal, StoredLines, Written};
 use super::{Done, HostActor, new_command_id, nothing};
 use crate::dashboard::link::CloseLink;
 use crate::dashboard::store::StoreError;
+use crate::domain::bounds;
 use crate::domain::command::Command;
 use crate::domain::host::{HostEffect, HostEvent, HostState};
+use crate::domain::moment::Moment;
 use crate::domain::refusal::Refusal;
-use crate::domain::timestamp::Timestamp;
 use crate::protocol::{Ack, DashboardMessage, Line};
 use actix::prelude::*;
 use std::mem::discriminant;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Of so many commands it is known how much room their output takes; of others it is looked up.
+const KNOWN_SIZES: usize = 64;
 /// What waits to be stored is tried again after so long.
 const TRY_AGAIN_AFTER: Duration = Duration::from_secs(1);
-/// So many messages of a 3.x agent may wait; then its link is closed.
-const WAITING: usize = 256;
 
 /// One event, with what came along.
 pub(super) struct Happening {
     event: HostEvent,
-    at: Timestamp,
+    at: Moment,
     /// The lines of an [`HostEvent::Output`].
     lines: Option<Arc<[Line]>>,
     /// Sent to the agent before anything else that follows.
     greeting: Option<Box<DashboardMessage>>,
     /// What the agent is told once all is stored.
     acknowledges: Acknowledges,
+    /// From where a user asked.
+    from: Option<String>,
 }
 
 /// What an agent is told once something is stored.
@@ -47,9 +50,14 @@ pub(super) enum Acknowledges {
 }
 
 impl Happening {
-    pub(super) fn new(event: HostEvent, at: Timestamp) -> Self {
+    pub(super) fn new(event: HostEvent, at: Moment) -> Self {
         let acknowledges = Acknowledges::Nothing;
-        Self { event, at, lines: None, greeting: None, acknowledges }
+        Self { event, at, lines: None, greeting: None, acknowledges, from: None }
+    }
+
+    pub(super) fn asked_from(mut self, from: Option<String>) -> Self {
+        self.from = from;
+        self
     }
 
     pub(super) fn with_ack(mut self, ack: Option<Ack>) -> Self {
@@ -70,8 +78,10 @@ impl Happening {
 }
 
 /// What came of an event: the answer, if it was a user's; or why nothing did.
-pub(super) type Outcome = Result<Option<Result<Command, Refusal>>, StoreError>;
-type Attempt = Result<Option<Result<Command, Refusal>>, (Box<Happening>, StoreError)>;
+pub(super) type Outcome = Result<Option<Answer>, StoreError>;
+type Attempt = Result<Option<Answer>, (Box<Happening>, StoreError)>;
+/// Boxed: most events have none, and its room would be made for each of them.
+pub(super) type Answer = Box<Result<Command, Refusal>>;
 
 impl HostActor {
     /// Lets an event happen.
@@ -117,6 +127,7 @@ impl HostActor {
                 log::error!("{}: still not stored: {error}", act.state.id());
                 act.waiting.push_front(*what);
                 act.try_again_later(ctx);
+                act.give_up_where_too_much_waits(ctx);
                 nothing()
             }
         }))
@@ -124,9 +135,7 @@ impl HostActor {
 
     fn attempt(&mut self, what: Box<Happening>) -> ResponseActFuture<HostActor, Attempt> {
         if self.state.changes_nothing_stored(&what.event) {
-            let at = what.at;
-            self.state.apply(what.event, at, &mut new_command_id);
-            self.show_pulse();
+            self.let_pass(what.event, what.at);
             return Box::pin(fut::ready(Ok(None)));
         }
         let mut next = self.state.clone();
@@ -134,8 +143,14 @@ impl HostActor {
             // Its link may have ended while it waited here; it was said on one.
             next.apply(HostEvent::LinkIs { up: true }, what.at, &mut new_command_id);
         }
+        if next.may_begin_by_itself() || matches!(what.event, HostEvent::Requested { .. }) {
+            let restrained = HostEvent::Restrained(self.restraints_at(&what.event));
+            next.apply(restrained, what.at, &mut new_command_id);
+        }
         let mut effects = next.apply(what.event.clone(), what.at, &mut new_command_id);
-        let journal = Journal::take(&next, &mut effects, what.at, what.lines.as_ref());
+        let around =
+            Circumstances { now: what.at, lines: what.lines.as_ref(), from: what.from.as_deref() };
+        let journal = Journal::take(&next, &mut effects, &around).with_sizes(&self.output_sizes);
         if journal.is_empty() {
             return Box::pin(fut::ready(()).map(move |(), act: &mut Self, ctx| {
                 Ok(act.become_true(next, effects, Written::default(), *what, ctx))
@@ -148,6 +163,12 @@ impl HostActor {
         }))
     }
 
+    /// Lets an event happen that changes nothing that is stored.
+    pub(super) fn let_pass(&mut self, event: HostEvent, at: Moment) {
+        self.state.apply(event, at, &mut new_command_id);
+        self.show_pulse();
+    }
+
     /// It is stored: now it is true, and is sent, shown and answered.
     fn become_true(
         &mut self,
@@ -156,7 +177,7 @@ impl HostActor {
         written: Written,
         what: Happening,
         ctx: &mut Context<Self>,
-    ) -> Option<Result<Command, Refusal>> {
+    ) -> Option<Answer> {
         self.state = next;
         let link = HostEvent::LinkIs { up: self.link.is_some() };
         self.state.apply(link, what.at, &mut new_command_id);
@@ -165,6 +186,10 @@ impl HostActor {
         }
         let answer = self.carry_out(effects, ctx);
         if let (Some(stored), Some(lines)) = (written.lines, what.lines) {
+            if self.output_sizes.len() >= KNOWN_SIZES {
+                self.output_sizes.clear();
+            }
+            self.output_sizes.insert(stored.id, stored.size);
             self.show_lines(stored, &lines);
             if let Acknowledges::Lines = what.acknowledges {
                 self.send(&ack(stored));
@@ -190,11 +215,27 @@ impl HostActor {
             self.give_up_link(ctx);
             return Err(error);
         }
+        if connects && self.too_much_waits() {
+            // Whatever it would say, there is no room for it.
+            self.give_up_link(ctx);
+            return Err(error);
+        }
         self.wait_for_the_store(what, ctx);
-        if self.waiting.len() > WAITING {
+        self.give_up_where_too_much_waits(ctx);
+        Err(error)
+    }
+
+    /// Whether more waits to be stored than may.
+    fn too_much_waits(&self) -> bool {
+        let bytes: usize = self.waiting.iter().map(Happening::bytes).sum();
+        self.waiting.len() > bounds::UNSTORED_MESSAGES || bytes > bounds::UNSTORED_BYTES
+    }
+
+    /// Closes the link of an agent that says more than may wait (finding 9 of the security review).
+    fn give_up_where_too_much_waits(&mut self, ctx: &mut Context<Self>) {
+        if self.link.is_some() && self.too_much_waits() {
             self.give_up_link(ctx);
         }
-        Err(error)
     }
 
     fn wait_for_the_store(&mut self, mut what: Happening, ctx: &mut Context<Self>) {
@@ -224,6 +265,13 @@ impl HostActor {
         }
         let now = self.now();
         self.state.apply(HostEvent::LinkIs { up: false }, now, &mut new_command_id);
+        let mut events = self.waiting.iter().rev().map(|waits| &waits.event);
+        let last = events
+            .find(|event| matches!(event, HostEvent::Connected { .. } | HostEvent::Disconnected));
+        if let Some(HostEvent::Disconnected) = last {
+            // That it is gone waits already.
+            return self.show(ctx);
+        }
         self.wait_for_the_store(Happening::new(HostEvent::Disconnected, now), ctx);
     }
 
@@ -240,6 +288,11 @@ impl HostActor {
 }
 
 impl Happening {
+    /// How much text of the agent it holds.
+    fn bytes(&self) -> usize {
+        self.lines.iter().flat_map(|lines| lines.iter()).map(|line| line.text.len()).sum()
+    }
+
     /// Whether an agent that connects repeats all that it said: protocol 4 does.
     fn says_it_again(&self) -> bool {
         match &self.event {

@@ -2,11 +2,11 @@
 
 use crate::dashboard::link::Link;
 use crate::dashboard::request_error::RequestError;
-use crate::domain::audit::Author;
+use crate::domain::audit::Asker;
 use crate::domain::command::Command;
 use crate::domain::desired::Desired;
 use crate::domain::facts::Comparison;
-use crate::domain::host::{Change, HostEvent};
+use crate::domain::host::HostEvent;
 use crate::domain::ids::Commit;
 use crate::protocol::{AgentMessage, Register};
 use actix::prelude::*;
@@ -40,19 +40,29 @@ pub(crate) struct AgentGone {
     pub link: u64,
 }
 
+/// Answered by an actor that has started, and so has told what its host looks like.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct HasStarted;
+
 /// A user's request: an event that answers.
 #[derive(Message)]
 #[rtype(result = "Result<Command, RequestError>")]
-pub(crate) struct Ask(pub HostEvent);
+pub(crate) struct Ask {
+    /// What.
+    pub event: HostEvent,
+    /// From where.
+    pub from: Option<String>,
+}
 
-/// A user changes what the dashboard says about the host.
+/// A user changes what the dashboard says about the host: an event that answers nothing.
 #[derive(Message)]
 #[rtype(result = "Result<(), RequestError>")]
 pub(crate) struct Configure {
-    /// What changes; the rest stays.
-    pub change: Change,
-    /// Who.
-    pub by: Author,
+    /// What.
+    pub event: HostEvent,
+    /// From where.
+    pub from: Option<String>,
 }
 
 /// A user removes the host. Refused while it runs something; after this the actor is gone.
@@ -60,7 +70,7 @@ pub(crate) struct Configure {
 #[rtype(result = "Result<(), RequestError>")]
 pub(crate) struct Remove {
     /// Who.
-    pub by: Author,
+    pub by: Asker,
 }
 
 /// Something about the world outside the host.
@@ -82,8 +92,6 @@ pub(crate) enum News {
     Drift(bool),
     /// Somebody wants to know how the host is now.
     Report,
-    /// The clock was set by so many milliseconds.
-    ClockJumped(i64),
     /// The dashboard stops: the agent should come back at once.
     Restarting,
 }

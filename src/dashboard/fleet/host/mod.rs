@@ -13,7 +13,9 @@ mod messages;
 mod output;
 
 pub(crate) use fleet_face::{FetchSoon, FleetFace, HostIsAt, WorkOutLineage};
-pub(crate) use messages::{AgentConnected, AgentGone, Ask, Configure, FromAgent, News, Remove};
+pub(crate) use messages::{
+    AgentConnected, AgentGone, Ask, Configure, FromAgent, HasStarted, News, Remove,
+};
 
 use crate::dashboard::clock::Clock;
 use crate::dashboard::link::{CloseLink, Link, SendFrame};
@@ -21,20 +23,21 @@ use crate::dashboard::live::Broadcast;
 use crate::dashboard::live::news::{
     Cause, CommandComplete, CommandOutput, CommandQueued, HostChanged, HostPulse,
 };
+use crate::dashboard::maintenance::Kept;
 use crate::dashboard::request_error::RequestError;
 use crate::dashboard::store::{self, Store, StoreError};
-use crate::domain::audit::AuditCategory;
+use crate::domain::audit::{self, AuditCategory};
 use crate::domain::command::Command;
 use crate::domain::host::{HostEffect, HostEvent, HostState};
 use crate::domain::ids::{CommandId, Commit};
-use crate::domain::operation::Args;
+use crate::domain::maintenance::Restraints;
+use crate::domain::moment::{Moment, Uptime};
 use crate::domain::refusal::{Refusal, RefusalCode};
 use crate::domain::snapshot::{HostSnapshot, Pulse};
-use crate::domain::timestamp::Timestamp;
-use crate::protocol::{CommandMessage, DashboardMessage, Line, Stream};
+use crate::protocol::{CommandMessage, DashboardMessage, Line, Released, Stream};
 use actix::prelude::*;
 use happen::Happening;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,6 +45,8 @@ use std::time::Duration;
 const TELL_AGAIN_AFTER: Duration = Duration::from_millis(200);
 /// So many messages may wait for a host.
 const MAILBOX: usize = 64;
+/// Whether a freeze has ended or a window has opened is looked at again after so long.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// What a host's actor needs of the house.
 #[derive(Clone)]
@@ -54,6 +59,8 @@ pub(crate) struct Surroundings {
     pub broadcaster: Broadcast,
     /// The fleet.
     pub fleet: FleetFace,
+    /// The freeze and the windows.
+    pub kept: Kept,
 }
 
 /// The actor of one host.
@@ -62,17 +69,23 @@ pub(crate) struct HostActor {
     around: Surroundings,
     link: Option<Link>,
     published: Option<Arc<HostSnapshot>>,
-    /// Where the fleet was told that it is: commit, repository, branch.
+    /// Where the fleet was told that it is: the commit that runs, repository, branch.
     at: Option<(Option<Commit>, String, Option<String>)>,
-    timer: Option<(Timestamp, SpawnHandle)>,
+    timer: Option<(Uptime, SpawnHandle)>,
     /// What readers were last told of its load.
     pulse: Pulse,
     /// Lines of a 3.x agent that are stored together in a moment.
     gathered: Option<Vec<Line>>,
+    /// How many bytes of text they have.
+    gathered_bytes: usize,
+    /// How much room the output of commands takes in SQLite.
+    output_sizes: BTreeMap<CommandId, u64>,
     /// What could not be stored, in its order.
     waiting: VecDeque<Happening>,
     /// That is tried again in a moment.
     tries_again: bool,
+    /// What holds the host back is looked at again in a moment.
+    looks_again: bool,
 }
 
 impl HostActor {
@@ -87,8 +100,11 @@ impl HostActor {
             timer: None,
             pulse: Pulse::default(),
             gathered: None,
+            gathered_bytes: 0,
+            output_sizes: BTreeMap::new(),
             waiting: VecDeque::new(),
             tries_again: false,
+            looks_again: false,
         }
     }
 }
@@ -105,8 +121,8 @@ impl Actor for HostActor {
 type Done = ResponseActFuture<HostActor, ()>;
 
 impl HostActor {
-    fn now(&self) -> Timestamp {
-        self.around.clock.now()
+    fn now(&self) -> Moment {
+        self.around.clock.moment()
     }
 
     /// Sends and tells what follows from an event. Returns the answer to a user, if there is one.
@@ -114,7 +130,7 @@ impl HostActor {
         &mut self,
         effects: Vec<HostEffect>,
         ctx: &mut Context<Self>,
-    ) -> Option<Result<Command, Refusal>> {
+    ) -> Option<happen::Answer> {
         let around = self.around.clone();
         let mut answered = None;
         for effect in effects {
@@ -122,10 +138,12 @@ impl HostActor {
                 HostEffect::Run { id, op, args } => {
                     let protocol = self.state.protocol();
                     let by_id = protocol.names_commands_by_id();
+                    let held = if by_id { self.state.held_paths(op, &args) } else { Vec::new() };
                     self.send(&DashboardMessage::Command(CommandMessage {
+                        held,
                         command: protocol.name_of(op).unwrap_or(op.name()).to_owned(),
                         command_id: by_id.then_some(id),
-                        args: by_id.then_some(Args { reason: None, ..args }),
+                        args: by_id.then(|| args.for_agent()),
                     }));
                 }
                 HostEffect::Stop(id) => {
@@ -134,6 +152,7 @@ impl HostActor {
                         command: "stop".to_owned(),
                         command_id: by_id.then_some(id),
                         args: None,
+                        held: Vec::new(),
                     }));
                 }
                 HostEffect::AskToReport => {
@@ -141,7 +160,12 @@ impl HostActor {
                         command: "refresh-all".to_owned(),
                         command_id: None,
                         args: None,
+                        held: Vec::new(),
                     }));
+                }
+                HostEffect::LetGo(id) => {
+                    let command_ids = vec![id];
+                    self.send(&DashboardMessage::Released(Released { command_ids }));
                 }
                 HostEffect::SayInLog { id, first_seq, text } => {
                     around.broadcaster.tell(CommandOutput {
@@ -171,7 +195,7 @@ impl HostActor {
                     let id = self.state.id().clone();
                     self.work_out(WorkOutLineage { asked_by, id, host, head }, ctx);
                 }
-                HostEffect::Answer(answer) => answered = Some(*answer),
+                HostEffect::Answer(answer) => answered = Some(answer),
                 HostEffect::StoreOutput { .. }
                 | HostEffect::SaveHost
                 | HostEffect::SaveCommand { .. }
@@ -206,13 +230,52 @@ impl HostActor {
             ctx.run_later(TELL_AGAIN_AFTER, |act, ctx| act.show(ctx));
         }
         self.set_timer(ctx);
+        self.look_again(ctx);
+    }
+
+    /// What holds the host back now.
+    fn restraints(&self) -> Restraints {
+        let tags = self.state.profile().shown_tags();
+        self.around.kept.restraints(&tags, self.now().at)
+    }
+
+    /// The same, while this happens: an agent may say which tags it has now.
+    fn restraints_at(&self, event: &HostEvent) -> Restraints {
+        let told = match event {
+            HostEvent::Connected { registration, .. } => registration.tags.as_ref(),
+            _ => None,
+        };
+        let Some(told) = told else {
+            return self.restraints();
+        };
+        let tags = told.with(&self.state.profile().overrides.tags);
+        self.around.kept.restraints(&tags, self.now().at)
+    }
+
+    /// While something waits for a freeze to end, or for a window: whether that is so.
+    fn look_again(&mut self, ctx: &mut Context<Self>) {
+        if self.looks_again || !self.state.waits_for_restraints() {
+            return;
+        }
+        self.looks_again = true;
+        ctx.run_later(LOOK_AGAIN_AFTER, |act, ctx| {
+            act.looks_again = false;
+            if act.restraints() == *act.state.restraints() {
+                return act.look_again(ctx);
+            }
+            let tick = act.happen(HostEvent::Tick);
+            ctx.wait(tick);
+        });
     }
 
     /// Tells the fleet where the host is, if that changed. False if there was no room for it.
     fn tell_position(&mut self) -> bool {
         let profile = self.state.profile();
-        let at =
-            (self.state.facts().checkout.clone(), profile.repo_url.clone(), profile.branch.clone());
+        let at = (
+            self.state.facts().deployed_commit(),
+            profile.repo_url.clone(),
+            profile.branch.clone(),
+        );
         if self.at.as_ref() == Some(&at) {
             return true;
         }
@@ -228,7 +291,8 @@ impl HostActor {
     /// Tells everybody who reads, if anything that they see has changed. False if there was no
     /// room for it.
     fn publish(&mut self) -> bool {
-        let snapshot = self.state.snapshot();
+        let mut snapshot = self.state.snapshot();
+        snapshot.plain_link = self.link.as_ref().is_some_and(|link| link.plain);
         if self.published.as_deref() == Some(&snapshot) {
             self.show_pulse();
             return true;
@@ -267,7 +331,7 @@ impl HostActor {
             ctx.cancel_future(handle);
         }
         if let Some(at) = due {
-            let wait = at.since(self.now()) + Duration::from_millis(10);
+            let wait = at.since(self.around.clock.up()) + Duration::from_millis(10);
             let handle = ctx.run_later(wait, |act, ctx| {
                 act.timer = None;
                 let tick = act.happen(HostEvent::Tick);
@@ -294,14 +358,19 @@ fn nothing() -> Done {
     Box::pin(fut::ready(()))
 }
 
+impl Handler<HasStarted> for HostActor {
+    type Result = ();
+
+    fn handle(&mut self, _: HasStarted, _: &mut Self::Context) {}
+}
+
 impl Handler<Ask> for HostActor {
     type Result = Exclusive<Result<Command, RequestError>>;
 
     fn handle(&mut self, msg: Ask, _: &mut Self::Context) -> Self::Result {
-        let asked = self.bring_about(Happening::new(msg.0, self.now()));
+        let asked = self.bring_about(Happening::new(msg.event, self.now()).asked_from(msg.from));
         AtomicResponse::new(Box::pin(asked.map(|outcome, _, _| match outcome {
-            Ok(Some(Ok(command))) => Ok(command),
-            Ok(Some(Err(refusal))) => Err(RequestError::Refused(refusal)),
+            Ok(Some(answer)) => answer.map_err(RequestError::Refused),
             Ok(None) => Err(StoreError::Closed.into()),
             Err(error) => Err(error.into()),
         })))
@@ -312,8 +381,7 @@ impl Handler<Configure> for HostActor {
     type Result = Exclusive<Result<(), RequestError>>;
 
     fn handle(&mut self, msg: Configure, _: &mut Self::Context) -> Self::Result {
-        let event = HostEvent::Configured { change: Box::new(msg.change), by: msg.by };
-        let asked = self.bring_about(Happening::new(event, self.now()));
+        let asked = self.bring_about(Happening::new(msg.event, self.now()).asked_from(msg.from));
         AtomicResponse::new(Box::pin(
             asked.map(|outcome, _, _| outcome.map(|_| ()).map_err(RequestError::from)),
         ))
@@ -330,15 +398,18 @@ impl Handler<Remove> for HostActor {
             let refusal = Refusal::new(RefusalCode::HostBusy, message);
             return AtomicResponse::new(Box::pin(fut::ready(Err(RequestError::Refused(refusal)))));
         }
-        let (id, at) = (self.state.id().clone(), self.now());
+        let (id, at) = (self.state.id().clone(), self.now().at);
         let removed = self.around.store.write(move |conn| {
-            store::hosts::remove(conn, &id)?;
+            store::hosts::remove(conn, &id, at)?;
             let event = store::events::NewEvent {
                 at,
                 host: Some(id),
                 category: AuditCategory::Host,
                 message: "Removed, with its token, commands and logs.".to_owned(),
-                by: Some(msg.by),
+                by: Some(msg.by.author),
+                from: msg.by.from,
+                result: Some(audit::DONE),
+                command: None,
             };
             store::events::append(conn, &event)
         });
@@ -363,7 +434,6 @@ impl Handler<News> for HostActor {
                 HostEvent::Compared { host, head, comparison }
             }
             News::Drift(drift) => HostEvent::Drift(drift),
-            News::ClockJumped(millis) => HostEvent::ClockJumped(millis),
             News::Report => HostEvent::ReportWanted,
             News::Restarting => {
                 if let Some(link) = self.link.take() {

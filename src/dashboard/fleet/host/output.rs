@@ -4,6 +4,7 @@ use super::happen::{Acknowledges, Happening};
 use super::journal::StoredLines;
 use super::{Done, HostActor, nothing};
 use crate::dashboard::live::news::CommandOutput;
+use crate::domain::bounds;
 use crate::domain::host::HostEvent;
 use crate::protocol::{Line, Stream};
 use actix::prelude::*;
@@ -35,16 +36,19 @@ impl HostActor {
     /// The lines that were gathered, as one event.
     pub(super) fn take_gathered(&mut self) -> Option<Happening> {
         let lines = self.gathered.take()?;
+        self.gathered_bytes = 0;
         let event = output_event(None, None, &lines);
         Some(Happening::new(event, self.now()).with_lines(lines, Acknowledges::Nothing))
     }
 
     /// A line of a 3.x agent: it has no number, and comes alone.
-    pub(super) fn gather(&mut self, line: Line, ctx: &mut Context<Self>) -> Done {
+    pub(super) fn gather(&mut self, line: Vec<Line>, ctx: &mut Context<Self>) -> Done {
         let lines = self.gathered.get_or_insert_default();
-        lines.push(line);
+        self.gathered_bytes += line.iter().map(|line| line.text.len()).sum::<usize>();
+        lines.extend(line);
         match lines.len() {
             GATHER_LINES.. => self.store_what_waits(),
+            _ if self.gathered_bytes >= bounds::GATHERED_BYTES => self.store_what_waits(),
             1 => {
                 ctx.run_later(GATHER_LINES_FOR, |act, ctx| {
                     let stored = act.store_what_waits();

@@ -3,29 +3,49 @@
 //! Invariant: a rule has one home. The API and the pages are two skins of these functions: what
 //! they check, refuse and say is the same for both. Who calls was proved before (`extract`).
 
+mod access;
+mod audit;
+mod maintenance;
+mod notifications;
 mod rollouts;
 mod settings;
+mod tags;
 
-pub(super) use rollouts::{NewRollout, change_rollout, start_rollout, steps_of};
+pub(super) use access::{
+    MadeToken, end_session, id_of, new_api_token, remove_api_token, renew_host_token, told_of,
+};
+pub(super) use audit::Wanted;
+pub(super) use maintenance::{
+    NewFreeze, NewWindow, add_window, freeze, remove_window, restraints_of, thaw,
+};
+pub(super) use notifications::{notification_settings, put_channel, remove_channel, test_channel};
+pub(super) use rollouts::{
+    ChangeBody, NewRollout, WaveField, change_rollout, failed_of, retry_rollout, start_rollout,
+    steps_of,
+};
 pub(super) use settings::{NewHost, Settings, SettingsForm};
+pub(super) use tags::{add_tag, remove_tag, tag_of};
 
 use super::error::{HttpError, said_back};
-use super::extract::Changer;
+use super::extract::{Admin, Changer, Reader};
 use crate::dashboard::auth::LoginError;
 use crate::dashboard::fleet::requests::{
-    self, AddHost, AskHost, ConfigureHost, ExtendCommand, MergePullRequest, RefreshDesired,
-    RemoveHost, RequestCommand, RevertPullRequest, StopCommand,
+    self, AddHost, AskHost, ConfigureHost, ExtendCommand, HoldHost, MergePullRequest,
+    RefreshDesired, RemoveHost, RequestCommand, RevertPullRequest, StopCommand,
 };
 use crate::dashboard::live::model::Remotes;
 use crate::dashboard::remotes::source::Reverted;
 use crate::dashboard::request_error::RequestError;
-use crate::domain::audit::Author;
+use crate::dashboard::store;
+use crate::domain::audit::Asker;
 use crate::domain::command::Command;
 use crate::domain::host::Change;
 use crate::domain::ids::{CommandId, HostId};
 use crate::domain::operation::{Args, Operation};
 use crate::domain::refusal::RefusalCode;
 
+/// So many characters may say why a host is held.
+const REASON: usize = 200;
 /// What to do after a merge.
 pub(super) const AFTER_MERGE: &str =
     "Nothing was deployed. Every host's Lock is behind now: pull, then switch.";
@@ -35,28 +55,57 @@ pub(super) const AFTER_REVERT: &str =
 
 // ---- hosts ----
 
+/// The hosts that the default repository names and that were not added yet.
+pub(super) async fn new_names(reader: &Reader) -> Result<Vec<String>, HttpError> {
+    let view = reader.fleet_view().await?;
+    let known = view.remotes.first().and_then(|state| state.desired.known());
+    let named = known.into_iter().flat_map(|remote| &remote.hosts);
+    let is_new = |name: &&String| HostId::parse(name).is_ok_and(|id| !view.hosts.contains_key(&id));
+    Ok(named.filter(is_new).cloned().collect())
+}
+
 /// Adds a host before it ever connects. Answers its token, which is shown this once.
 pub(super) async fn add_host(
-    changer: &Changer,
+    admin: &Admin,
     asked: NewHost,
 ) -> Result<requests::NewHost, HttpError> {
     let (hostname, overrides) = asked.read()?;
-    let add = AddHost { hostname, overrides, by: changer.author() };
-    Ok(changer.fleet().send(add).await??)
+    let add = AddHost { hostname, overrides, by: admin.asker() };
+    Ok(admin.fleet().send(add).await??)
 }
 
 /// Removes a host, its token and its connection. Its own actor refuses while it runs something.
-pub(super) async fn remove_host(changer: &Changer, host: HostId) -> Result<(), HttpError> {
-    Ok(changer.fleet().send(RemoveHost { host, by: changer.author() }).await??)
+pub(super) async fn remove_host(admin: &Admin, host: HostId) -> Result<(), HttpError> {
+    Ok(admin.fleet().send(RemoveHost { host, by: admin.asker() }).await??)
 }
 
 /// Changes settings of a host; what the change does not name stays.
 pub(super) async fn configure_host(
-    changer: &Changer,
+    admin: &Admin,
     host: HostId,
     change: Change,
 ) -> Result<(), HttpError> {
-    Ok(changer.fleet().send(ConfigureHost { host, change, by: changer.author() }).await??)
+    tags::keeps_windows(admin, &host, &change.tags).await?;
+    Ok(admin.fleet().send(ConfigureHost { host, change, by: admin.asker() }).await??)
+}
+
+/// Holds a host: rollouts leave it out until it is released.
+pub(super) async fn hold_host(
+    changer: &Changer,
+    host: HostId,
+    reason: String,
+) -> Result<(), HttpError> {
+    if reason.chars().count() > REASON {
+        return Err(HttpError::bad("reason", format!("expected at most {REASON} characters")));
+    }
+    let hold = HoldHost { host, reason: Some(reason), by: changer.asker() };
+    Ok(changer.fleet().send(hold).await??)
+}
+
+/// Lets a host go, also one that nobody holds.
+pub(super) async fn release_host(changer: &Changer, host: HostId) -> Result<(), HttpError> {
+    let release = HoldHost { host, reason: None, by: changer.asker() };
+    Ok(changer.fleet().send(release).await??)
 }
 
 /// Reads the host's remote anew, and asks its agent how it is.
@@ -98,7 +147,7 @@ pub(super) struct Order {
     op: Operation,
     args: Args,
     queue: bool,
-    by: Author,
+    by: Asker,
 }
 
 impl Order {
@@ -106,16 +155,40 @@ impl Order {
     pub(super) async fn check(changer: &Changer, asked: Asked<'_>) -> Result<Self, HttpError> {
         let Asked { op, args, queue, totp } = asked;
         let op = Operation::parse(op).ok_or_else(|| unknown_operation(op))?;
+        if args.commit.is_some() && op != Operation::DryRun {
+            return Err(HttpError::bad(
+                "args.commit",
+                "only a dry run can be of another commit".to_owned(),
+            ));
+        }
+        if args.plan.is_some() && !matches!(op, Operation::Switch | Operation::PullSwitch) {
+            return Err(HttpError::bad("args.plan", "only a switch can be of a plan".to_owned()));
+        }
         if op.rules().needs_confirmation {
             confirm(changer, op, totp).await?;
         }
-        Ok(Self { op, args, queue, by: changer.author() })
+        Ok(Self { op, args, queue, by: changer.asker() })
+    }
+
+    /// What is asked for.
+    pub(super) fn op(&self) -> Operation {
+        self.op
+    }
+
+    /// With what.
+    pub(super) fn args(&self) -> &Args {
+        &self.args
+    }
+
+    /// Whether it waits for an offline host.
+    pub(super) fn queue(&self) -> bool {
+        self.queue
     }
 }
 
 /// What needs a confirmation needs the one-time code too, where that is set up.
 async fn confirm(changer: &Changer, op: Operation, code: Option<&str>) -> Result<(), HttpError> {
-    match changer.auth().confirms(code).await {
+    match changer.confirms(code).await {
         Ok(true) => Ok(()),
         Ok(false) | Err(LoginError::Wrong | LoginError::Csrf) => {
             let text = format!("`totp`: {} needs the one-time code.", op.label());
@@ -132,7 +205,8 @@ fn unknown_operation(name: &str) -> HttpError {
     HttpError::bad("op", format!("there is no operation {name:?}; expected one of {known}"))
 }
 
-/// Asks a host for an operation.
+/// Asks a host for an operation. The host itself refuses what a freeze or its windows hold back, and
+/// records what it goes on regardless of.
 pub(super) async fn run(
     changer: &Changer,
     host: HostId,
@@ -142,6 +216,19 @@ pub(super) async fn run(
     let (op, args, queue, by) = (*op, args.clone(), *queue, by.clone());
     let request = RequestCommand { id: None, host, op, args, queue, by };
     Ok(changer.fleet().send(request).await??)
+}
+
+/// With what a command of this host was asked for, to ask once more. What it went on regardless of is
+/// asked anew.
+pub(super) async fn args_of(
+    changer: &Changer,
+    host: &HostId,
+    id: CommandId,
+) -> Result<Args, HttpError> {
+    let found = changer.stored(move |conn| store::commands::get(conn, id)).await?;
+    let command = found.filter(|command| command.host == *host);
+    let command = command.ok_or_else(|| RequestError::NoSuchCommand(id.to_string()))?;
+    Ok(Args { regardless: Vec::new(), ..command.args })
 }
 
 /// What a user can do about a command.
@@ -170,7 +257,7 @@ pub(super) async fn change_command(
     id: CommandId,
     change: CommandChange,
 ) -> Result<Command, HttpError> {
-    let by = changer.author();
+    let by = changer.asker();
     match change {
         CommandChange::Stop => Ok(changer.fleet().send(StopCommand { id, by }).await??),
         CommandChange::Extend => Ok(changer.fleet().send(ExtendCommand { id, by }).await??),
@@ -200,7 +287,7 @@ pub(super) async fn merge(changer: &Changer, merge: Merge) -> Result<(), HttpErr
     let unseen = seen.is_none();
     // No head is this one, so what nobody looked at is refused, with the reason if there is one.
     let head = seen.unwrap_or_default();
-    let by = changer.author();
+    let by = changer.asker();
     let merged = changer.fleet().send(MergePullRequest { source, number, head, by }).await?;
     match merged {
         Err(RequestError::Refused(refusal)) if unseen && refusal.code == RefusalCode::Changed => {
@@ -235,23 +322,6 @@ pub(super) async fn revert(
     source: Option<String>,
     number: u64,
 ) -> Result<Reverted, HttpError> {
-    let by = changer.author();
+    let by = changer.asker();
     Ok(changer.fleet().send(RevertPullRequest { source, number, by }).await??)
-}
-
-// ---- the account ----
-
-/// Makes an API token, which is shown this once. Answers its name too. A program cannot make
-/// itself another one.
-pub(super) async fn new_api_token(
-    changer: &Changer,
-    name: &str,
-) -> Result<(String, String), HttpError> {
-    match changer.author() {
-        Author::Admin => Ok(changer.auth().new_api_token(name).await?),
-        Author::Token(_) | Author::Agent | Author::Auto | Author::Other(_) => {
-            let text = "A token cannot make tokens: log in.";
-            Err(HttpError::new(RefusalCode::Forbidden, text))
-        }
-    }
 }

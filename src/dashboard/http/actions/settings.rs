@@ -1,11 +1,16 @@
 //! Settings of a host, as bodies and forms name them.
 
-use super::super::error::HttpError;
-use crate::domain::host::{Change, NotAWord, Set};
+use super::super::error::{HttpError, said_back};
+use crate::domain::bounds;
+use crate::domain::host::{Change, NotAWord, Set, SetTags};
 use crate::domain::looks::{DeviceType, Place, Word};
 use crate::domain::profile::Overrides;
+use crate::domain::tag::{EXPECTED, Tags};
 use serde::Deserialize;
 use std::collections::BTreeMap;
+
+/// The field of several words.
+const TAGS: &str = "tags";
 
 /// What users change about a host. A field that is missing stays as it is; `null` gives it
 /// back to the agent.
@@ -15,6 +20,7 @@ pub(in crate::dashboard::http) struct Settings {
     theme_color: Set<String>,
     location: Set<String>,
     device_type: Set<String>,
+    tags: Set<Vec<String>>,
     tests_enabled: Set<bool>,
     tests_auto_run: Set<bool>,
     auto_rollback: Option<bool>,
@@ -22,6 +28,23 @@ pub(in crate::dashboard::http) struct Settings {
 
 fn word<T: Word>(field: &str, sent: &Set<String>, expected: &str) -> Result<Set<T>, HttpError> {
     sent.read().map_err(|NotAWord| HttpError::bad(field, format!("expected {expected}")))
+}
+
+/// The tags that were sent: `null` is none of them.
+fn set_tags(sent: &Set<Vec<String>>) -> Result<SetTags, HttpError> {
+    let texts = match sent {
+        Set::Keep => return Ok(SetTags::Keep),
+        Set::Clear => return Ok(SetTags::To(Tags::default())),
+        Set::To(texts) => texts,
+    };
+    let read = Tags::read(texts.iter().map(String::as_str));
+    read.map(SetTags::To).map_err(|bad| {
+        let expected = match bad {
+            Some(text) => format!("got {:?}; expected {EXPECTED}", said_back(&text)),
+            None => format!("expected at most {} tags", bounds::TAGS),
+        };
+        HttpError::bad("tags", expected)
+    })
 }
 
 impl Settings {
@@ -33,6 +56,7 @@ impl Settings {
             location: word("location", &self.location, &places)?,
             device_type: word("device_type", &self.device_type, &devices)?,
             theme_color: word("theme_color", &self.theme_color, "a colour such as #7aa2f7")?,
+            tags: set_tags(&self.tags)?,
             tests_enabled: self.tests_enabled,
             tests_auto_run: self.tests_auto_run,
             auto_rollback: self.auto_rollback,
@@ -52,24 +76,28 @@ pub(in crate::dashboard::http) struct NewHost {
     location: Set<String>,
     #[serde(default)]
     device_type: Set<String>,
+    #[serde(default)]
+    tags: Set<Vec<String>>,
 }
 
 impl NewHost {
     /// One of which only the name is known.
     pub(in crate::dashboard::http) fn named(hostname: &str) -> Self {
         let keep = || Set::Keep;
+        let tags = Set::Keep;
         Self {
             hostname: hostname.to_owned(),
             theme_color: keep(),
             location: keep(),
             device_type: keep(),
+            tags,
         }
     }
 
     /// Checks every field but the name, which its owner checks.
     pub(super) fn read(self) -> Result<(String, Overrides), HttpError> {
-        let Self { hostname, theme_color, location, device_type } = self;
-        let settings = Settings { theme_color, location, device_type, ..Settings::default() };
+        let Self { hostname, theme_color, location, device_type, tags } = self;
+        let settings = Settings { theme_color, location, device_type, tags, ..Settings::default() };
         Ok((hostname, settings.read()?.on(Overrides::default())))
     }
 }
@@ -87,12 +115,19 @@ impl SettingsForm {
         for (name, text) in &self.0 {
             let was = self.0.get(&format!("was.{name}"));
             if !name.starts_with("was.") && was != Some(text) {
-                object.insert(name.clone(), value_of(text));
+                let value = if name == TAGS { list_of(text) } else { value_of(text) };
+                object.insert(name.clone(), value);
             }
         }
         let settings = serde_json::from_value::<Settings>(object.into());
         settings.map_err(|error| HttpError::complaint("form", &error))?.read()
     }
+}
+
+/// Words with spaces or commas between them.
+fn list_of(text: &str) -> serde_json::Value {
+    let between = |c: char| c.is_whitespace() || c == ',';
+    text.split(between).filter(|word| !word.is_empty()).collect()
 }
 
 fn value_of(text: &str) -> serde_json::Value {
@@ -136,6 +171,24 @@ mod tests {
             ..Change::default()
         };
         assert_eq!(change.unwrap(), expected);
+    }
+
+    #[test]
+    fn tags_are_a_list_in_a_body_and_words_in_a_form_and_refused_alike() {
+        let told = |change: Result<Change, HttpError>| match change.unwrap().tags {
+            SetTags::To(tags) => tags.to_string(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(told(form(&[("tags", " web, db  eu"), ("was.tags", "db")])), "db eu web");
+        assert_eq!(told(body(r#"{"tags": ["web", "db", "eu"]}"#)), "db eu web");
+        assert_eq!(told(form(&[("tags", ""), ("was.tags", "db")])), "");
+        assert_eq!(told(body(r#"{"tags": null}"#)), "");
+        let many = (0..17).map(|n| format!("t{n}")).collect::<Vec<_>>();
+        for words in [vec!["Web".to_owned()], vec!["<script>".to_owned()], many] {
+            let of_body = body(&serde_json::json!({ "tags": words }).to_string()).unwrap_err();
+            assert_eq!(form(&[("tags", &words.join(" "))]).unwrap_err(), of_body);
+            assert!(of_body.to_string().starts_with("`tags`: "), "{of_body}");
+        }
     }
 
     #[test]

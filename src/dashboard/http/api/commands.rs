@@ -10,6 +10,7 @@ use crate::dashboard::request_error::RequestError;
 use crate::dashboard::store::{self, StoreError};
 use crate::domain::command::Command;
 use crate::domain::operation::Args;
+use crate::domain::terminal::as_text;
 use crate::protocol::{Line, Stream};
 use actix_web::http::header::ACCEPT;
 use actix_web::web::Bytes;
@@ -17,6 +18,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use futures_util::stream;
 use serde::Deserialize;
 use serde_json::json;
+use std::borrow::Cow;
 
 /// How many lines are read from SQLite at once.
 const PAGE: u32 = 2000;
@@ -96,6 +98,7 @@ async fn request_of_one(
 }
 
 async fn get(By(reader, CommandPath(id)): By<Reader, CommandPath>) -> Answer {
+    let now = reader.moment();
     let read = reader.stored(move |conn| {
         let Some(mut command) = store::commands::get(conn, id)? else {
             return Ok(None);
@@ -105,7 +108,7 @@ async fn get(By(reader, CommandPath(id)): By<Reader, CommandPath>) -> Answer {
         let results = store::test_results::list(conn, id)?;
         let changes =
             if command.tells_changes() { store::output::changes(conn, id)? } else { None };
-        Ok(Some(object::command_story(&command, &transitions, &results, changes)))
+        Ok(Some(object::command_story(&command, now, &transitions, &results, changes)))
     });
     let story = read.await?.ok_or_else(|| no_such_command(id))?;
     Ok(HttpResponse::Ok().json(story))
@@ -119,6 +122,8 @@ fn no_such_command(id: crate::domain::ids::CommandId) -> HttpError {
 struct OutputQuery {
     after: Option<u64>,
     format: Option<String>,
+    /// `1`: with the escapes of terminals, as the host sent them.
+    ansi: Option<String>,
 }
 
 async fn output(
@@ -136,6 +141,7 @@ async fn output(
     let accept = request.headers().get(ACCEPT).and_then(|value| value.to_str().ok());
     let wants_json = accept.is_some_and(|accept| accept.contains("application/x-ndjson"));
     let json_lines = query.format.as_deref() == Some("jsonl") || wants_json;
+    let escapes = query.ansi.as_deref() == Some("1");
     let kind = if json_lines { "application/x-ndjson" } else { "text/plain; charset=utf-8" };
     let start = (query.after.unwrap_or(0), reader);
     // A page at a time: a log of millions of lines is never whole in memory.
@@ -146,7 +152,7 @@ async fn output(
             return Ok(None);
         };
         let next = (*end, reader);
-        Ok::<_, StoreError>(Some((written(&lines, json_lines), next)))
+        Ok::<_, StoreError>(Some((written(&lines, json_lines, escapes), next)))
     });
     Ok(HttpResponse::Ok()
         .content_type(kind)
@@ -154,17 +160,18 @@ async fn output(
         .streaming(Box::pin(pages)))
 }
 
-fn written(lines: &[(u64, Line)], json_lines: bool) -> Bytes {
+fn written(lines: &[(u64, Line)], json_lines: bool, escapes: bool) -> Bytes {
     let mut text = String::new();
     for (seq, line) in lines {
+        let told = if escapes { Cow::Borrowed(line.text.as_str()) } else { as_text(&line.text) };
         if json_lines {
             let stream = match line.stream {
                 Stream::Stdout => "stdout",
                 Stream::Stderr => "stderr",
             };
-            text += &json!({ "seq": seq, "stream": stream, "text": line.text }).to_string();
+            text += &json!({ "seq": seq, "stream": stream, "text": told }).to_string();
         } else {
-            text += &line.text;
+            text += &told;
         }
         text.push('\n');
     }

@@ -3,7 +3,7 @@
 use super::{Answer, object};
 use crate::dashboard::http::actions::{self, NewHost, Settings};
 use crate::dashboard::http::error::HttpError;
-use crate::dashboard::http::extract::{Body, By, Changer, HostPath, Query, Reader};
+use crate::dashboard::http::extract::{Admin, Body, By, Changer, HostPath, Query, Reader};
 use crate::dashboard::live::model::FleetView;
 use crate::dashboard::store;
 use crate::domain::generation;
@@ -29,7 +29,10 @@ pub(super) fn configure(service: &mut web::ServiceConfig) {
         .route("/hosts/{id}", web::patch().to(configure_one))
         .route("/hosts/{id}/generations", web::get().to(generations))
         .route("/hosts/{id}/deployments", web::get().to(deployments))
+        .route("/hosts/{id}/token", web::post().to(renew_token))
         .route("/hosts/{id}/refresh", web::post().to(refresh))
+        .route("/hosts/{id}/hold", web::post().to(hold))
+        .route("/hosts/{id}/release", web::post().to(release))
         .route("/hosts/{id}/commands", web::get().to(commands))
         .route("/hosts/{id}/tests", web::get().to(tests));
 }
@@ -54,14 +57,20 @@ async fn get(By(reader, HostPath(host)): By<Reader, HostPath>) -> Answer {
     Ok(HttpResponse::Ok().json(object::host(&reader.host(&host).await?)))
 }
 
-async fn add(By(changer, Body(asked)): By<Changer, Body<NewHost>>) -> Answer {
-    let added = actions::add_host(&changer, asked).await?;
+async fn add(By(admin, Body(asked)): By<Admin, Body<NewHost>>) -> Answer {
+    let added = actions::add_host(&admin, asked).await?;
     Ok(HttpResponse::Created().json(json!({ "host_id": added.id, "token": added.token })))
 }
 
-async fn remove(By(changer, HostPath(host)): By<Changer, HostPath>) -> Answer {
-    actions::remove_host(&changer, host).await?;
+async fn remove(By(admin, HostPath(host)): By<Admin, HostPath>) -> Answer {
+    actions::remove_host(&admin, host).await?;
     Ok(HttpResponse::NoContent().finish())
+}
+
+async fn renew_token(By(admin, HostPath(host)): By<Admin, HostPath>) -> Answer {
+    let made = actions::renew_host_token(&admin, host.clone()).await?;
+    let told = json!({ "host_id": host, "token": made.token, "old_until": made.old_until });
+    Ok(HttpResponse::Created().json(told))
 }
 
 async fn refresh(By(changer, HostPath(host)): By<Changer, HostPath>) -> Answer {
@@ -69,11 +78,31 @@ async fn refresh(By(changer, HostPath(host)): By<Changer, HostPath>) -> Answer {
     Ok(HttpResponse::Ok().json(object::host(&changer.host(&host).await?)))
 }
 
-async fn configure_one(
-    By(changer, (HostPath(host), Body(settings))): By<Changer, (HostPath, Body<Settings>)>,
+/// Why a host is held.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct HoldBody {
+    #[serde(default)]
+    reason: String,
+}
+
+async fn hold(
+    By(changer, (HostPath(host), Body(asked))): By<Changer, (HostPath, Body<HoldBody>)>,
 ) -> Answer {
-    actions::configure_host(&changer, host.clone(), settings.read()?).await?;
+    actions::hold_host(&changer, host.clone(), asked.reason).await?;
     Ok(HttpResponse::Ok().json(object::host(&changer.host(&host).await?)))
+}
+
+async fn release(By(changer, HostPath(host)): By<Changer, HostPath>) -> Answer {
+    actions::release_host(&changer, host.clone()).await?;
+    Ok(HttpResponse::Ok().json(object::host(&changer.host(&host).await?)))
+}
+
+async fn configure_one(
+    By(admin, (HostPath(host), Body(settings))): By<Admin, (HostPath, Body<Settings>)>,
+) -> Answer {
+    actions::configure_host(&admin, host.clone(), settings.read()?).await?;
+    Ok(HttpResponse::Ok().json(object::host(&admin.host(&host).await?)))
 }
 
 async fn generations(By(reader, HostPath(host)): By<Reader, HostPath>) -> Answer {
@@ -125,7 +154,8 @@ async fn commands(
     let limit = page.limit();
     let before = page.before(CommandId::parse, "expected a command's id")?;
     let read = reader.stored(move |conn| store::commands::history(conn, &host, limit, before));
-    let list: Vec<_> = read.await?.iter().map(object::command).collect();
+    let now = reader.moment();
+    let list: Vec<_> = read.await?.iter().map(|command| object::command(command, now)).collect();
     Ok(HttpResponse::Ok().json(list))
 }
 

@@ -1,26 +1,25 @@
 //! The JSON API: a skin of `actions`, and what can be read.
 
+mod access;
+mod audit;
 mod commands;
 mod hosts;
+mod maintenance;
+mod notifications;
 mod object;
 mod remotes;
 mod rollouts;
+mod tags;
 
 pub(crate) use hosts::list_text as host_list;
 
-use super::actions;
 use super::error::{ApiError, HttpError};
 use super::exposition;
-use super::extract::{Body, By, Changer, Query, Reader, Visitor, host_id};
-use crate::dashboard::store::{self, events::EventFilter};
+use super::extract::{By, Reader, Visitor, try_both};
 use crate::domain::refusal::RefusalCode;
 use crate::protocol;
 use actix_web::{HttpResponse, web};
-use serde::Deserialize;
 use serde_json::json;
-
-/// Bodies may have so many bytes.
-const MAX_BODY: usize = 64 * 1024;
 
 type Answer = Result<HttpResponse, ApiError>;
 
@@ -31,16 +30,34 @@ pub(super) fn configure(service: &mut web::ServiceConfig) {
         .route("/metrics", web::get().to(metrics_text))
         .service(
             web::scope("/api")
-                .app_data(web::PayloadConfig::new(MAX_BODY))
+                .configure(access::configure)
+                .configure(audit::configure)
                 .configure(hosts::configure)
                 .configure(commands::configure)
+                .configure(maintenance::configure)
+                .configure(notifications::configure)
                 .configure(remotes::configure)
                 .configure(rollouts::configure)
-                .route("/events", web::get().to(events))
-                .route("/tokens", web::post().to(new_token))
+                .configure(tags::configure)
                 .route("/version", web::get().to(version))
                 .default_service(web::to(no_such_call)),
         );
+}
+
+/// For fuzzing: reads bytes as every body and every query.
+pub(super) fn read_anything(bytes: &[u8]) {
+    try_both::<commands::NewCommand>(bytes);
+    try_both::<commands::NewCommands>(bytes);
+    try_both::<remotes::MergeBody>(bytes);
+    try_both::<remotes::RevertBody>(bytes);
+    try_both::<access::NewToken>(bytes);
+    try_both::<tags::NewTag>(bytes);
+    try_both::<super::actions::Wanted>(bytes);
+    try_both::<super::actions::Settings>(bytes);
+    try_both::<super::actions::NewHost>(bytes);
+    try_both::<super::actions::NewFreeze>(bytes);
+    try_both::<super::actions::NewWindow>(bytes);
+    try_both::<Vec<(String, String)>>(bytes);
 }
 
 async fn no_such_call() -> Answer {
@@ -48,7 +65,7 @@ async fn no_such_call() -> Answer {
 }
 
 async fn health(visitor: Visitor) -> HttpResponse {
-    match visitor.health().await {
+    match visitor.health() {
         Ok(()) => {
             HttpResponse::Ok().json(json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION") }))
         }
@@ -76,39 +93,6 @@ async fn version(By(_, ()): By<Reader>) -> Answer {
         "protocol": protocol::VERSION,
         "commit": option_env!("NIXFLEET_COMMIT"),
     })))
-}
-
-#[derive(Deserialize)]
-struct EventsQuery {
-    host: Option<String>,
-    category: Option<String>,
-    before: Option<i64>,
-    limit: Option<u32>,
-}
-
-async fn events(By(reader, Query(query)): By<Reader, Query<EventsQuery>>) -> Answer {
-    let filter = EventFilter {
-        host: query.host.as_deref().map(host_id).transpose()?,
-        category: query.category,
-        before: query.before,
-        from: None,
-        to: None,
-        limit: query.limit.unwrap_or(100).min(1000),
-    };
-    let events = reader.stored(move |conn| store::events::list(conn, &filter)).await?;
-    let list: Vec<_> = events.iter().map(object::event).collect();
-    Ok(HttpResponse::Ok().json(list))
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct NewToken {
-    name: String,
-}
-
-async fn new_token(By(changer, Body(asked)): By<Changer, Body<NewToken>>) -> Answer {
-    let (name, token) = actions::new_api_token(&changer, &asked.name).await?;
-    Ok(HttpResponse::Created().json(json!({ "name": name, "token": token })))
 }
 
 #[cfg(test)]

@@ -1,20 +1,34 @@
 //! The objects of the API. Their field names are fixed (spec: http).
 
-use crate::dashboard::live::model::{HostEntry, SourceState};
+use crate::base::hex;
+use crate::dashboard::http::actions::id_of;
+use crate::dashboard::live::model::{FleetView, HostEntry, SourceState};
+use crate::dashboard::notify::{Channel, ChannelStatus, Kind, Overview};
+use crate::dashboard::store::api_tokens::ApiTokenRecord;
 use crate::dashboard::store::events::EventRecord;
+use crate::dashboard::store::sessions::SessionRecord;
 use crate::dashboard::store::transitions::TransitionRecord;
+use crate::dashboard::views::maintenance::{self, Tagged};
+use crate::dashboard::views::notifications;
+use crate::domain::audit::Author;
 use crate::domain::closure_diff::Change;
 use crate::domain::command::{Command, State};
-use crate::domain::compartment::{Action, Compartment, Status};
+use crate::domain::compartment::{Action, Cause, Compartment, Status};
+use crate::domain::deploy::Starts;
 use crate::domain::desired::{Desired, PendingPr, Remote};
+use crate::domain::disk::Disk;
 use crate::domain::facts::{LockState, MissingCommit, SystemFacts, TestRun};
 use crate::domain::generation::TestedGeneration;
+use crate::domain::hold::Left;
 use crate::domain::ids::{CommandId, Commit, HostId};
 use crate::domain::looks::or_empty;
+use crate::domain::maintenance::{Freeze, Window};
 use crate::domain::message::Message;
+use crate::domain::moment::Moment;
 use crate::domain::operation::Operation;
-use crate::domain::rollout::Rollout;
+use crate::domain::rollout::{Progress, Rollout};
 use crate::domain::snapshot::Metrics;
+use crate::domain::tag::{Tag, Tags};
 use crate::domain::test_report::TestResult;
 use crate::domain::timestamp::Timestamp;
 use serde::Serialize;
@@ -39,7 +53,12 @@ pub(super) struct HostObject<'a> {
     location: &'a str,
     device_type: &'a str,
     theme_color: &'a str,
+    tags: &'a Tags,
+    tags_added: &'a Tags,
     generation: Option<&'a Commit>,
+    deployed: Option<Commit>,
+    dirty: Option<bool>,
+    ahead: Option<u32>,
     lock_hash: Option<&'a str>,
     system: &'a SystemFacts,
     agent_version: Option<&'a str>,
@@ -51,9 +70,29 @@ pub(super) struct HostObject<'a> {
     update_status: UpdateStatus<'a>,
     missing_commits: &'a [MissingCommit],
     reboot_needed: Option<bool>,
+    signers: &'a [String],
+    disk: Vec<DiskObject<'a>>,
     tests: TestSettings,
+    shared_name_since: Option<Timestamp>,
     generation_drift: bool,
     pending_pr: Option<&'a PendingPr>,
+    held: Option<HoldObject<'a>>,
+}
+
+#[derive(Serialize)]
+struct HoldObject<'a> {
+    reason: &'a str,
+    by: &'a Author,
+    since: Timestamp,
+    pin: bool,
+    applies: bool,
+    left: Vec<LeftObject<'a>>,
+}
+
+#[derive(Serialize)]
+struct LeftObject<'a> {
+    commit: Option<&'a Commit>,
+    path: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -70,7 +109,15 @@ struct CompartmentObject<'a> {
     status: Status,
     message: &'a Message,
     action: Option<Action>,
+    follows: Option<Cause>,
     checked_at: Option<Timestamp>,
+}
+
+#[derive(Serialize)]
+struct DiskObject<'a> {
+    #[serde(flatten)]
+    disk: &'a Disk,
+    low: bool,
 }
 
 #[derive(Serialize)]
@@ -103,7 +150,12 @@ pub(super) fn host(entry: &HostEntry) -> HostObject<'_> {
         location: or_empty::text(profile.location.as_ref()),
         device_type: or_empty::text(profile.device_type.as_ref()),
         theme_color: or_empty::text(profile.theme_color.as_ref()),
+        tags: &profile.tags,
+        tags_added: &profile.overrides.tags,
         generation: facts.checkout.as_ref(),
+        deployed: facts.deployed_commit(),
+        dirty: facts.dirty,
+        ahead: facts.ahead,
         lock_hash: facts.lock.as_ref().and_then(lock),
         system: &facts.system,
         agent_version: facts.agent.version.as_deref(),
@@ -121,14 +173,29 @@ pub(super) fn host(entry: &HostEntry) -> HostObject<'_> {
         },
         missing_commits: host.missing(),
         reboot_needed: facts.system.reboot_needed,
+        signers: &profile.signers,
+        disk: profile.disks.iter().map(|disk| DiskObject { disk, low: disk.is_low() }).collect(),
         tests: TestSettings {
             enabled: facts.tests_enabled,
             auto_run: profile.tests_auto_run,
             auto_rollback: profile.overrides.auto_rollback,
         },
+        shared_name_since: host.shared_name_since,
         generation_drift: host.drift,
         pending_pr: host.pending_pr.as_ref(),
+        held: facts.hold.as_ref().map(|hold| HoldObject {
+            reason: &hold.reason,
+            by: &hold.by,
+            since: hold.since,
+            pin: hold.pin,
+            applies: host.held,
+            left: hold.left.iter().map(left).collect(),
+        }),
     }
+}
+
+fn left(left: &Left) -> LeftObject<'_> {
+    LeftObject { commit: left.commit.as_ref(), path: left.path.as_deref() }
 }
 
 fn compartment(entry: &HostEntry, which: Compartment) -> CompartmentObject<'_> {
@@ -142,6 +209,7 @@ fn compartment(entry: &HostEntry, which: Compartment) -> CompartmentObject<'_> {
         status: verdict.status,
         message: &verdict.message,
         action: verdict.action,
+        follows: verdict.follows,
         checked_at,
     }
 }
@@ -156,33 +224,40 @@ fn pending(command: &Command) -> PendingCommand<'_> {
     }
 }
 
-/// The command object.
-pub(super) fn command(command: &Command) -> Value {
+/// The command object, as it is now.
+pub(super) fn command(command: &Command, now: Moment) -> Value {
     json!({
         "command_id": command.id,
         "host_id": command.host,
         "op": command.op,
         "args": command.args,
         "state": command.state,
+        "phase": command.phase,
         "exit_code": command.exit_code,
         "reason": command.reason,
+        "blocked_by": command.blocked_by,
         "requested_by": command.requested_by,
         "created_at": command.created_at,
         "sent_at": command.sent_at,
         "finished_at": command.finished_at,
-        "deadline": command.deadline,
+        "deadline": command.deadline(now),
         "output_lines": command.output_lines,
+        "built": command.built.as_ref().map(|built| json!({
+            "commit": built.commit, "dirty": built.dirty, "path": built.path,
+            "next_boot": built.starts == Starts::NextBoot,
+        })),
     })
 }
 
 /// The command object with its whole story.
 pub(super) fn command_story(
     told: &Command,
+    now: Moment,
     transitions: &[TransitionRecord],
     results: &[TestResult],
     changes: Option<Vec<Change>>,
 ) -> Value {
-    let mut object = command(told);
+    let mut object = command(told, now);
     object["transitions"] = transitions
         .iter()
         .map(|step| json!({ "at": step.at, "state": step.state, "reason": step.reason }))
@@ -197,16 +272,78 @@ pub(super) fn event(event: &EventRecord) -> Value {
     json!({
         "id": event.id, "at": event.at, "host_id": event.host,
         "category": event.category, "message": event.message, "by": event.by,
+        "from": event.from, "result": event.result, "hash": hex::encode(&event.hash),
+        "command_id": event.command,
     })
 }
 
 /// A rollout.
 pub(super) fn rollout(rollout: &Rollout) -> Value {
     let mut object = json!(rollout);
+    // Counted by a clock that says nothing to anybody else.
+    object["soaks"] = json!(rollout.soaks.map(|soaks| json!({ "ends": soaks.ends })));
+    if let Some(fields) = object.as_object_mut() {
+        for inner in ["began", "boots", "held_back", "held_since", "of_freeze", "way_back"] {
+            fields.remove(inner);
+        }
+    }
+    object["on_failure"] = json!(rollout.way_back.on_failure);
+    for (id, progress) in &rollout.hosts {
+        let host = &mut object["hosts"][id.as_str()];
+        host.as_object_mut().map(|host| host.remove("until"));
+        if matches!(progress, Progress::Waiting { .. }) {
+            host["why"] = json!(rollout.waits_for(id));
+        }
+        if let Some(wave) = rollout.began.get(id) {
+            host["wave"] = json!(wave + 1);
+        }
+        if rollout.boots.contains(id) {
+            host["untested"] = json!(true);
+        }
+        if let Some(back) = rollout.way_back.hosts.get(id) {
+            host["back"] = json!(back);
+            host["back"].as_object_mut().map(|back| back.remove("until"));
+        }
+    }
+    object["wave"] = json!(rollout.wave + 1);
     object["rollout_id"] = json!(rollout.id);
     object["title"] = json!(rollout.title());
     object["over"] = json!(rollout.is_over());
     object["counts"] = json!(rollout.counts());
+    object
+}
+
+/// Who is told what, and how that goes. No secret is in it.
+pub(super) fn notifications(all: &Overview) -> Value {
+    let settings = &all.settings;
+    json!({
+        "channels": all.channels.iter().map(channel).collect::<Vec<_>>(),
+        "settings": {
+            "offline_after": settings.limits.offline.as_secs(),
+            "reboot_after": settings.limits.reboot.as_secs(),
+            "remote_after": settings.limits.remote.as_secs(),
+            "heartbeat": settings.heartbeat_url.as_deref().map(notifications::host_of),
+            "heartbeat_every": settings.heartbeat_every.as_secs(),
+            "heartbeat_at": all.heart.beaten,
+            "heartbeat_error": all.heart.error,
+        },
+        "open": all.open,
+    })
+}
+
+fn channel(status: &ChannelStatus) -> Value {
+    let Channel { name, target, events, hosts, quiet, since: _ } = &status.channel;
+    let mut object = json!({
+        "name": name, "kind": target.name(), "to": notifications::place(target),
+        "has_secret": target.secret().is_some(), "events": events, "hosts": hosts,
+        "quiet_from": quiet.as_ref().map(|q| clock(q.from)),
+        "quiet_to": quiet.as_ref().map(|q| clock(q.to)),
+        "time_zone": quiet.as_ref().map(|q| &q.time_zone),
+        "waiting": status.waiting, "error": status.error, "delivered_at": status.delivered,
+    });
+    if events.is_empty() {
+        object["events"] = json!(Kind::ALL);
+    }
     object
 }
 
@@ -231,13 +368,19 @@ pub(super) fn test_run(run: &TestRun) -> Value {
 pub(super) fn pull_requests(remotes: &[SourceState]) -> Value {
     let mut list = Vec::new();
     for state in remotes {
-        let pending = state.desired.known().and_then(|remote| remote.pending_pr.as_ref());
+        let known = state.desired.known();
+        let pending = known.and_then(|remote| remote.pending_pr.as_ref());
         let Some(PendingPr { number, title, url, mergeable, head }) = pending else {
             continue;
         };
+        let details = known.and_then(|remote| remote.pending_details.as_ref());
+        let changes = details.and_then(|details| details.inputs.as_ref());
         list.push(json!({
             "source": *state.name, "number": number, "title": title, "url": url,
             "mergeable": mergeable, "head": head,
+            "inputs": changes.map(|changes| &changes.inputs),
+            "nested_inputs": changes.map(|changes| changes.nested),
+            "checks": details.map(|details| &details.checks),
         }));
     }
     list.into()
@@ -269,4 +412,58 @@ fn one_desired(state: &SourceState) -> Value {
     };
     object["source"] = json!(*state.name);
     object
+}
+
+/// That the fleet is frozen.
+pub(super) fn freeze(freeze: &Freeze) -> Value {
+    json!({
+        "reason": freeze.reason, "by": freeze.by, "since": freeze.since, "until": freeze.until,
+    })
+}
+
+/// When hosts may be changed.
+pub(super) fn window(window: &Window) -> Value {
+    json!({
+        "id": window.id, "tag": window.tag, "days": window.days, "from": clock(window.from),
+        "to": clock(window.to), "time_zone": window.time_zone, "told": window.told(),
+    })
+}
+
+/// A minute of the day, as a clock shows it.
+fn clock(minute: u16) -> String {
+    format!("{:02}:{:02}", minute / 60, minute % 60)
+}
+
+/// All tags that hosts have.
+pub(super) fn tags(view: &FleetView) -> Value {
+    maintenance::tagged(view).iter().map(|(name, hosts)| tag(name, hosts)).collect()
+}
+
+/// A tag, and the hosts that have it.
+pub(super) fn tag(tag: &Tag, hosts: &Tagged<'_>) -> Value {
+    json!({ "tag": tag, "hosts": hosts.hosts, "added": hosts.added })
+}
+
+/// An API token, without itself.
+pub(super) fn api_token(token: &ApiTokenRecord) -> Value {
+    json!({
+        "id": id_of(&token.token_hash),
+        "name": token.name,
+        "scope": token.scope.name(),
+        "created_at": token.created_at,
+        "expires_at": token.expires_at,
+        "last_used_at": token.last_used_at,
+    })
+}
+
+/// A session.
+pub(super) fn session(session: &SessionRecord) -> Value {
+    json!({
+        "id": id_of(&session.token_hash),
+        "address": session.address,
+        "browser": session.browser,
+        "created_at": session.created_at,
+        "last_used_at": session.last_used_at,
+        "expires_at": session.expires_at,
+    })
 }

@@ -1,7 +1,7 @@
 //! Calls about rollouts.
 
 use super::{Answer, object};
-use crate::dashboard::http::actions::{self, NewRollout};
+use crate::dashboard::http::actions::{self, ChangeBody, NewRollout};
 use crate::dashboard::http::error::HttpError;
 use crate::dashboard::http::extract::{Body, By, Changer, Reader, RolloutPath, WhatPath};
 use crate::dashboard::store;
@@ -35,8 +35,15 @@ async fn get(By(reader, RolloutPath(id)): By<Reader, RolloutPath>) -> Answer {
 }
 
 async fn change(
-    By(changer, (RolloutPath(id), WhatPath(what))): By<Changer, (RolloutPath, WhatPath)>,
+    By(changer, (RolloutPath(id), WhatPath(what), Body(body))): By<
+        Changer,
+        (RolloutPath, WhatPath, Body<ChangeBody>),
+    >,
 ) -> Answer {
-    let rollout = actions::change_rollout(&changer, id, &what).await?;
+    let rollout = if what == "retry" {
+        actions::retry_rollout(&changer, id, body).await?
+    } else {
+        actions::change_rollout(&changer, id, &what, body).await?
+    };
     Ok(HttpResponse::Accepted().json(object::rollout(&rollout)))
 }

@@ -1,11 +1,12 @@
 //! Forms of pages. They prove by the page's token that the page was ours.
 
-use super::body::unread;
-use super::{Acting, Changer, Extracted, Prove, User};
+use super::body;
+use super::{Acting, Admin, Changer, Extracted, Person, Prove, User, not_of_others};
 use crate::dashboard::auth::{Auth, Caller};
+use crate::dashboard::http::cookies;
 use crate::dashboard::http::error::HttpError;
+use crate::domain::bounds;
 use actix_web::dev::Payload;
-use actix_web::web::Bytes;
 use actix_web::{FromRequest, HttpRequest};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -48,21 +49,24 @@ async fn submitted(
     payload: &mut Payload,
 ) -> Result<(Acting, String), HttpError> {
     let user = User::prove(request).await?;
-    let body = Bytes::from_request(request, payload).await.map_err(|error| unread(&error))?;
+    let body = body::whole(request, payload, bounds::FORM).await?;
     let fields = serde_urlencoded::from_bytes::<Vec<(String, String)>>(&body);
     let mut fields = fields.map_err(|error| HttpError::complaint("form", &error))?;
     let position = fields.iter().position(|(name, _)| name == "csrf_token");
     let token = position.map(|position| fields.remove(position).1);
-    let acting = acting(user, token.as_deref())?;
+    let peer = cookies::peer(user.config(), request).to_string();
+    let acting = acting(user, token.as_deref(), peer)?;
+    not_of_others(&acting.app, request)?;
     let rest = serde_urlencoded::to_string(fields);
     Ok((acting, rest.map_err(|error| HttpError::complaint("form", &error))?))
 }
 
-fn acting(user: User, token: Option<&str>) -> Result<Acting, HttpError> {
+fn acting(user: User, token: Option<&str>, peer: String) -> Result<Acting, HttpError> {
     let User { reader, token_hash, csrf } = user;
     let caller = Caller::Session { token_hash, csrf: csrf.clone() };
     if !Auth::may_change(&caller, token) {
         return Err(HttpError::csrf());
     }
-    Ok(Acting { changer: Changer { reader, author: caller.author() }, token_hash, csrf })
+    let admin = Admin { changer: Changer { reader, caller, peer } };
+    Ok(Acting { person: Person { admin }, token_hash, csrf })
 }

@@ -18,6 +18,8 @@ pub(in crate::dashboard::http) struct CommandPath(pub(in crate::dashboard::http)
 pub(in crate::dashboard::http) struct RolloutPath(pub(in crate::dashboard::http) RolloutId);
 /// The pull request of `{number}`.
 pub(in crate::dashboard::http) struct PullRequestPath(pub(in crate::dashboard::http) u64);
+/// The name of `{name}`, as it was sent.
+pub(in crate::dashboard::http) struct NamePath(pub(in crate::dashboard::http) String);
 /// The word of `{what}`: what shall be done, or shown.
 pub(in crate::dashboard::http) struct WhatPath(pub(in crate::dashboard::http) String);
 
@@ -29,6 +31,11 @@ struct Id {
 #[derive(Deserialize)]
 struct Number {
     number: u64,
+}
+
+#[derive(Deserialize)]
+struct Name {
+    name: String,
 }
 
 #[derive(Deserialize)]
@@ -45,9 +52,7 @@ fn host(request: &HttpRequest) -> Result<HostPath, HttpError> {
 }
 
 fn command(request: &HttpRequest) -> Result<CommandPath, HttpError> {
-    let Id { id } = named(request)?;
-    let unknown = || RequestError::NoSuchCommand(said_back(&id));
-    Ok(CommandPath(CommandId::parse(&id).ok_or_else(unknown)?))
+    command_id(&named::<Id>(request)?.id).map(CommandPath)
 }
 
 fn rollout(request: &HttpRequest) -> Result<RolloutPath, HttpError> {
@@ -59,8 +64,18 @@ fn pull_request(request: &HttpRequest) -> Result<PullRequestPath, HttpError> {
     named::<Number>(request).map(|named| PullRequestPath(named.number))
 }
 
+fn name(request: &HttpRequest) -> Result<NamePath, HttpError> {
+    named::<Name>(request).map(|named| NamePath(named.name))
+}
+
 fn what(request: &HttpRequest) -> Result<WhatPath, HttpError> {
     named::<What>(request).map(|named| WhatPath(named.what))
+}
+
+/// A command's id, as a form names it.
+pub(in crate::dashboard::http) fn command_id(text: &str) -> Result<CommandId, HttpError> {
+    let unknown = || RequestError::NoSuchCommand(said_back(text));
+    Ok(CommandId::parse(text).ok_or_else(unknown)?)
 }
 
 /// A host's id, as a body or a form names it.
@@ -87,5 +102,6 @@ extractors! {
     CommandPath: command;
     RolloutPath: rollout;
     PullRequestPath: pull_request;
+    NamePath: name;
     WhatPath: what;
 }

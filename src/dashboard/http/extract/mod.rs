@@ -1,9 +1,11 @@
 //! Who calls: the only way from a request into the house.
 //!
 //! Invariant: who may call is a type. [`App`] keeps to itself what it reaches. A handler gets at
-//! hosts, rollouts, the account and the database only through a [`Reader`], a [`Changer`], a
-//! [`User`] or an [`Acting`] in its signature, and these are made nowhere but here, after what
-//! their names say was checked. A handler that forgets to ask who calls does not compile:
+//! hosts, rollouts, the account and the database only through a [`Reader`], a [`Changer`], an
+//! [`Admin`], a [`Person`], a [`User`] or an [`Acting`] in its signature, and these are made
+//! nowhere but here, after what their names say was checked. A program's token makes a reader, a
+//! changer or an admin, as its [`Scope`] says. A handler that forgets to ask who calls, or asks for
+//! too little, does not compile:
 //!
 //! ```text
 //! async fn remove(app: web::Data<App>, HostPath(host): HostPath) -> Answer {
@@ -12,7 +14,7 @@
 //!
 //! async fn remove(By(reader, HostPath(host)): By<Reader, HostPath>) -> Answer {
 //!     actions::remove_host(&reader, host).await?;
-//!                          ^^^^^^^ error[E0308]: expected `&Changer`, found `&Reader`
+//!                          ^^^^^^^ error[E0308]: expected `&Admin`, found `&Reader`
 //! ```
 //!
 //! Order matters too: whoever may not call is told so before anything that was sent is looked
@@ -24,27 +26,33 @@ mod form;
 mod ids;
 mod visitor;
 
-pub(super) use body::{Body, Query};
+pub(super) use body::{Body, Query, try_both};
 pub(super) use form::{NoFields, Submitted};
-pub(super) use ids::{CommandPath, HostPath, PullRequestPath, RolloutPath, WhatPath, host_id};
-pub(super) use visitor::{Credentials, Pushed, Visitor, Watcher};
+pub(super) use ids::{
+    CommandPath, HostPath, NamePath, PullRequestPath, RolloutPath, WhatPath, command_id, host_id,
+};
+pub(super) use visitor::{Pushed, StrangersForm, Visitor, Watcher};
 
 use super::cookies;
 use super::error::HttpError;
-use crate::dashboard::auth::{Auth, Caller};
+use crate::dashboard::auth::{Auth, Caller, LoginError};
 use crate::dashboard::clock::Clock;
 use crate::dashboard::config::DashboardConfig;
 use crate::dashboard::fleet::FleetActor;
 use crate::dashboard::live::Broadcast;
 use crate::dashboard::live::model::{FleetView, HostEntry};
 use crate::dashboard::live::news::{ReadFleet, ReadHost};
+use crate::dashboard::notify::{self, Notifier};
 use crate::dashboard::request_error::RequestError;
 use crate::dashboard::rollouts::Rollouts;
 use crate::dashboard::store::api_tokens::ApiTokenRecord;
+use crate::dashboard::store::sessions::SessionRecord;
 use crate::dashboard::store::{self, Store, StoreError};
-use crate::domain::audit::{AuditCategory, Author};
+use crate::domain::audit::{self, Asker, AuditCategory, Author};
 use crate::domain::ids::HostId;
+use crate::domain::moment::Moment;
 use crate::domain::refusal::RefusalCode;
+use crate::domain::scope::Scope;
 use actix::Addr;
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest, web};
@@ -67,6 +75,8 @@ pub(crate) struct Rooms {
     pub(crate) fleet: Addr<FleetActor>,
     /// Starts rollouts and goes on with them.
     pub(crate) rollouts: Addr<Rollouts>,
+    /// Tells people what happens.
+    pub(crate) notifier: Addr<Notifier>,
     /// Reads the fleet and joins its live updates.
     pub(crate) broadcaster: Broadcast,
 }
@@ -98,6 +108,15 @@ async fn caller(app: &App, request: &HttpRequest) -> Result<Caller, HttpError> {
         (None, None) => None,
     };
     caller.ok_or_else(HttpError::log_in)
+}
+
+/// Whoever says from which page something is sent must say one of ours.
+fn not_of_others(app: &App, request: &HttpRequest) -> Result<(), HttpError> {
+    let config = &app.rooms.config;
+    match cookies::page(config, request) {
+        cookies::From::Us | cookies::From::Nobody => Ok(()),
+        cookies::From::Others => Err(HttpError::other_origin(config.base_url.as_deref())),
+    }
 }
 
 /// Somebody who is made only by a check of the request.
@@ -142,6 +161,10 @@ impl Prove for Reader {
 pub(super) struct Account {
     /// API tokens, oldest first.
     pub(super) tokens: Vec<ApiTokenRecord>,
+    /// Sessions, the one that was used last first.
+    pub(super) sessions: Vec<SessionRecord>,
+    /// How many recovery codes are left.
+    pub(super) recovery_codes: usize,
     /// Whether a shared token was made on the page.
     pub(super) has_enrolment_token: bool,
 }
@@ -175,11 +198,23 @@ impl Reader {
         self.app.rooms.store.read(read)
     }
 
-    /// How people and hosts get in.
-    pub(super) async fn account(&self) -> Result<Account, HttpError> {
-        let auth = &self.app.rooms.auth;
-        let tokens = auth.api_tokens().await?;
-        Ok(Account { tokens, has_enrolment_token: auth.has_enrolment_token().await? })
+    /// This moment.
+    pub(super) fn moment(&self) -> Moment {
+        self.app.rooms.clock.moment()
+    }
+
+    /// As [`Self::stored`], for what may take long: those who ask for it wait for one another.
+    pub(super) async fn searched<T, F>(&self, read: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    {
+        self.app.rooms.store.search(read).await
+    }
+
+    /// Who is told what, and how that goes.
+    pub(super) async fn notifications(&self) -> Result<Box<notify::Overview>, HttpError> {
+        Ok(self.app.rooms.notifier.send(notify::Look).await?)
     }
 
     /// Whether a one-time code is asked for.
@@ -198,29 +233,51 @@ impl Reader {
     }
 }
 
-/// Somebody who may change things: a program with an API token, or a session whose request
-/// carries the page's token, which no other site knows.
+/// Somebody who may operate: a program with an API token of that scope, or a session whose
+/// request carries the page's token, which no other site knows.
 pub(super) struct Changer {
     reader: Reader,
-    author: Author,
+    caller: Caller,
+    /// From where.
+    peer: String,
 }
 
 impl Prove for Changer {
     async fn prove(request: &HttpRequest) -> Result<Self, HttpError> {
-        let app = app_of(request)?;
-        let caller = caller(&app, request).await?;
+        changer(request, Scope::Operate).await
+    }
+}
+
+/// Whoever calls, if that may do what needs this scope.
+async fn changer(request: &HttpRequest, needed: Scope) -> Result<Changer, HttpError> {
+    let app = app_of(request)?;
+    let caller = caller(&app, request).await?;
+    // Whoever only looks changes nothing, whichever page it was that led here.
+    if !request.method().is_safe() {
         let sent = request.headers().get("x-csrf-token").and_then(|value| value.to_str().ok());
         if !Auth::may_change(&caller, sent) {
             return Err(HttpError::csrf());
         }
-        Ok(Self { reader: Reader { app }, author: caller.author() })
+        if let Caller::Session { .. } = &caller {
+            not_of_others(&app, request)?;
+        }
     }
+    if !caller.scope().allows(needed) {
+        return Err(HttpError::scope_needed(caller.scope(), needed));
+    }
+    let peer = cookies::peer(&app.rooms.config, request).to_string();
+    Ok(Changer { reader: Reader { app }, caller, peer })
 }
 
 impl Changer {
-    /// Who that is, for the audit log.
-    pub(super) fn author(&self) -> Author {
-        self.author.clone()
+    /// Who that is, and from where, for the audit log.
+    pub(super) fn asker(&self) -> Asker {
+        Asker { author: self.caller.author(), from: Some(self.peer.clone()) }
+    }
+
+    /// Whether a one-time code confirms something that needs one.
+    pub(super) async fn confirms(&self, code: Option<&str>) -> Result<bool, LoginError> {
+        self.app.rooms.auth.confirms(self.caller.proof(), code).await
     }
 
     /// Asks and tells about hosts.
@@ -233,14 +290,11 @@ impl Changer {
         &self.app.rooms.rollouts
     }
 
-    /// Password, one-time codes, tokens.
-    pub(super) fn auth(&self) -> &Auth {
-        &self.app.rooms.auth
-    }
-
     /// Writes to the audit log. A failure is only logged: what it is about has happened.
     pub(super) async fn record(&self, category: AuditCategory, message: String) {
-        record(&self.app, category, message, Some(self.author())).await;
+        let Asker { author, from } = self.asker();
+        let result = Some(audit::DONE);
+        record(&self.app, Noted { category, message, by: Some(author), from, result }).await;
     }
 }
 
@@ -252,10 +306,80 @@ impl Deref for Changer {
     }
 }
 
+/// Somebody who may change what hosts there are, how they are set up, and who may call.
+pub(super) struct Admin {
+    changer: Changer,
+}
+
+impl Prove for Admin {
+    async fn prove(request: &HttpRequest) -> Result<Self, HttpError> {
+        Ok(Self { changer: changer(request, Scope::Admin).await? })
+    }
+}
+
+impl Admin {
+    /// Who is told what.
+    pub(super) fn notifier(&self) -> &Addr<Notifier> {
+        &self.app.rooms.notifier
+    }
+
+    /// Password, one-time codes, tokens, sessions.
+    pub(super) fn auth(&self) -> &Auth {
+        &self.app.rooms.auth
+    }
+
+    /// How people and hosts get in.
+    pub(super) async fn account(&self) -> Result<Account, HttpError> {
+        self.reader.account().await
+    }
+}
+
+impl Deref for Admin {
+    type Target = Changer;
+
+    fn deref(&self) -> &Changer {
+        &self.changer
+    }
+}
+
+/// Somebody who is logged in, and no program.
+pub(super) struct Person {
+    admin: Admin,
+}
+
+impl Prove for Person {
+    async fn prove(request: &HttpRequest) -> Result<Self, HttpError> {
+        let admin = Admin::prove(request).await?;
+        match admin.caller {
+            Caller::Session { .. } => Ok(Self { admin }),
+            Caller::ApiToken { .. } => Err(HttpError::people_only()),
+        }
+    }
+}
+
+impl Deref for Person {
+    type Target = Admin;
+
+    fn deref(&self) -> &Admin {
+        &self.admin
+    }
+}
+
+impl Reader {
+    async fn account(&self) -> Result<Account, HttpError> {
+        let auth = &self.app.rooms.auth;
+        let (tokens, sessions) = (auth.api_tokens().await?, auth.sessions().await?);
+        let has_enrolment_token = auth.has_enrolment_token().await?;
+        let recovery_codes = auth.recovery_codes_left().await?;
+        Ok(Account { tokens, sessions, recovery_codes, has_enrolment_token })
+    }
+}
+
 /// The user of a browser, who looks at pages. Everybody else is led to the login form.
 pub(super) struct User {
     reader: Reader,
-    token_hash: [u8; 32],
+    /// SHA-256 of the session's cookie.
+    pub(super) token_hash: [u8; 32],
     /// What every form of the page sends along.
     pub(super) csrf: String,
 }
@@ -272,6 +396,13 @@ impl Prove for User {
     }
 }
 
+impl User {
+    /// How people and hosts get in.
+    pub(super) async fn account(&self) -> Result<Account, HttpError> {
+        self.reader.account().await
+    }
+}
+
 impl Deref for User {
     type Target = Reader;
 
@@ -282,7 +413,7 @@ impl Deref for User {
 
 /// A user of a browser whose form was made by us. Only a [`Submitted`] form proves that.
 pub(super) struct Acting {
-    changer: Changer,
+    person: Person,
     /// SHA-256 of the session's cookie.
     pub(super) token_hash: [u8; 32],
     /// What every form of the page sends along.
@@ -290,17 +421,36 @@ pub(super) struct Acting {
 }
 
 impl Deref for Acting {
-    type Target = Changer;
+    type Target = Person;
 
-    fn deref(&self) -> &Changer {
-        &self.changer
+    fn deref(&self) -> &Person {
+        &self.person
     }
 }
 
-async fn record(app: &App, category: AuditCategory, message: String, by: Option<Author>) {
+/// Something for the audit log.
+struct Noted {
+    category: AuditCategory,
+    message: String,
+    by: Option<Author>,
+    from: Option<String>,
+    result: Option<&'static str>,
+}
+
+async fn record(app: &App, noted: Noted) {
     let rooms = &app.rooms;
     let at = rooms.clock.now();
-    let event = store::events::NewEvent { at, host: None, category, message, by };
+    let Noted { category, message, by, from, result } = noted;
+    let event = store::events::NewEvent {
+        at,
+        host: None,
+        category,
+        message,
+        by,
+        from,
+        result,
+        command: None,
+    };
     let written = rooms.store.write(move |conn| store::events::append(conn, &event)).await;
     if let Err(error) = written {
         log::error!("an event was not stored: {error}");

@@ -77,7 +77,7 @@ fn actors_are_asked_to_change_things_in_actions_alone() {
     for (path, text) in sources(&room()) {
         let inside = path.strip_prefix(room()).unwrap();
         let may_ask = inside.starts_with("actions") || inside.starts_with("extract");
-        for asks in [".fleet()", ".rollouts()"] {
+        for asks in [".fleet()", ".notifier()", ".rollouts()"] {
             assert!(may_ask || !text.contains(asks), "{asks} in {}", inside.display());
         }
     }

@@ -1,23 +1,23 @@
 //! Those who prove something else than that they are logged in, or nothing at all.
 
-use super::{App, Extracted, app_of, caller, record};
+use super::body::{self, Place};
+use super::{App, Extracted, Noted, app_of, record};
 use crate::base::hex;
-use crate::dashboard::auth::{Caller, LoginError};
+use crate::dashboard::auth::{Credentials, LiveSession, LoggedIn, LoginError};
 use crate::dashboard::config::DashboardConfig;
 use crate::dashboard::fleet::requests::RefreshDesired;
+use crate::dashboard::http::cookies;
 use crate::dashboard::http::error::HttpError;
 use crate::dashboard::live::Broadcast;
-use crate::dashboard::store::{self, StoreError};
-use crate::domain::audit::AuditCategory;
+use crate::domain::audit::{self, AuditCategory};
+use crate::domain::bounds;
 use crate::domain::refusal::RefusalCode;
 use actix_web::dev::Payload;
-use actix_web::http::header::{HOST, ORIGIN};
-use actix_web::web::Bytes;
 use actix_web::{FromRequest, HttpRequest, web};
 use hmac::{Hmac, KeyInit, Mac};
+use serde::de::DeserializeOwned;
 use sha2::Sha256;
 use std::future::{Ready, ready};
-use std::net::IpAddr;
 
 /// Somebody who proved nothing: may log in, and ask whether the dashboard is well.
 pub(in crate::dashboard::http) struct Visitor {
@@ -32,20 +32,6 @@ impl FromRequest for Visitor {
         let app = app_of(request).map_err(|error| error.for_request(request));
         ready(app.map(|app| Self { app }))
     }
-}
-
-/// What somebody who logs in sends.
-pub(in crate::dashboard::http) struct Credentials<'a> {
-    /// Where it comes from.
-    pub(in crate::dashboard::http) peer: IpAddr,
-    /// The cookie of the login form.
-    pub(in crate::dashboard::http) guard: Option<&'a str>,
-    /// Its hidden field.
-    pub(in crate::dashboard::http) field: &'a str,
-    /// The password.
-    pub(in crate::dashboard::http) password: String,
-    /// The one-time code; empty where none is asked for.
-    pub(in crate::dashboard::http) code: &'a str,
 }
 
 impl Visitor {
@@ -64,33 +50,80 @@ impl Visitor {
         self.app.rooms.auth.wants_totp()
     }
 
-    /// Opens a session, or says why not. Both are in the audit log. Answers the cookie's value.
+    /// Opens a session, or says why not. Both are in the audit log.
     pub(in crate::dashboard::http) async fn login(
         &self,
         sent: Credentials<'_>,
-    ) -> Result<String, LoginError> {
-        let Credentials { peer, guard, field, password, code } = sent;
-        let done = self.app.rooms.auth.login(peer, guard, field, password, code).await;
+    ) -> Result<LoggedIn, LoginError> {
+        let peer = sent.peer.clone();
+        let rooms = &self.app.rooms;
+        let done = rooms.auth.login(sent).await;
         let what = match &done {
             Ok(_) => format!("Logged in from {peer}."),
-            Err(error) => format!("A login from {peer} failed: {error:?}."),
+            // Anybody may try as often as he likes: the others of this minute are counted.
+            Err(_) if !rooms.auth.refusals().count(&peer, rooms.clock.up()) => return done,
+            Err(error) => format!("A login from {peer} failed: {}.", why(error)),
         };
-        record(&self.app, AuditCategory::Login, what, None).await;
+        let result = Some(if done.is_ok() { audit::DONE } else { audit::REFUSED });
+        let noted = Noted {
+            category: AuditCategory::Login,
+            message: what,
+            by: None,
+            from: Some(peer.to_string()),
+            result,
+        };
+        record(&self.app, noted).await;
         done
     }
 
     /// Whether SQLite can be written.
-    pub(in crate::dashboard::http) async fn health(&self) -> Result<(), StoreError> {
-        let rooms = &self.app.rooms;
-        let now = rooms.clock.now().to_string();
-        rooms.store.write(move |conn| store::settings::set(conn, "health", &now)).await
+    pub(in crate::dashboard::http) fn health(&self) -> Result<(), String> {
+        self.app.rooms.store.health()
     }
+}
+
+/// Why somebody was not let in, for the audit log.
+fn why(error: &LoginError) -> String {
+    match error {
+        LoginError::Wrong => "wrong password or code".to_owned(),
+        LoginError::TooMany(wait) => format!("too many tries, wait {} s", wait.as_secs() + 1),
+        LoginError::Csrf => "the form was too old or not ours".to_owned(),
+        LoginError::Unavailable(text) => (*text).to_owned(),
+    }
+}
+
+/// A form of somebody who proved nothing yet.
+pub(in crate::dashboard::http) struct StrangersForm<T>(pub(in crate::dashboard::http) T);
+
+impl<T: DeserializeOwned + 'static> FromRequest for StrangersForm<T> {
+    type Error = actix_web::Error;
+    type Future = Extracted<Self>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let (request, mut payload) = (request.clone(), payload.take());
+        Box::pin(async move {
+            let form = strangers_form(&request, &mut payload).await;
+            form.map(Self).map_err(|error| error.for_request(&request))
+        })
+    }
+}
+
+async fn strangers_form<T: DeserializeOwned>(
+    request: &HttpRequest,
+    payload: &mut Payload,
+) -> Result<T, HttpError> {
+    let app = app_of(request)?;
+    let _place = Place::take(&cookies::peer(&app.rooms.config, request))?;
+    let body = body::whole(request, payload, bounds::LOGIN_FORM).await?;
+    serde_urlencoded::from_bytes(&body).map_err(|error| HttpError::complaint("form", &error))
 }
 
 /// A browser with a session and a page of ours, which may watch the fleet.
 pub(in crate::dashboard::http) struct Watcher {
     /// Sends live updates.
     pub(in crate::dashboard::http) broadcaster: Broadcast,
+    /// With its end the watching ends.
+    pub(in crate::dashboard::http) session: LiveSession,
 }
 
 impl FromRequest for Watcher {
@@ -107,27 +140,13 @@ impl FromRequest for Watcher {
 
 async fn watcher(request: &HttpRequest) -> Result<Watcher, HttpError> {
     let app = app_of(request)?;
-    if !same_origin(request, &app.rooms.config) {
-        let text = "Only a page of this dashboard may watch it: the origin is another one.";
-        return Err(HttpError::new(RefusalCode::Forbidden, text));
+    let config = &app.rooms.config;
+    if cookies::page(config, request) != cookies::From::Us {
+        return Err(HttpError::other_origin(config.base_url.as_deref()));
     }
-    match caller(&app, request).await? {
-        Caller::Session { .. } => Ok(Watcher { broadcaster: app.rooms.broadcaster.clone() }),
-        Caller::ApiToken { .. } => Err(HttpError::log_in()),
-    }
-}
-
-/// Whether the page that opens the connection is ours.
-fn same_origin(request: &HttpRequest, config: &DashboardConfig) -> bool {
-    let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
-    let Some(origin) = header(ORIGIN) else {
-        return false;
-    };
-    if config.base_url.as_deref() == Some(origin) {
-        return true;
-    }
-    let authority = origin.split_once("://").map(|(_, authority)| authority);
-    authority.is_some() && authority == header(HOST)
+    let cookie = cookies::session(request).ok_or_else(HttpError::log_in)?;
+    let session = app.rooms.auth.live_session(&cookie).await?.ok_or_else(HttpError::log_in)?;
+    Ok(Watcher { broadcaster: app.rooms.broadcaster.clone(), session })
 }
 
 /// A webhook with the right signature: somebody pushed. What its body says is not believed.
@@ -140,14 +159,10 @@ impl FromRequest for Pushed {
     type Future = Extracted<Self>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let read = Bytes::from_request(request, payload);
-        let request = request.clone();
+        let (request, mut payload) = (request.clone(), payload.take());
         Box::pin(async move {
-            let app = app_of(&request).map_err(|error| error.for_request(&request))?;
-            let body = read.await?;
-            let checked = check_signature(&request, &app.rooms.config, &body);
-            checked.map_err(|error| error.for_request(&request))?;
-            Ok(Self { app })
+            let checked = pushed(&request, &mut payload).await;
+            checked.map_err(|error| error.for_request(&request))
         })
     }
 }
@@ -162,22 +177,22 @@ impl Pushed {
     }
 }
 
-fn check_signature(
-    request: &HttpRequest,
-    config: &DashboardConfig,
-    body: &[u8],
-) -> Result<(), HttpError> {
-    let Some(secret) = &config.hook_secret else {
+/// Whether hooks are on, and whether there is a signature at all, is looked at before the body.
+async fn pushed(request: &HttpRequest, payload: &mut Payload) -> Result<Pushed, HttpError> {
+    let app = app_of(request)?;
+    let Some(secret) = &app.rooms.config.hook_secret else {
         let text = "Webhooks are off: set NIXFLEET_HOOK_SECRET.";
         return Err(HttpError::new(RefusalCode::NotFound, text));
     };
     let refused =
         || HttpError::new(RefusalCode::Unauthorized, "The signature is missing or wrong.");
     let signature = signature(request).and_then(hex::decode).ok_or_else(refused)?;
+    let _place = Place::take(&cookies::peer(&app.rooms.config, request))?;
     let mac = Hmac::<Sha256>::new_from_slice(secret.expose().as_bytes());
     let mut mac = mac.map_err(|_| refused())?;
-    mac.update(body);
-    mac.verify_slice(&signature).map_err(|_| refused())
+    body::read(request, payload, bounds::HOOK, |part| mac.update(part)).await?;
+    mac.verify_slice(&signature).map_err(|_| refused())?;
+    Ok(Pushed { app })
 }
 
 /// The signature, which each forge sends in a header of its own.

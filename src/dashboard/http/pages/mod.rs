@@ -4,12 +4,16 @@
 mod account;
 mod dialogs;
 mod events;
+mod find;
 mod fleet;
 mod forms;
+mod maintenance;
+mod notifications;
 mod output;
 mod rollouts;
 
 use super::error::PageError;
+use super::wanted::wants_fragment;
 use crate::dashboard::views::layout::{self, Dialog};
 use actix_web::http::StatusCode;
 use actix_web::http::header::LOCATION;
@@ -19,8 +23,12 @@ use maud::Markup;
 /// Mounts the pages.
 pub(super) fn configure(service: &mut web::ServiceConfig) {
     service
+        // Before the account, which answers all that is below /settings.
+        .configure(notifications::configure)
+        .configure(maintenance::configure)
         .configure(account::configure)
         .configure(events::configure)
+        .configure(find::configure)
         .configure(fleet::configure)
         .configure(output::configure)
         .configure(rollouts::configure)
@@ -42,10 +50,6 @@ fn dialog(request: &HttpRequest, status: StatusCode, dialog: &Dialog, csrf: &str
     } else {
         show(status, dialog.page(csrf))
     }
-}
-
-fn wants_fragment(request: &HttpRequest) -> bool {
-    request.headers().contains_key("x-fragment")
 }
 
 fn go(to: &str) -> HttpResponse {

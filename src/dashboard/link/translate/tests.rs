@@ -37,6 +37,32 @@ fn an_empty_lock_hash_means_none_only_from_an_agent_that_can_say_so() {
     }
 }
 
+/// What a host prints decides nothing: only the first words of an agent's own reason do, where it
+/// failed and speaks protocol 4.
+#[test]
+fn a_switch_that_its_guard_took_back_is_known_by_the_first_words_of_the_agents_reason_alone() {
+    let told = |word: &str, message: &str, protocol| {
+        let payload = json!({ "status": word, "exit_code": 1, "message": message });
+        let Some(AgentMessage::Status(told)) = parsed("status", &payload) else { panic!("{word}") };
+        let HostEvent::Ended { outcome, .. } = status(&told, protocol) else { panic!("{word}") };
+        (outcome.kind, outcome.message.unwrap_or_default())
+    };
+    let returned = "Rolled back by itself: no link to the dashboard";
+    let missing = (OutcomeKind::Returned, "no link to the dashboard".to_owned());
+    assert_eq!(told("error", returned, Protocol::V4), missing);
+    let nothing = (OutcomeKind::Returned, String::new());
+    assert_eq!(told("error", "Rolled back by itself:", Protocol::V4), nothing);
+    for (word, message, protocol, kind) in [
+        ("error", returned, Protocol::V3, OutcomeKind::Failed),
+        ("stopped", returned, Protocol::V4, OutcomeKind::Stopped),
+        ("ok", returned, Protocol::V4, OutcomeKind::Exited),
+        ("error", "error: Rolled back by itself: x", Protocol::V4, OutcomeKind::Failed),
+        ("error", "", Protocol::V4, OutcomeKind::Failed),
+    ] {
+        assert_eq!(told(word, message, protocol), (kind, message.to_owned()), "{word} {message}");
+    }
+}
+
 /// What the room makes of a message, as text; nothing of what it leaves out.
 fn understood(message: &AgentMessage, protocol: Protocol) -> Option<Box<dyn Debug>> {
     match message {
@@ -49,6 +75,7 @@ fn understood(message: &AgentMessage, protocol: Protocol) -> Option<Box<dyn Debu
         AgentMessage::Output(_)
         | AgentMessage::OutputBatch(_)
         | AgentMessage::CommandAccepted(_)
+        | AgentMessage::CommandPhase(_)
         | AgentMessage::OperationProgress(_)
         | AgentMessage::TestResult(_) => None,
     }
@@ -95,11 +122,15 @@ const ID: &str = "01928000-0000-7000-8000-000000000000";
 fn whole_frames() -> Vec<(&'static str, Value)> {
     let system = json!({ "generation": 7, "store_path": "/nix/store/x", "configuration_revision":
         "abc1234", "activated_at": "2026-01-01T00:00:00Z", "agent_path": "/nix/store/y",
-        "reboot_needed": true });
+        "reboot_needed": true, "booted_kernel": "6.12.7", "next_kernel": "6.12.8",
+        "profile_path": "/nix/store/x" });
+    let built = json!({ "commit": "abc1234", "lock_hash": "", "dirty": false, "next_boot": true,
+        "path": "/nix/store/b" });
     let tests = json!({ "enabled": true, "auto_run": true, "timeout_s": 60, "count": 8 });
     let generation = json!({ "generation": 7, "store_path": "/nix/store/x",
         "configuration_revision": "abc1234", "created_at": "2026-01-01T00:00:00Z",
         "current": true });
+    let disk = json!({ "mount": "/boot", "free": 1, "total": 2, "inodes_free": 3 });
     let job = json!({ "command_id": ID, "op": "switch", "state": "running", "last_seq": 3 });
     vec![
         (
@@ -112,7 +143,9 @@ fn whole_frames() -> Vec<(&'static str, Value)> {
                 "protocol": 4, "features": ["resume"], "platform": "nixos",
                 "boot_time": "2026-01-01T00:00:00Z", "branch": "main", "tests": tests,
                 "system": system, "generations": [generation], "jobs": [job], "lock_hash": "",
-                "boot_id": "b", "agent_started": "2026-01-01T00:00:00Z" }),
+                "boot_id": "b", "agent_started": "2026-01-01T00:00:00Z",
+                "disk": [disk], "notices": ["a job was set aside"], "checkout": "abc1234",
+                "expected_agent_path": "/nix/store/a", "tags": ["a"], "signers": ["/etc/s"] }),
         ),
         (
             "heartbeat",
@@ -120,13 +153,15 @@ fn whole_frames() -> Vec<(&'static str, Value)> {
                 "pending_command": "switch", "command_pid": 7, "metrics": { "cpu": 1.0, "ram": 2.0,
                 "swap": 3.0, "load": 4.0 }, "lock_hash": "", "source_commit": "abc1234",
                 "store_path": "/nix/store/z", "binary_hash": "00", "command_id": ID,
-                "system": system, "tests": tests, "generations": [generation] }),
+                "system": system, "tests": tests, "generations": [generation],
+                "disk": [disk], "notices": ["a job was set aside"] }),
         ),
         (
             "status",
             json!({ "status": "error", "command": "switch", "exit_code": 1, "message": "failed",
                 "generation": "abc1234", "command_id": ID, "seq": 9, "lock_hash": "",
-                "system": system, "tests": tests, "timed_out": true }),
+                "system": system, "tests": tests, "timed_out": true, "blocked_by": ["space"],
+                "built": built }),
         ),
         ("command_complete", json!({ "command": "switch", "exit_code": 0 })),
         (
@@ -210,9 +245,33 @@ proptest! {
         if let Some(message) = parsed(kind, &payload) {
             let event = understood(&message, protocol).expect(kind);
             let longest = longest_text(&format!("{event:?}"));
-            prop_assert!(longest <= MAX_TEXT + 40, "{longest}: {event:?}");
+            prop_assert!(longest <= bounds::PATH, "{longest}: {event:?}");
         }
     }
+}
+
+/// The same for every text of every message, one by one.
+#[test]
+fn each_text_of_each_message_is_bounded_9() {
+    let mut tried = 0;
+    for (kind, whole) in whole_frames() {
+        let mut found = Vec::new();
+        places(&whole, "", &mut found);
+        for place in found {
+            let mut payload = whole.clone();
+            let text = payload.pointer_mut(&place).filter(|value| value.is_string());
+            let Some(text) = text else { continue };
+            *text = format!("/{}", "x".repeat(100_000)).into();
+            let Some(message) = parsed(kind, &payload) else { continue };
+            for protocol in [None, Some(4)] {
+                let event = understood(&message, Protocol::of(protocol)).expect(kind);
+                let longest = longest_text(&format!("{event:?}"));
+                assert!(longest <= bounds::PATH, "{kind}{place}: {longest}");
+            }
+            tried += 1;
+        }
+    }
+    assert!(tried > 40, "only {tried} texts");
 }
 
 #[test]
@@ -224,8 +283,8 @@ fn generations_are_ten_at_most_and_their_texts_are_bounded() {
     let register = parsed("register", &json!({ "hostname": "web", "generations": list })).unwrap();
     for message in [beat, register] {
         let told = format!("{:?}", understood(&message, Protocol::of(Some(4))).unwrap());
-        assert_eq!(told.matches("Generation {").count(), MAX_GENERATIONS);
-        assert_eq!(longest_text(&told), MAX_TEXT);
+        assert_eq!(told.matches("Generation {").count(), bounds::GENERATIONS);
+        assert_eq!(longest_text(&told), bounds::NAME, "a path that is too long is none");
     }
 }
 
@@ -295,4 +354,66 @@ fn a_3_x_agents_test_progress_may_be_anything_but_a_name() {
         let told = event("test_progress", &payload);
         assert!(told.contains(&format!("text: \"{text}\"")), "{told}");
     }
+}
+
+#[test]
+fn disks_and_notices_of_a_host_are_bounded_and_its_figures_make_sense() {
+    let disk = json!({"mount": "/\u{7}boot", "free": 300, "total": 200, "inodes_free": 7});
+    let payload = json!({
+        "generation": "", "nixpkgs_version": "", "disk": vec![disk; 100],
+        "notices": vec!["x".repeat(1000); 100],
+    });
+    let Some(AgentMessage::Heartbeat(beat)) = parsed("heartbeat", &payload) else { panic!() };
+    let HostEvent::Heartbeat { report, .. } = heartbeat(&beat, Protocol::of(Some(4))) else {
+        panic!()
+    };
+    let disks = report.disks.unwrap();
+    let expected = Disk { mount: "/boot".into(), free: 200, total: 200, inodes_free: Some(7) };
+    assert_eq!((disks.len(), &disks[0]), (bounds::DISKS, &expected));
+    assert_eq!(report.notices, vec!["x".repeat(bounds::TEXT); bounds::NOTICES]);
+}
+
+#[test]
+fn a_user_may_go_on_regardless_of_what_this_dashboard_has_a_word_for() {
+    let payload = json!({
+        "status": "blocked", "command": "switch", "exit_code": 1, "message": "no room",
+        "blocked_by": ["space", "the moon", "power"],
+    });
+    let Some(AgentMessage::Status(told)) = parsed("status", &payload) else { panic!() };
+    let HostEvent::Ended { outcome, .. } = status(&told, Protocol::of(Some(4))) else { panic!() };
+    assert_eq!(outcome.blocked_by, [Regardless::Space, Regardless::Power]);
+}
+
+/// Finding 9 of the security review.
+#[test]
+fn jobs_and_files_of_signers_are_bounded() {
+    let job = json!({ "command_id": "0198c0de-0000-7000-8000-000000000001", "op": "pull",
+        "state": "finished", "last_seq": 0 });
+    let payload = json!({ "hostname": "web", "protocol": 4, "jobs": vec![job; 400],
+        "signers": vec!["/etc/signers"; 100] });
+    let Some(AgentMessage::Register(register)) = parsed("register", &payload) else { panic!() };
+    let told = registration(&register);
+    assert_eq!(told.jobs.map(|jobs| jobs.len()), Some(bounds::JOBS));
+    assert_eq!(told.profile.signers, vec!["/etc/signers"; bounds::SIGNERS]);
+}
+
+/// Findings 8 and 9 of the security review.
+#[test]
+fn what_a_test_printed_is_bounded_and_names_no_secret_of_an_address() {
+    let told = |output: String| {
+        let payload = json!({ "command_id": "0198c0de-0000-7000-8000-000000000001", "index": 1,
+            "total": 1, "name": "x".repeat(1000), "outcome": "passed", "output": output });
+        let Some(message) = parsed("test_result", &payload) else { panic!() };
+        let beyond = exceeded(&message);
+        let AgentMessage::TestResult(result) = message else { panic!() };
+        (test_result(result), beyond)
+    };
+    let (fits, beyond) = told("x".repeat(bounds::TEST_OUTPUT));
+    assert_eq!((fits.output.len(), beyond), (bounds::TEST_OUTPUT, vec![rows::NAME]));
+    assert_eq!(fits.name.len(), bounds::NAME);
+    let (cut, beyond) = told("x".repeat(bounds::TEST_OUTPUT + 1));
+    assert!(cut.output.len() <= bounds::TEST_OUTPUT && cut.output.contains("left out"));
+    assert_eq!(beyond, [rows::NAME, rows::TEST_OUTPUT]);
+    let (clean, _) = told("from http://ghp_token@example.org/x".to_owned());
+    assert_eq!(clean.output, "from http://…@example.org/x");
 }

@@ -1,7 +1,8 @@
 //! What the broadcaster hears: from hosts, the fleet and rollouts, and from browsers.
 
 use super::{
-    Broadcaster, Join, Leave, WantFullState, Watcher, compared_at, is_busy, outcome_fragment, send,
+    Broadcaster, Join, Leave, WantFullState, Watcher, compared_at, has_failed_tests, is_busy,
+    outcome_fragment, send,
 };
 use crate::dashboard::live::frame::{Fragment, Frame};
 use crate::dashboard::live::model::{FleetView, HostEntry};
@@ -10,10 +11,7 @@ use crate::dashboard::live::news::{
     HostRemoved, Ping, ReadFleet, ReadHost, RolloutsChanged, Subscribe, WasRead,
 };
 use crate::dashboard::{metrics, views};
-use crate::domain::command::State;
-use crate::domain::operation::Operation;
 use actix::prelude::*;
-use maud::Markup;
 use std::sync::Arc;
 
 impl Handler<ReadFleet> for Broadcaster {
@@ -49,7 +47,8 @@ impl Handler<HostChanged> for Broadcaster {
             _ => {}
         }
         self.attention.work(self.busy);
-        self.hosts.insert(id.clone(), entry);
+        let failed = has_failed_tests(&entry);
+        let had = self.hosts.insert(id.clone(), entry).is_some_and(|old| has_failed_tests(&old));
         let kind = match msg.cause {
             Cause::WentOffline => "host_offline",
             Cause::Changed => "fragments",
@@ -62,6 +61,9 @@ impl Handler<HostChanged> for Broadcaster {
                 frame.fragments.extend(live.map(outcome_fragment));
             }
         });
+        if failed != had {
+            self.count_failed_tests(failed);
+        }
     }
 }
 
@@ -81,9 +83,13 @@ impl Handler<HostRemoved> for Broadcaster {
     type Result = ();
 
     fn handle(&mut self, msg: HostRemoved, _: &mut Self::Context) {
-        if self.hosts.remove(&msg.0).is_some_and(|entry| is_busy(&entry)) {
+        let removed = self.hosts.remove(&msg.0);
+        if removed.as_ref().is_some_and(is_busy) {
             self.busy -= 1;
             self.attention.work(self.busy);
+        }
+        if removed.as_ref().is_some_and(has_failed_tests) {
+            self.count_failed_tests(false);
         }
         self.change("fragments", |act, frame| {
             frame.fragments = act.news_around();
@@ -106,16 +112,9 @@ impl Handler<RolloutsChanged> for Broadcaster {
     type Result = ();
 
     fn handle(&mut self, msg: RolloutsChanged, _: &mut Self::Context) {
-        let was_over = |id| self.rollouts.iter().any(|r| r.id == id && r.is_over());
-        let ended: Vec<Markup> = msg
-            .0
-            .iter()
-            .filter(|rollout| rollout.is_over() && !was_over(rollout.id))
-            .map(views::rollouts::ended)
-            .collect();
-        self.rollouts = msg.0;
+        self.rollouts = msg.rollouts;
+        self.maintenance = msg.maintenance;
         self.change("fragments", |act, frame| frame.fragments = act.news_around());
-        ended.into_iter().for_each(|note| self.toast(note, None));
     }
 }
 
@@ -160,7 +159,7 @@ impl Handler<CommandOutput> for Broadcaster {
             frame.first_seq = Some(msg.first_seq);
             frame.count = Some(msg.lines.len());
             let numbered = (msg.first_seq..).zip(msg.lines.iter());
-            frame.html = Some(views::log::lines(numbered).into_string());
+            frame.html = Some(views::log::lines(numbered, None).into_string());
         });
     }
 }
@@ -182,9 +181,6 @@ impl Handler<CommandComplete> for Broadcaster {
             frame.command_id = Some(command.id.to_string());
             frame.fragments.push(outcome_fragment(&command));
         });
-        if command.op == Operation::Test && command.state == State::Failed {
-            self.toast(views::host::tests_failed(&command), Some(&command.host));
-        }
     }
 }
 

@@ -11,9 +11,12 @@ use super::frame::{Fragment, Frame};
 use super::missed::Missed;
 use crate::dashboard::live::model::{FleetView, HostEntry, Remotes};
 use crate::dashboard::live::news::CommandComplete;
+use crate::dashboard::views::list::Look;
 use crate::dashboard::{metrics, views};
 use crate::domain::command::Command;
+use crate::domain::compartment::{Compartment, Status};
 use crate::domain::ids::HostId;
+use crate::domain::maintenance::Maintenance;
 use crate::domain::rollout::Rollout;
 use crate::domain::timestamp::Timestamp;
 use actix::prelude::*;
@@ -72,6 +75,7 @@ pub(crate) struct Broadcaster {
     hosts: BTreeMap<HostId, HostEntry>,
     remotes: Remotes,
     rollouts: Arc<Vec<Rollout>>,
+    maintenance: Arc<Maintenance>,
     subscribers: Vec<Recipient<CommandComplete>>,
     /// What browsers were last shown of what stands around the rows.
     shown: BTreeMap<&'static str, String>,
@@ -98,6 +102,7 @@ impl Broadcaster {
             hosts: BTreeMap::new(),
             remotes: Remotes::default(),
             rollouts: Arc::default(),
+            maintenance: Arc::default(),
             subscribers: Vec::new(),
             shown: BTreeMap::new(),
             read_at: BTreeMap::new(),
@@ -140,6 +145,7 @@ impl Broadcaster {
                 hosts,
                 remotes,
                 rollouts: Arc::clone(&self.rollouts),
+                maintenance: Arc::clone(&self.maintenance),
                 read_at: self.read_at.clone(),
             })
         };
@@ -175,14 +181,18 @@ impl Broadcaster {
     }
 
     /// What stands around the rows, by id.
-    fn surroundings(&self) -> [(&'static str, Markup); 5] {
-        [
-            (views::fleet::SUMMARY, views::fleet::summary(self.hosts.values())),
+    fn surroundings(&self) -> Vec<(&'static str, Markup)> {
+        let heads = views::list::Heads::of(self.hosts.values());
+        let all = self.hosts.len();
+        let mut around = vec![
+            (views::fleet::SUMMARY, views::fleet::summary(&heads, all, &Look::default())),
             (views::fleet::TARGET, views::fleet::target(&self.remotes, &self.hosts)),
-            (views::fleet::BULK, views::fleet::bulk(&self.remotes)),
-            (views::rollouts::PANEL, views::rollouts::panel(&self.rollouts)),
+            (views::rollouts::PANEL, views::rollouts::panel(&self.rollouts, &self.maintenance)),
+            (views::layout::GOING, views::layout::going(views::rollouts::going_on(&self.rollouts))),
             (views::log::TABS, views::log::tabs(self.hosts.values())),
-        ]
+        ];
+        around.extend(heads.all());
+        around
     }
 
     /// What of that is not as browsers were last shown it.
@@ -208,22 +218,18 @@ impl Broadcaster {
         })
     }
 
-    fn full_state(&mut self) -> ByteString {
-        let view = self.view();
+    fn full_state(&self) -> ByteString {
         let mut frame = Frame::new("full_state", self.version);
-        frame.fragments = self
-            .surroundings()
+        let around = self.surroundings().into_iter();
+        frame.fragments = around
             .map(|(id, markup)| Fragment {
                 id: id.to_owned(),
                 html: markup.into_string(),
                 after: None,
             })
-            .into();
-        frame.fragments.push(Fragment {
-            id: views::fleet::HOSTS.to_owned(),
-            html: views::fleet::hosts(&view).into_string(),
-            after: None,
-        });
+            .collect();
+        // A row that is not among these is gone.
+        frame.fragments.extend(self.hosts.keys().filter_map(|id| self.row_fragment(id)));
         frame.text()
     }
 
@@ -247,11 +253,19 @@ impl Broadcaster {
         self.send_all(&text);
     }
 
-    /// A note for everybody who looks. It is no part of the fleet's state.
-    fn toast(&mut self, note: Markup, host: Option<&HostId>) {
+    /// The tests of one host more, or less, have failed. Everybody who looks is told of more, in
+    /// one note that counts; it is changed, and taken back, with its reason.
+    fn count_failed_tests(&mut self, one_more: bool) {
+        if self.watchers.is_empty() {
+            return;
+        }
+        let failed = self.hosts.values().filter(|entry| has_failed_tests(entry));
+        let mut names = failed.map(|entry| entry.snapshot.profile.hostname.as_str());
+        let (first, others) = (names.next(), names.count());
         let mut frame = Frame::new("toast", self.version);
-        frame.host = host.map(HostId::to_string);
-        frame.html = Some(note.into_string());
+        frame.html = first.map(|first| views::layout::tests_failed(first, others).into_string());
+        frame.key = Some("tests");
+        frame.count = one_more.then_some(others + 1);
         let text = frame.text();
         self.send_all(&text);
     }
@@ -290,6 +304,10 @@ fn outcome_fragment(command: &Command) -> Fragment {
 
 fn is_busy(entry: &HostEntry) -> bool {
     entry.snapshot.command.is_some()
+}
+
+fn has_failed_tests(entry: &HostEntry) -> bool {
+    entry.snapshot.row[Compartment::Tests].status == Status::Error
 }
 
 /// When the remote that a host is compared with was last read.

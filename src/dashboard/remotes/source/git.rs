@@ -4,6 +4,7 @@ use super::{Fetched, MISSING, Patience, Source, SourceError, first_line};
 use crate::base::child::{Bounds, Leftovers};
 use crate::base::git::{self, Git};
 use crate::base::hex;
+use crate::domain::desired::named_hosts;
 use crate::domain::facts::{Comparison, LockState, MissingCommit, Relation};
 use crate::domain::ids::{Commit, LockHash};
 use crate::domain::timestamp::Timestamp;
@@ -28,6 +29,8 @@ pub(super) struct GitSource {
     data_dir: PathBuf,
     clone: PathBuf,
     last: Option<Fetched>,
+    ssh_key: Option<PathBuf>,
+    authorization: Option<String>,
     patience: Patience,
 }
 
@@ -66,8 +69,22 @@ impl GitSource {
             data_dir,
             clone,
             last: None,
+            ssh_key: None,
+            authorization: None,
             patience: Patience::new(FIRST_TIMEOUT, Arc::default()),
         }
+    }
+
+    /// Uses this private key for ssh.
+    pub(super) fn with_ssh_key(mut self, key: Option<&Path>) -> Self {
+        self.ssh_key = key.map(Path::to_owned);
+        self
+    }
+
+    /// Sends this header `Authorization` to the remote, and to no other address.
+    pub(super) fn with_authorization(mut self, value: String) -> Self {
+        self.authorization = Some(value);
+        self
     }
 
     fn reference(&self) -> String {
@@ -77,7 +94,12 @@ impl GitSource {
     /// Git as this source uses it: with the keys of ssh hosts that it met before, and, where the
     /// remote is a directory of this machine, trusting that one whoever owns it.
     fn program(&self) -> Result<Git, SourceError> {
-        let git = Git::new().with_known_hosts(&self.data_dir.join("known_hosts"));
+        let mut git = Git::new()
+            .with_known_hosts(&self.data_dir.join("known_hosts"))
+            .with_ssh_key(self.ssh_key.as_deref());
+        if let Some(value) = &self.authorization {
+            git = git.with_authorization(&self.url, value);
+        }
         let Some(directory) = git::local_directory(&self.url) else {
             return Ok(git);
         };
@@ -192,13 +214,24 @@ impl GitSource {
         let mut lines = shown.lines();
         let committed_at = lines.next().and_then(|secs| secs.trim().parse().ok()).unwrap_or(0);
         let subject = first_line(lines.next().unwrap_or_default());
+        let hosts = self.hosts(&commit)?;
         Ok(Fetched {
             lock: Some(self.lock(&commit)?),
             commit,
             subject,
             committed_at: Timestamp::from_secs(committed_at),
             pending_pr: None,
+            pending_details: None,
+            hosts,
         })
+    }
+
+    /// The entries of `hosts/`; none if there is no such directory.
+    fn hosts(&self, commit: &Commit) -> Result<Vec<String>, Failure> {
+        let list = ["ls-tree", "-z", "--name-only", commit.as_str(), "--", "hosts/"];
+        let listed = self.print(&list, TIMEOUT, MAX_OUTPUT)?;
+        let text = String::from_utf8_lossy(&listed.bytes);
+        Ok(named_hosts(text.split('\0')))
     }
 
     fn lock(&self, commit: &Commit) -> Result<LockState, Failure> {
@@ -233,16 +266,21 @@ impl GitSource {
     fn missing(&self, range: &str) -> Result<Vec<MissingCommit>, SourceError> {
         let limit = format!("--max-count={MISSING}");
         let listed = self.git(&["log", &limit, "--format=%H %s", range, "--"])?;
-        let commits = listed.lines().filter_map(|line| {
-            let (hash, subject) = line.split_once(' ')?;
-            Some(MissingCommit { commit: Commit::parse(hash)?, subject: first_line(subject) })
-        });
-        Ok(commits.collect())
+        Ok(missing_of(&listed))
     }
 
     fn is_ancestor(&self, older: &str, newer: &str) -> Result<bool, SourceError> {
         self.says_yes(&["merge-base", "--is-ancestor", older, newer])
     }
+}
+
+/// Commits as git lists them: hash and subject.
+pub(super) fn missing_of(listed: &str) -> Vec<MissingCommit> {
+    let commits = listed.lines().filter_map(|line| {
+        let (hash, subject) = line.split_once(' ')?;
+        Some(MissingCommit { commit: Commit::parse(hash)?, subject: first_line(subject) })
+    });
+    commits.collect()
 }
 
 impl Source for GitSource {

@@ -3,12 +3,14 @@
 //! Every request is conditional: an answer that did not change costs no rate limit.
 
 use super::http::{Answer, Request, Web};
+use super::pulls::{self, KnownChanges, Pull, Status, Statuses, is_web, newest_update};
 use super::{
-    Allowance, Fetched, MISSING, MergeError, Patience, Reverted, Source, SourceError, first_line,
+    Allowance, Fetched, MISSING, MergeError, Patience, Reverted, Source, SourceError, cut, encode,
+    first_line, not_told,
 };
 use crate::base::hex;
 use crate::dashboard::config::PullRequestRules;
-use crate::domain::desired::PendingPr;
+use crate::domain::desired::{CheckState, Checks, PendingPr, UpdateDetails, named_hosts};
 use crate::domain::facts::{Comparison, LockState, MissingCommit, Relation};
 use crate::domain::ids::{Commit, LockHash};
 use crate::domain::timestamp::Timestamp;
@@ -36,6 +38,8 @@ pub(super) struct GitHub {
     /// Answers with their ETags, by address.
     cache: HashMap<String, (String, Vec<u8>)>,
     lock: Option<(Commit, LockState)>,
+    hosts: Option<(Commit, Vec<String>)>,
+    changes: KnownChanges,
 }
 
 #[derive(Deserialize)]
@@ -56,43 +60,47 @@ struct Signature {
 }
 
 #[derive(Deserialize)]
-struct CompareAnswer {
-    status: String,
-    ahead_by: u32,
-    commits: Vec<CommitAnswer>,
+struct MergeBase {
+    merge_base_commit: Sha,
 }
 
 #[derive(Deserialize)]
-struct Pull {
-    number: u64,
-    title: String,
-    html_url: String,
-    state: String,
-    #[serde(default)]
-    merged: bool,
-    mergeable: Option<bool>,
-    head: Branch,
-    #[serde(default)]
-    labels: Vec<Label>,
-    user: Option<User>,
-    node_id: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Branch {
-    #[serde(rename = "ref")]
-    name: String,
+struct Sha {
     sha: String,
 }
 
 #[derive(Deserialize)]
-struct Label {
+struct Entry {
     name: String,
 }
 
 #[derive(Deserialize)]
-struct User {
-    login: String,
+struct CheckRuns {
+    check_runs: Vec<CheckRun>,
+}
+
+#[derive(Deserialize)]
+struct CheckRun {
+    name: String,
+    conclusion: Option<String>,
+}
+
+impl CheckRun {
+    fn state(&self) -> (String, CheckState) {
+        let state = match self.conclusion.as_deref() {
+            None => CheckState::Pending,
+            Some("success" | "neutral" | "skipped") => CheckState::Passed,
+            Some(_) => CheckState::Failed,
+        };
+        (first_line(&self.name), state)
+    }
+}
+
+#[derive(Deserialize)]
+struct CompareAnswer {
+    status: String,
+    ahead_by: u32,
+    commits: Vec<CommitAnswer>,
 }
 
 impl GitHub {
@@ -112,6 +120,8 @@ impl GitHub {
             rules,
             cache: HashMap::new(),
             lock: None,
+            hosts: None,
+            changes: KnownChanges::default(),
         }
     }
 
@@ -214,14 +224,54 @@ impl GitHub {
             return Ok(None);
         };
         // Only the request itself says whether it can be merged.
-        let pull = self.pull(listed)?;
-        Ok((pull.state == "open").then(|| PendingPr {
-            number: pull.number,
-            title: first_line(&pull.title),
-            url: Some(pull.html_url).filter(|url| is_web(url)).unwrap_or_default(),
-            mergeable: pull.mergeable,
-            head: cut(&pull.head.sha),
-        }))
+        Ok(pulls::pending(self.pull(listed)?))
+    }
+
+    /// What a pull request brings. What cannot be read of it is not told: it is no failure of the
+    /// remote.
+    fn details(&mut self, at: &Commit, pr: &PendingPr) -> UpdateDetails {
+        let mut known = std::mem::take(&mut self.changes);
+        let inputs = known.at(at, &pr.head, || {
+            let base = self.merge_base(at, &pr.head)?;
+            Some((self.lock_text(&base)?, self.lock_text(&pr.head)?))
+        });
+        self.changes = known;
+        UpdateDetails { inputs, checks: self.checks(&pr.head) }
+    }
+
+    /// Where a branch left the other one.
+    fn merge_base(&mut self, one: &Commit, other: &str) -> Option<String> {
+        let url = format!("{}/compare/{one}...{}?per_page=1", self.repo, encode(other));
+        let answer: MergeBase = self.read(&url, "the comparison").map_err(not_told).ok()?;
+        Some(answer.merge_base_commit.sha)
+    }
+
+    fn lock_text(&mut self, commit: &str) -> Option<String> {
+        let url = format!("{}/contents/flake.lock?ref={}", self.repo, encode(commit));
+        let answer = self.get(&url, RAW).map_err(not_told).ok()?;
+        (answer.status == 200).then(|| String::from_utf8_lossy(&answer.body).into_owned())
+    }
+
+    /// What the checks of a commit say: those of apps, and those that are only reported.
+    fn checks(&mut self, commit: &str) -> Checks {
+        let commit = encode(commit);
+        let runs = format!("{}/commits/{commit}/check-runs?per_page=100", self.repo);
+        let runs: Option<CheckRuns> = self.read(&runs, "the checks").map_err(not_told).ok();
+        let statuses = format!("{}/commits/{commit}/status?per_page=100", self.repo);
+        let statuses: Option<Statuses> = self.read(&statuses, "the checks").map_err(not_told).ok();
+        let runs = runs.map(|answer| answer.check_runs).unwrap_or_default();
+        let statuses = statuses.map(|answer| answer.statuses).unwrap_or_default();
+        Checks::together(runs.iter().map(CheckRun::state).chain(statuses.iter().map(Status::state)))
+    }
+
+    /// The names below `hosts/`. A repository may have no such directory.
+    fn hosts_at(&mut self, commit: &Commit) -> Vec<String> {
+        let url = format!("{}/contents/hosts?ref={commit}", self.repo);
+        let Ok(answer) = self.get(&url, JSON).map_err(not_told) else {
+            return Vec::new();
+        };
+        let entries: Vec<Entry> = answer.json("the hosts").unwrap_or_default();
+        named_hosts(entries.iter().map(|entry| entry.name.as_str()))
     }
 
     fn pull(&mut self, number: u64) -> Result<Pull, SourceError> {
@@ -283,13 +333,21 @@ impl Source for GitHub {
     fn fetch(&mut self) -> Result<Fetched, SourceError> {
         let (commit, head) = self.head()?;
         let lock = self.lock_at(&commit)?;
+        let hosts = match &self.hosts {
+            Some((at, hosts)) if at.as_str() == commit.as_str() => hosts.clone(),
+            _ => self.hosts_at(&commit),
+        };
+        self.hosts = Some((commit.clone(), hosts.clone()));
         let pending_pr = self.pending()?;
+        let pending_details = pending_pr.as_ref().map(|pr| self.details(&commit, pr));
         Ok(Fetched {
             commit,
             lock: Some(lock),
             subject: first_line(&head.commit.message),
             committed_at: Timestamp::parse(&head.commit.committer.date).unwrap_or_default(),
             pending_pr,
+            pending_details,
+            hosts,
         })
     }
 
@@ -380,49 +438,14 @@ impl Source for GitHub {
     }
 }
 
-/// How surely a pull request updates flake.lock; more is surer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Sign {
-    /// A label says so. Other updates have some of these labels too.
-    Label,
-    /// Its author, its branch or its title says so.
-    Name,
-}
-
-fn sign(rules: &PullRequestRules, pull: &Pull) -> Option<Sign> {
-    let author = pull.user.as_ref().map(|user| user.login.as_str()).unwrap_or_default();
-    let title = pull.title.to_lowercase();
-    let is_named = rules.branches.iter().any(|prefix| pull.head.name.starts_with(prefix.as_str()))
-        || rules.titles.iter().any(|part| title.contains(&part.to_lowercase()))
-        || rules.authors.iter().any(|known| known == author);
-    if is_named {
-        return Some(Sign::Name);
+/// For fuzzing: reads bytes as every answer of GitHub's.
+pub(super) fn read_anything(bytes: &[u8]) {
+    let _ = serde_json::from_slice::<CompareAnswer>(bytes);
+    let _ = serde_json::from_slice::<CommitAnswer>(bytes);
+    if let Ok(pulls) = serde_json::from_slice::<Vec<Pull>>(bytes) {
+        let newest = newest_update(&PullRequestRules::default(), &pulls);
+        log::trace!("{newest:?}");
     }
-    let is_labelled = pull.labels.iter().any(|label| rules.labels.contains(&label.name));
-    if is_labelled { Some(Sign::Label) } else { None }
-}
-
-/// The number of the newest pull request of those with the surest sign.
-fn newest_update(rules: &PullRequestRules, pulls: &[Pull]) -> Option<u64> {
-    let updates = pulls.iter().filter_map(|pull| Some((sign(rules, pull)?, pull.number)));
-    updates.max().map(|(_, number)| number)
-}
-
-/// Whether a link may stand on a page.
-fn is_web(url: &str) -> bool {
-    url.starts_with("https://") || url.starts_with("http://")
-}
-
-fn cut(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(200).collect()
-}
-
-/// A branch's name as part of an address.
-fn encode(text: &str) -> String {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_./".contains(&b);
-    text.bytes()
-        .map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") })
-        .collect()
 }
 
 #[cfg(test)]

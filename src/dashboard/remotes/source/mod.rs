@@ -5,18 +5,22 @@
 
 mod allowance;
 mod git;
+mod gitea;
 mod github;
 mod http;
 mod public_github;
+mod pulls;
 mod version_json;
 
 pub(crate) use allowance::Allowance;
+pub(crate) use public_github::clone_url as github_address;
 
 use crate::base::secret::Secret;
 use crate::dashboard::config::{PullRequestRules, SourceSetting};
-use crate::domain::desired::PendingPr;
+use crate::domain::desired::{PendingPr, UpdateDetails};
 use crate::domain::facts::{Comparison, LockState};
 use crate::domain::ids::Commit;
+use crate::domain::terminal::visible;
 use crate::domain::timestamp::Timestamp;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -25,6 +29,17 @@ use std::time::{Duration, Instant};
 
 /// So many of the commits that a host misses are named.
 pub(crate) const MISSING: usize = 20;
+
+/// For fuzzing: reads bytes as everything that a remote may answer.
+pub(crate) fn read_anything(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    version_json::read_anything(bytes);
+    github::read_anything(bytes);
+    gitea::read_anything(bytes);
+    http::read_anything(&text);
+    git::missing_of(&text);
+    first_line(&text);
+}
 
 /// The head of the remote's branch, as just read.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,6 +54,10 @@ pub(crate) struct Fetched {
     pub committed_at: Timestamp,
     /// An open pull request that updates flake.lock.
     pub pending_pr: Option<PendingPr>,
+    /// What that brings; `None` if the source does not tell.
+    pub pending_details: Option<UpdateDetails>,
+    /// The names below `hosts/`.
+    pub hosts: Vec<String>,
 }
 
 /// Why a remote could not be read, in words for the user.
@@ -77,8 +96,8 @@ pub(crate) enum MergeError {
     #[error("it cannot be merged: there are conflicts, or a required check is missing")]
     NotMergeable,
     /// It is read without a token: nobody may change anything then.
-    #[error("merging and reverting need a token: set NIXFLEET_GITHUB_TOKEN")]
-    NeedsToken,
+    #[error("merging and reverting need a token: set {0}")]
+    NeedsToken(&'static str),
     /// Only what was merged can be reverted.
     #[error("it was not merged")]
     NotMerged,
@@ -165,6 +184,10 @@ pub(crate) struct Opening {
     pub github_api: String,
     /// Token for it.
     pub github_token: Option<Secret>,
+    /// Token for a Gitea or Forgejo.
+    pub gitea_token: Option<Secret>,
+    /// Private key for git over ssh.
+    pub ssh_key: Option<PathBuf>,
     /// Which pull requests update flake.lock.
     pub pull_requests: PullRequestRules,
 }
@@ -172,7 +195,8 @@ pub(crate) struct Opening {
 /// Opens a source; asks it nothing yet.
 pub(crate) fn open(with: &Opening) -> Box<dyn Source> {
     match &with.setting {
-        SourceSetting::Git(url) => Box::new(git::GitSource::new(url, &with.branch, &with.data_dir)),
+        SourceSetting::Git(url) => Box::new(by_git(with, url)),
+        SourceSetting::Gitea { site, owner, repo } => Box::new(open_gitea(with, site, owner, repo)),
         SourceSetting::GitHub { owner, repo } => open_github(with, owner, repo),
         SourceSetting::VersionJson(url) => {
             Box::new(version_json::VersionJson::new(url, &with.branch))
@@ -189,12 +213,43 @@ fn open_github(with: &Opening, owner: &str, repo: &str) -> Box<dyn Source> {
         return Box::new(by_api);
     }
     let url = public_github::clone_url(api, owner, repo);
-    let by_git = git::GitSource::new(&url, branch, &with.data_dir);
-    Box::new(public_github::PublicGitHub::new(by_git, by_api))
+    Box::new(public_github::PublicGitHub::new(by_git(with, &url), by_api))
+}
+
+fn by_git(with: &Opening, url: &str) -> git::GitSource {
+    git::GitSource::new(url, &with.branch, &with.data_dir).with_ssh_key(with.ssh_key.as_deref())
+}
+
+fn open_gitea(with: &Opening, site: &str, owner: &str, repo: &str) -> gitea::Gitea {
+    let token = with.gitea_token.as_ref().map(|token| token.expose());
+    let mut by_git = by_git(with, &format!("{site}/{owner}/{repo}.git"));
+    if let Some(token) = token {
+        by_git = by_git.with_authorization(format!("token {token}"));
+    }
+    let api = format!("{site}/api/v1/repos/{owner}/{repo}");
+    gitea::Gitea::new(by_git, api, &with.branch, token, with.pull_requests.clone())
 }
 
 /// The first line of a text of the remote, bounded.
 fn first_line(text: &str) -> String {
     let line = text.lines().next().unwrap_or_default();
-    line.chars().filter(|c| !c.is_control()).take(300).collect()
+    line.chars().filter(|c| !c.is_control()).map(visible).take(300).collect()
+}
+
+/// A text of the remote, bounded, on one line.
+fn cut(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).map(visible).take(200).collect()
+}
+
+/// What is only said beside the state of the remote is left out where it cannot be read.
+fn not_told(error: SourceError) {
+    log::debug!("left out: {error}");
+}
+
+/// A branch's name as part of an address.
+fn encode(text: &str) -> String {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_./".contains(&b);
+    text.bytes()
+        .map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") })
+        .collect()
 }

@@ -29,7 +29,7 @@ pub(super) struct PublicGitHub {
 }
 
 /// Where git finds what the API describes.
-pub(super) fn clone_url(api: &str, owner: &str, repo: &str) -> String {
+pub(crate) fn clone_url(api: &str, owner: &str, repo: &str) -> String {
     let enterprise = api.strip_suffix("/api/v3").unwrap_or(api);
     let site = match enterprise.split_once("://api.") {
         Some((scheme, domain)) => format!("{scheme}://{domain}"),
@@ -94,11 +94,11 @@ impl Source for PublicGitHub {
     }
 
     fn merge(&mut self, _: u64, _: &str) -> Result<(), MergeError> {
-        Err(MergeError::NeedsToken)
+        Err(MergeError::NeedsToken("NIXFLEET_GITHUB_TOKEN"))
     }
 
     fn revert(&mut self, _: u64) -> Result<Reverted, MergeError> {
-        Err(MergeError::NeedsToken)
+        Err(MergeError::NeedsToken("NIXFLEET_GITHUB_TOKEN"))
     }
 }
 

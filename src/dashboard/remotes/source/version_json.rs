@@ -33,6 +33,13 @@ struct File {
     timestamp: String,
 }
 
+/// For fuzzing: reads bytes as a file.
+pub(super) fn read_anything(bytes: &[u8]) {
+    if let Ok(file) = serde_json::from_slice::<File>(bytes) {
+        let _ = VersionJson::new("https://example.org/version.json", "main").read(&file);
+    }
+}
+
 impl VersionJson {
     pub(super) fn new(url: &str, branch: &str) -> Self {
         Self { web: Web::new(None), url: url.to_owned(), branch: branch.to_owned(), last: None }
@@ -64,6 +71,8 @@ impl VersionJson {
             subject: super::first_line(&file.message),
             committed_at: Timestamp::parse(&file.timestamp).unwrap_or_default(),
             pending_pr: None,
+            pending_details: None,
+            hosts: Vec::new(),
         })
     }
 }

@@ -1,6 +1,9 @@
 //! Exit 0 is not success: the goal is checked against fresh facts.
 
 use super::*;
+use crate::domain::generation::Generation;
+use crate::domain::operation::Regardless;
+use crate::domain::tag::{Tag, Tags};
 
 fn after(lab: &mut Lab, op: Operation, report: Report) -> Command {
     let id = lab.starts(op);
@@ -174,6 +177,32 @@ fn what_a_user_sets_wins_over_the_agent_until_it_is_given_back() {
     assert_eq!(lab.state.snapshot().profile.location, None);
 }
 
+/// What its configuration gives it and what users add are shown together; neither takes the other's.
+#[test]
+fn tags_of_the_host_and_of_users_stand_together_and_each_takes_back_its_own() {
+    let tags = |text: &str| Tags::read(text.split_whitespace()).unwrap();
+    let mut lab = Lab::green();
+    let shown = |lab: &Lab| lab.state.snapshot().profile.tags.to_string();
+    let says = |lab: &mut Lab, told: Option<&str>| {
+        let mut registration = lab.registration(DASHBOARD_VERSION);
+        registration.tags = told.map(tags);
+        lab.connects(registration);
+    };
+    says(&mut lab, Some("db eu"));
+    lab.sets(Change { tags: SetTags::To(tags("canary db")), ..Change::default() });
+    assert_eq!(shown(&lab), "canary db eu");
+    // An agent that knows nothing of tags unsays none.
+    says(&mut lab, None);
+    assert_eq!(shown(&lab), "canary db eu");
+    says(&mut lab, Some(""));
+    assert_eq!(shown(&lab), "canary db");
+    says(&mut lab, Some("eu"));
+    lab.sets(Change { tags: SetTags::Remove(Tag::parse("eu").unwrap()), ..Change::default() });
+    assert_eq!(shown(&lab), "canary db eu", "the configuration's own stays");
+    lab.sets(Change { tags: SetTags::To(Tags::default()), ..Change::default() });
+    assert_eq!(shown(&lab), "eu");
+}
+
 /// B2 of findings/house.md: the host merges changes, so nobody's is lost.
 #[test]
 fn two_users_who_change_two_settings_at_one_moment_both_get_what_they_asked_for() {
@@ -199,7 +228,8 @@ fn words_of_a_host_do_not_make_its_agent_stale() {
     let mut lab = Lab::green();
     let id = lab.starts(Operation::Switch);
     let told = Some("stale agent binary".to_owned());
-    let outcome = Outcome { kind: OutcomeKind::Failed, exit_code: 1, message: told };
+    let outcome =
+        Outcome { kind: OutcomeKind::Failed, exit_code: 1, message: told, blocked_by: Vec::new() };
     lab.ends(id, outcome, Report::default());
     assert_eq!((lab.last().state, &lab.last().miss), (State::Failed, &None));
     assert!(!lab.state.facts.agent.stale);
@@ -229,7 +259,7 @@ fn a_command_that_an_earlier_version_left_verifying_still_finds_its_agent_stale(
         last: None,
         results: Vec::new(),
     };
-    lab.state = HostState::restore(restored, Arc::clone(&lab.state.desired), lab.now);
+    lab.state = HostState::restore(restored, Arc::clone(&lab.state.desired), lab.moment().up);
     lab.now = lab.now.shifted(1000 * 3600);
     lab.apply(HostEvent::Tick);
     assert_eq!(lab.last().state, State::Unverified);
@@ -242,9 +272,22 @@ fn a_switch_that_the_agent_did_not_begin_is_blocked_and_changes_no_row() {
     let mut lab = Lab::green();
     let id = lab.starts(Operation::Switch);
     let message = Some("2.1 GiB are free in /nix/store, 3 GiB are needed.".to_owned());
-    let blocked = Outcome { kind: OutcomeKind::Blocked, exit_code: 1, message: message.clone() };
+    let blocked = Outcome {
+        kind: OutcomeKind::Blocked,
+        exit_code: 1,
+        message: message.clone(),
+        blocked_by: vec![Regardless::Space],
+    };
     lab.ends(id, blocked, Report::default());
     let command = lab.last().clone();
+    assert_eq!(command.regardless(), Some(vec![Regardless::Space]));
+    // Asked again with that, the next thing in the way comes on top of it.
+    let mut again = command.clone();
+    again.args.regardless = vec![Regardless::Space];
+    again.blocked_by = vec![Regardless::Power];
+    assert_eq!(again.regardless(), Some(vec![Regardless::Space, Regardless::Power]));
+    again.blocked_by.clear();
+    assert_eq!(again.regardless(), None);
     assert_eq!((command.state, command.reason), (State::Blocked, message));
     assert_eq!(command.exit_code, None);
     assert_eq!(lab.row(), "ok ok ok ok ok");
@@ -256,8 +299,51 @@ fn a_test_run_that_the_machine_interrupted_is_lost_and_not_red() {
     let mut lab = Lab::green();
     let id = lab.starts(Operation::Test);
     let message = Some("interrupted by a restart".to_owned());
-    let died = Outcome { kind: OutcomeKind::Interrupted, exit_code: 143, message };
+    let died =
+        Outcome { kind: OutcomeKind::Interrupted, exit_code: 143, message, blocked_by: Vec::new() };
     lab.ends(id, died, Report::default());
     assert_eq!(lab.last().state, State::Lost);
     assert!(!lab.row().ends_with("err"), "{}", lab.row());
+}
+
+#[test]
+fn a_rollback_to_one_of_two_generations_with_the_same_path_is_proven_by_the_path_34() {
+    let mut lab = Lab::green();
+    let mut generations: Vec<Generation> = (5..=7)
+        .map(|number| Generation {
+            generation: number,
+            store_path: Some(format!("/nix/store/{number}-system")),
+            configuration_revision: None,
+            created_at: None,
+            current: false,
+        })
+        .collect();
+    // 5 and 7 point to the same.
+    generations[0].store_path = generations[2].store_path.clone();
+    let (system, generations) = (Some(system(6, 1)), Some(generations));
+    lab.beat(Report { system, generations, ..Report::default() }, None);
+    let args = Args { generation: Some(5), ..Args::default() };
+    let by = Author::Admin;
+    let op = Operation::Rollback;
+    lab.apply(HostEvent::Requested { id: None, op, args, queue: false, by });
+    let id = lab.state.command().unwrap().id;
+    let report = Report { system: Some(super::system(7, 1)), ..Report::default() };
+    lab.ends(id, exited(0), report);
+    assert_eq!(
+        (lab.last().id, lab.last().state),
+        (id, State::Succeeded),
+        "{:?}",
+        lab.last().reason
+    );
+}
+
+#[test]
+fn a_pull_that_left_a_changed_checkout_is_unverified() {
+    let mut lab = Lab::green();
+    lab.remote(2, 1);
+    let dirty = Some(Some(true));
+    let report = Report { checkout: Some(commit(2)), dirty, ..Report::default() };
+    let pull = after(&mut lab, Operation::Pull, report);
+    assert_eq!(pull.state, State::Unverified);
+    assert_eq!(pull.reason.as_deref(), Some("The checkout is changed by hand."));
 }

@@ -177,20 +177,6 @@ fn a_long_run_is_pointed_at_then_overdue_and_can_be_given_more_time() {
 }
 
 #[test]
-fn a_clock_that_jumps_makes_nothing_overdue_and_nothing_eternal() {
-    for day in [1000 * 3600 * 24, -1000 * 3600 * 24] {
-        let mut lab = Lab::green();
-        lab.starts(Operation::Switch);
-        lab.now = lab.now.shifted(day);
-        lab.apply(HostEvent::ClockJumped(day));
-        lab.waits(59 * 60);
-        assert_eq!(lab.state.command().map(|c| c.state), Some(State::Running), "{day}");
-        lab.waits(2 * 60);
-        assert_eq!(lab.state.command().map(|c| c.state), Some(State::Overdue), "{day}");
-    }
-}
-
-#[test]
 fn a_switch_of_a_3x_agent_that_never_comes_back_is_not_green() {
     let mut lab = Lab::new();
     let mut old = lab.registration("3.1.5");

@@ -2,10 +2,16 @@
 
 mod samples;
 
+use super::access::NewToken;
 use super::commands::{NewCommand, NewCommands};
+use super::hosts::HoldBody;
 use super::remotes::{MergeBody, RevertBody};
+use super::tags::NewTag;
 use super::*;
-use crate::dashboard::http::actions::{NewHost, NewRollout, Settings};
+use crate::dashboard::http::actions::{
+    ChangeBody, NewFreeze, NewHost, NewRollout, NewWindow, Settings,
+};
+use crate::dashboard::notify::{NewChannel, NewSettings};
 use crate::domain::operation::Args;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -46,6 +52,19 @@ fn first_column(section: &str) -> BTreeSet<String> {
     names
 }
 
+/// The files with calls of the API.
+const PARTS: [&str; 9] = [
+    "access",
+    "audit",
+    "commands",
+    "hosts",
+    "maintenance",
+    "notifications",
+    "remotes",
+    "rollouts",
+    "tags",
+];
+
 /// The routes of a source, below a prefix.
 fn routes(source: &str, prefix: &str) -> Vec<String> {
     let mut found = Vec::new();
@@ -65,14 +84,55 @@ fn every_route_is_in_the_reference_and_nothing_else_is() {
     let (outside, inside) = own.split_once("web::scope(\"/api\")").unwrap();
     let mut known = routes(outside, "");
     known.extend(routes(inside, "/api"));
-    for part in ["hosts", "commands", "remotes", "rollouts"] {
+    for part in PARTS {
         known.extend(routes(&read(&format!("api/{part}.rs")), "/api"));
     }
     known.extend(routes(&read("hooks.rs"), "/hooks"));
     let parts = inside.matches("::configure)").count();
-    assert_eq!(parts, 4, "a part of the API that this test does not read");
+    assert_eq!(parts, PARTS.len(), "a part of the API that this test does not read");
     let told = first_column(&section(&reference(), "## Calls"));
     assert_eq!(known.into_iter().collect::<BTreeSet<_>>(), told);
+}
+
+/// Who may call a handler, as the type of its caller says.
+fn who(source: &str, handler: &str) -> &'static str {
+    let start = source.find(&format!("fn {handler}(")).unwrap_or_else(|| panic!("no {handler}"));
+    let signature = source[start..].split(" {\n").next().unwrap();
+    let known = [
+        ("By<Reader", "read"),
+        ("By<Changer", "operate"),
+        ("By<Admin", "admin"),
+        ("By<Person", "login"),
+        ("Visitor", "anybody"),
+        ("Pushed", "signature"),
+    ];
+    let signature: String = signature.split_whitespace().collect();
+    let found = known.iter().find(|(caller, _)| signature.contains(caller));
+    found.unwrap_or_else(|| panic!("nobody may call {signature}")).1
+}
+
+#[test]
+fn who_may_call_is_in_the_reference_as_the_handlers_signature_says_it_20() {
+    let read = |path: &str| fs::read_to_string(file("src/dashboard/http").join(path)).unwrap();
+    let own = read("api/mod.rs");
+    let (outside, inside) = own.split_once("web::scope(\"/api\")").unwrap();
+    let mut sources =
+        vec![(outside.to_owned(), ""), (inside.to_owned(), "/api"), (read("hooks.rs"), "/hooks")];
+    sources.extend(PARTS.map(|part| (read(&format!("api/{part}.rs")), "/api")));
+    let mut known = BTreeSet::new();
+    for (source, prefix) in &sources {
+        let handlers = source.split(".route(\"").skip(1).map(|rest| {
+            let (_, rest) = rest.split_once(".to(").unwrap();
+            rest.split_once(')').unwrap().0
+        });
+        for (route, handler) in routes(source, prefix).into_iter().zip(handlers) {
+            let text = if source == outside { &own } else { source };
+            known.insert((route, who(text, handler).to_owned()));
+        }
+    }
+    let told = rows(&section(&reference(), "## Calls"));
+    let told: BTreeSet<_> = told.iter().map(|row| (row[0].clone(), row[1].clone())).collect();
+    assert_eq!(known, told);
 }
 
 #[test]
@@ -106,9 +166,16 @@ fn every_field_of_a_body_is_in_the_reference_and_nothing_else_is() {
     assert_eq!(fields_of::<Args>(), told("arguments"));
     assert_eq!(fields_of::<MergeBody>(), told("a merge"));
     assert_eq!(fields_of::<RevertBody>(), told("a revert"));
+    assert_eq!(fields_of::<HoldBody>(), told("a hold"));
     assert_eq!(fields_of::<NewRollout>(), told("a new rollout"));
+    assert_eq!(fields_of::<ChangeBody>(), told("a change of a rollout"));
     assert_eq!(fields_of::<NewToken>(), told("a new token"));
-    assert_eq!(reference.matches("\n### Body of").count(), 9);
+    assert_eq!(fields_of::<NewTag>(), told("a new tag"));
+    assert_eq!(fields_of::<NewFreeze>(), told("a freeze"));
+    assert_eq!(fields_of::<NewWindow>(), told("a new window"));
+    assert_eq!(fields_of::<NewChannel>(), told("a channel"));
+    assert_eq!(fields_of::<NewSettings>(), told("settings of notifications"));
+    assert_eq!(reference.matches("\n### Body of").count(), 16);
 }
 
 /// Every field of an object, with those above it.
@@ -160,6 +227,12 @@ fn every_field_of_an_object_is_in_the_reference_and_nothing_else_is() {
         ("Source", sources),
         ("Pull request", vec![samples::pull_request()]),
         ("Event", vec![samples::event()]),
+        ("API token", vec![samples::api_token()]),
+        ("Session", vec![samples::session()]),
+        ("Tag", vec![samples::tag()]),
+        ("Freeze", vec![samples::freeze()]),
+        ("Window", vec![samples::window()]),
+        ("Notifications", vec![samples::notifications()]),
         ("Error", vec![samples::error()]),
     ] {
         assert_eq!(fields_in(&samples), told(name), "{name}");
@@ -181,6 +254,9 @@ fn objects_look_as_they_did() {
         ("rollout", samples::rollout()),
         ("desired", samples::desired()),
         ("event", samples::event()),
+        ("api_token", samples::api_token()),
+        ("session", samples::session()),
+        ("notifications", samples::notifications()),
         ("error", samples::error()),
     ] {
         insta::assert_json_snapshot!(name, sample);

@@ -1,3 +1,4 @@
+use super::super::pulls::{Branch, Label, Sign, User, sign};
 use super::*;
 
 fn pull(number: u64, title: &str, branch: &str, labels: &[&str], author: &str) -> Pull {

@@ -73,7 +73,12 @@ impl Old {
     }
 
     fn status(&mut self, name: &str, kind: OutcomeKind, exit_code: i32, message: Option<&str>) {
-        let outcome = Outcome { kind, exit_code, message: message.map(str::to_owned) };
+        let outcome = Outcome {
+            kind,
+            exit_code,
+            message: message.map(str::to_owned),
+            blocked_by: Vec::new(),
+        };
         let about = About::Name(name.to_owned());
         self.lab.apply(HostEvent::Ended { about, outcome, report: Box::default() });
     }

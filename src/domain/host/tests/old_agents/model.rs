@@ -166,7 +166,7 @@ impl World {
 
     fn status(&mut self, name: &str, kind: OutcomeKind, exit_code: i32, of: Option<CommandId>) {
         let about = About::Name(name.to_owned());
-        let outcome = Outcome { kind, exit_code, message: None };
+        let outcome = Outcome { kind, exit_code, message: None, blocked_by: Vec::new() };
         self.says(HostEvent::Ended { about, outcome, report: Box::default() }, of);
     }
 
@@ -334,7 +334,7 @@ impl World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 3000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(sequences(3000))]
 
     #[test]
     fn a_command_of_a_3x_agent_ends_as_it_ended_and_no_other_appears(

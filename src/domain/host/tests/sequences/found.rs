@@ -301,3 +301,18 @@ fn a_queued_switch_that_its_agent_names_as_it_connects_has_reached_the_host() {
     assert_eq!((last, &facts.hold), (Some(DeployKind::Switch), &None));
     assert!(!player.lab.row().starts_with("ok ok ok ok"), "{}", player.lab.row());
 }
+
+/// The oracle took what a rollback had left for held although a later switch had returned to that
+/// very system: what runs is not what was left.
+#[test]
+fn what_a_switch_returned_to_is_held_no_more_though_a_rollback_had_left_it() {
+    let old = Step::Connect { protocol: 3, machine: None, running: None, finished: None, facts: 6 };
+    let kind = OutcomeKind::Returned;
+    let returns = Step::Ended { whose: Whose::Current, kind, code: 0, facts: 4 };
+    let steps = [asks(Operation::Rollback), beats(None, 19), old, asks(Operation::Switch), returns];
+    let player = plays(false, &steps);
+    let facts = &player.lab.state.facts;
+    let runs = facts.system.store_path.as_deref();
+    let hold = facts.hold.as_ref().expect("what the switch brought is held");
+    assert!(runs.is_some() && hold.paths().all(|path| Some(path) != runs), "{runs:?} {hold:#?}");
+}

@@ -96,8 +96,8 @@ pub(super) struct Oracle {
     moves: bool,
     /// A user holds the host.
     pinned: bool,
-    /// What may not be built again: what it went back from, while nothing else ran since.
-    held: Vec<Commit>,
+    /// What may not be built again, and its path: what it went back from, while nothing else ran since.
+    held: Vec<(Commit, Option<String>)>,
     /// What the agent said just now that it works on.
     named: Option<CommandId>,
 }
@@ -364,9 +364,14 @@ impl Oracle {
         let left = match (command.op, command.returned.is_some(), done.good) {
             (Operation::Switch | Operation::PullSwitch, true, _) => {
                 let told = self.told_built.get(&command.id).filter(|told| !told.dirty);
-                told.and_then(|told| told.commit.clone())
+                let runs = &done.left;
+                // What was left before, and is what it returned to, runs again.
+                self.held.retain(|(_, path)| path.is_none() || path != runs);
+                told.and_then(|told| Some((told.commit.clone()?, told.path.clone())))
             }
-            (Operation::Rollback, _, true) => seen.built.clone(),
+            (Operation::Rollback, _, true) => {
+                seen.built.clone().map(|commit| (commit, seen.runs.clone()))
+            }
             (_, _, true) if done.runs_by_itself() => {
                 self.held.clear();
                 return;
@@ -392,7 +397,7 @@ impl Oracle {
             Operation::PullSwitch => begun.desired.as_ref(),
             _ => return,
         };
-        let held = builds.is_some_and(|commit| self.held.contains(commit));
+        let held = self.held.iter().any(|(commit, _)| Some(commit) == builds);
         assert!(!self.pinned && !held, "sent though it is held: {command:#?} {self:#?}");
     }
 
@@ -485,7 +490,7 @@ impl Oracle {
     pub(super) fn judges(&self, host: &HostState) {
         let hold = host.facts.hold.as_ref();
         assert!(!self.pinned || hold.is_some_and(|hold| hold.pin), "let go by itself: {self:#?}");
-        for commit in &self.held {
+        for (commit, _) in &self.held {
             assert!(
                 hold.is_some_and(|hold| hold.applies(Some(commit))),
                 "{commit}: {hold:#?} {self:#?}"

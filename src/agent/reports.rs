@@ -1,11 +1,11 @@
 //! What the agent tells of itself and its machine.
 
 use super::facts::{self, Snapshot};
-use super::{Agent, disk};
+use super::{Agent, disk, platform};
 use crate::agent::config::Platform;
 use crate::base::secret;
+use crate::domain::facts::Feature;
 use crate::domain::generation::Generation;
-use crate::domain::guard;
 use crate::domain::ids::CommandId;
 use crate::domain::looks::or_empty;
 use crate::domain::operation::Operation;
@@ -101,8 +101,10 @@ fn held(agent: &Agent) -> Vec<HeldReport> {
 
 /// What this agent can do here.
 fn features(agent: &Agent) -> Vec<String> {
-    let guard = agent.site.is_guarded().then_some(guard::FEATURE);
-    let features = ["jobs", "test-results", "resume"].into_iter().chain(guard);
+    let site = &agent.site;
+    let guard = site.is_guarded().then_some(Feature::Guard.name());
+    let boot = platform::of(site).boots_later().then_some(Feature::Boot.name());
+    let features = ["jobs", "test-results", "resume"].into_iter().chain(guard).chain(boot);
     features.map(str::to_owned).collect()
 }
 

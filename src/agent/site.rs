@@ -68,10 +68,15 @@ impl Site {
         }
     }
 
-    /// Whether switches of this machine are guarded. Only NixOS can be; and what stands for `/`
-    /// elsewhere is no machine that systemd could bring back.
+    /// Whether switches of this machine are guarded, as it is set up.
     pub(crate) fn is_guarded(&self) -> bool {
-        self.guard.enabled && self.platform == Platform::NixOs && self.root == Path::new("/")
+        self.guard.enabled && self.can_be_guarded()
+    }
+
+    /// Whether they could be. Only NixOS can; and what stands for `/` elsewhere is no machine that
+    /// systemd could bring back.
+    pub(crate) fn can_be_guarded(&self) -> bool {
+        self.platform == Platform::NixOs && self.root == Path::new("/")
     }
 
     /// Where this host's tests are.

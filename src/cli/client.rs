@@ -104,9 +104,9 @@ fn asked(action: &ClientAction) -> (Ask, &Reach) {
     match action {
         ClientAction::Status { check, reach } => (Ask::Status { check: *check }, reach),
         ClientAction::Hosts { hosts, reach } => (Ask::Hosts { names: hosts.clone() }, reach),
-        ClientAction::Pull(run) => operation(Operation::Pull, run),
-        ClientAction::Switch(run) => operation(Operation::Switch, run),
-        ClientAction::Test(run) => operation(Operation::Test, run),
+        ClientAction::Pull(run) => operation(Operation::Pull, run, false),
+        ClientAction::Switch { run, boot } => operation(Operation::Switch, run, *boot),
+        ClientAction::Test(run) => operation(Operation::Test, run, false),
         ClientAction::Update(steps) => start("update", steps),
         ClientAction::Rollout { action } => rollout(action),
         ClientAction::Hold { hosts, reason, reach } => {
@@ -127,9 +127,9 @@ fn which(hosts: &Hosts) -> Which {
     if hosts.all { Which::All } else { Which::Named(hosts.hosts.clone()) }
 }
 
-fn operation(op: Operation, run: &Run) -> (Ask, &Reach) {
+fn operation(op: Operation, run: &Run, boot: bool) -> (Ask, &Reach) {
     let (hosts, regardless) = (which(&run.hosts), run.regardless.clone());
-    let ask = Ask::Run { op, hosts, queue: run.queue, regardless, wait: run.wait };
+    let ask = Ask::Run { op, hosts, queue: run.queue, boot, regardless, wait: run.wait };
     (ask, &run.reach)
 }
 

@@ -121,7 +121,13 @@ pub(super) enum ClientAction {
     /// Bring the checkout to the remote's head.
     Pull(Run),
     /// Build and activate the checkout.
-    Switch(Run),
+    Switch {
+        #[command(flatten)]
+        run: Run,
+        /// Activate nothing now: it starts at the next boot.
+        #[arg(long)]
+        boot: bool,
+    },
     /// Run the host's tests.
     Test(Run),
     /// Pull, switch and test, as a rollout.

@@ -16,6 +16,7 @@ pub(super) struct Asked<'a> {
     pub(super) op: Operation,
     pub(super) hosts: &'a Which,
     pub(super) queue: bool,
+    pub(super) boot: bool,
     pub(super) regardless: &'a [String],
     pub(super) wait: bool,
 }
@@ -42,7 +43,10 @@ pub(super) fn run(api: &Api, out: &mut Out, asked: &Asked<'_>) -> Result<Ending,
     };
     let mut body = json!({ "op": asked.op.name(), "hosts": hosts, "queue": asked.queue });
     if !asked.regardless.is_empty() {
-        body["args"] = json!({ "regardless": asked.regardless });
+        body["args"]["regardless"] = json!(asked.regardless);
+    }
+    if asked.boot {
+        body["args"]["boot"] = json!(true);
     }
     let answer = api.post("/api/commands", &body)?;
     let of_hosts: Vec<OfHost> = read(&answer)?;

@@ -39,6 +39,8 @@ pub enum Ask {
         hosts: Which,
         /// Whether it may wait for a host that is offline.
         queue: bool,
+        /// Whether nothing is activated before the next boot.
+        boot: bool,
         /// What it goes on regardless of.
         regardless: Vec<String>,
         /// Whether its end is waited for.

@@ -41,9 +41,9 @@ fn ask(api: &Api, out: &mut Out, ask: &Ask) -> Result<Ending, Trouble> {
     match ask {
         Ask::Status { check } => hosts::status(api, out, *check),
         Ask::Hosts { names } => hosts::list(api, out, names),
-        Ask::Run { op, hosts, queue, regardless, wait } => {
-            let (op, queue, wait) = (*op, *queue, *wait);
-            commands::run(api, out, &commands::Asked { op, hosts, queue, regardless, wait })
+        Ask::Run { op, hosts, queue, boot, regardless, wait } => {
+            let (op, queue, boot, wait) = (*op, *queue, *boot, *wait);
+            commands::run(api, out, &commands::Asked { op, hosts, queue, boot, regardless, wait })
         }
         Ask::Rollout(ask) => rollouts::run(api, out, ask),
         Ask::Hold { hosts, reason } => holds::hold(api, out, hosts, reason.as_deref()),

@@ -12,14 +12,14 @@ mkdir -p "$profiles" "$root/nix/store" "$root/run"
 action= flake= rollback=
 while [ $# -gt 0 ]; do
   case $1 in
-    switch | build | dry-activate) action=$1 ;;
+    switch | boot | build | dry-activate) action=$1 ;;
     --flake) flake=${2:?--flake: expected one argument}; shift ;;
     --rollback) rollback=1 ;;
     *) echo "error: unrecognized arguments: $1" >&2; exit 2 ;;
   esac
   shift
 done
-[ -n "$action" ] || { echo "usage: rebuild {switch,build,dry-activate} --flake DIR#HOST" >&2; exit 2; }
+[ -n "$action" ] || { echo "usage: rebuild {switch,boot,build,dry-activate} --flake DIR#HOST" >&2; exit 2; }
 
 say() { echo "$*" >&2; sleep "$step"; }
 numbers() { for link in "$profiles"/system-*-link; do
@@ -89,4 +89,9 @@ if [ "$(readlink "$profiles/system-${newest:-0}-link" || true)" != "$path" ]; th
   point "$path" "$profiles/system-$newest-link"
 fi
 point "system-$newest-link" "$profiles/system"
+if [ "$action" = boot ]; then
+  say "updating the boot loader..."
+  echo "Done. The next boot starts $path" >&2
+  exit 0
+fi
 activate "$path"

@@ -82,6 +82,39 @@ pub struct AgentFacts {
     pub process: Process,
     /// It came back from a successful switch that should have replaced it, unchanged.
     pub stale: bool,
+    /// What it can do beyond its protocol.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub features: Vec<Feature>,
+}
+
+impl AgentFacts {
+    /// Whether it can do that.
+    pub fn can(&self, feature: Feature) -> bool {
+        self.features.contains(&feature)
+    }
+}
+
+/// What an agent can do beyond its protocol (spec: protocol, `features`), as far as it matters here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Feature {
+    /// Its switches are guarded, as its host is set up.
+    Guard,
+    /// It can make a system the one that the next boot starts, and activate nothing.
+    Boot,
+}
+
+impl Feature {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Guard, Self::Boot];
+
+    /// Its name on the wire.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Guard => "guard",
+            Self::Boot => "boot",
+        }
+    }
 }
 
 /// What identifies a process of an agent, across its links; each may be missing.

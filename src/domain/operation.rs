@@ -219,6 +219,12 @@ pub struct Args {
     /// else is blocked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plan: Option<SystemPath>,
+    /// `switch`, `pull-switch`, `rollback`: activate nothing; the system starts at the next boot.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub boot: Option<bool>,
+    /// The same: whether it is carried out under the guard. As the host's settings say if missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub guard: Option<bool>,
 }
 
 impl Args {
@@ -227,7 +233,13 @@ impl Args {
     pub fn come_to_the_same(&self, op: Operation, other: &Self) -> bool {
         let target = |args: &Self| (args.generation, args.commit.clone(), args.plan.clone());
         let holds = |args: &Self| op == Operation::Rollback && args.hold.unwrap_or(true);
-        target(self) == target(other) && holds(self) == holds(other)
+        let how = |args: &Self| (args.boots(), args.guard);
+        target(self) == target(other) && holds(self) == holds(other) && how(self) == how(other)
+    }
+
+    /// Whether nothing is to be activated before the next boot.
+    pub fn boots(&self) -> bool {
+        self.boot == Some(true)
     }
 
     /// What of a freeze and windows is gone on regardless of.

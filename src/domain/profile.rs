@@ -84,6 +84,9 @@ pub struct Overrides {
     pub tests_auto_run: Option<bool>,
     /// Whether failed tests after a switch roll it back without asking; off by default.
     pub auto_rollback: bool,
+    /// Whether its switches are guarded (spec: guard).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub guard: Option<bool>,
 }
 
 impl HostProfile {

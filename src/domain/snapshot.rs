@@ -4,7 +4,7 @@ use super::command::{Command, State};
 pub use super::compartment::Standing;
 use super::compartment::{Compartment, Row, Status};
 use super::desired::PendingPr;
-use super::facts::{HostFacts, MissingCommit};
+use super::facts::{Feature, HostFacts, MissingCommit};
 use super::forge::Forge;
 use super::generation::Generation;
 use super::ids::{CommandId, HostId};
@@ -83,6 +83,15 @@ pub struct LastCommand {
 }
 
 impl HostSnapshot {
+    /// Whether its switches are guarded (spec: guard); `None` where that is not known.
+    pub fn is_guarded(&self) -> Option<bool> {
+        let agent = &self.facts.agent;
+        // An agent that can boot later does as users set it; an older one does as it was set up.
+        let set = self.profile.overrides.guard.filter(|_| agent.can(Feature::Boot));
+        let told = agent.version.is_some() && (self.online || !agent.features.is_empty());
+        told.then(|| set.unwrap_or(agent.can(Feature::Guard)))
+    }
+
     /// The whole row in one word.
     pub fn standing(&self) -> Standing {
         self.row.standing()

@@ -53,6 +53,38 @@ fn from_a_fresh_start_over_a_push_to_a_row_that_is_green_again() {
     assert!(user.says("web", "tests").contains("1/1 passed"));
 }
 
+/// Built and made what boots, while what runs goes on.
+#[test]
+fn a_switch_at_the_next_boot_activates_nothing_and_the_row_says_that_a_reboot_is_missing() {
+    let day = Day::begin();
+    let user = &day.user;
+    let runs = user.host("web")["system"]["store_path"].clone();
+    let pushed = day.repo.push_change("a new kernel");
+    user.run("web", "pull", "succeeded");
+    let page = user.get("/hosts/web/menu").text;
+    assert!(page.contains("/hosts/web/commands?boot=true"), "{page}");
+    let asked = user.post_form("/hosts/web/commands?boot=true", &[("op", "switch")]);
+    assert_eq!(asked.status, 303, "{asked:?}");
+    user.wait_for_saying("web", "system", "eboot to finish");
+    let host = user.host("web");
+    assert_eq!(host["system"]["store_path"], runs, "what runs goes on");
+    let boots = host["system"]["profile_path"].as_str().unwrap();
+    assert!(boots.ends_with(&format!("{pushed}-system")), "{host}");
+    user.wait_for_row("web", "ok ok ok out out");
+    let told = user.get("/api/events?host=web&limit=50").text;
+    assert!(told.contains("to start at the next boot"), "{told}");
+    // Nothing else can wait for a boot.
+    for (op, args, field) in [
+        ("pull", json!({ "boot": true }), "args.boot"),
+        ("test", json!({ "guard": false }), "args.guard"),
+    ] {
+        let body = json!({ "op": op, "args": args });
+        let refused = user.post("/api/hosts/web/commands", &body);
+        assert_eq!((refused.status, refused.code().as_str()), (400, "bad_input"), "{refused:?}");
+        assert!(refused.message().contains(field), "{refused:?}");
+    }
+}
+
 #[test]
 fn a_failing_test_turns_tests_red_and_is_named() {
     let day = Day::begin();

@@ -157,3 +157,58 @@ fn an_agent_says_which_format_of_a_guarded_switch_it_can_confirm_without_any_set
     let output = nixfleet().args(["--dashboard", "--guard-format"]).output().unwrap();
     assert_eq!(output.status.code(), Some(2), "{output:?}");
 }
+
+/// What users set on the page goes with each order; without that the host does as it is set up.
+#[test]
+fn users_turn_the_guard_of_a_host_on_and_off_and_its_page_says_which() {
+    let dashboard = Dashboard::start(&[]);
+    let user = dashboard.login();
+    let features = json!({ "protocol": 4, "platform": "nixos", "features": ["guard", "boot"] });
+    let (mut agent, _) = joins(&dashboard, "a", &features);
+    user.wait_for_online("a");
+    for (set, told, says) in [
+        (Value::Null, Value::Null, "guarded: what ran before"),
+        (json!(false), json!(false), "not guarded, as set here"),
+        (json!(true), json!(true), "as set here"),
+        (Value::Null, Value::Null, "guarded: what ran before"),
+    ] {
+        let changed = user.patch("/api/hosts/a", &json!({ "guard": set }));
+        assert_eq!(changed.status, 200, "{changed:?}");
+        wait_until(&format!("its page says {says}"), || {
+            let page = user.get("/hosts/a").text;
+            if page.contains(says) { Ok(()) } else { Err(page) }
+        });
+        assert_eq!(user.host("a")["guarded"], set != json!(false));
+        let id = user.start("a", "rollback");
+        let order = agent.receive()["payload"].clone();
+        assert_eq!(order["args"]["guard"], told, "{order}");
+        let status = json!({
+            "command_id": id, "command": "rollback", "status": "error", "exit_code": 1, "seq": 1,
+        });
+        agent.send("status", &status);
+        user.wait_for_state(&id, "failed");
+        assert_eq!(agent.receive()["type"], "ack");
+    }
+    let dialog = user.get("/hosts/a/settings").text;
+    assert!(dialog.contains("name=\"guard\""), "{dialog}");
+}
+
+/// An agent that would activate it at once is not asked.
+#[test]
+fn only_an_agent_that_can_is_asked_to_have_a_system_start_at_the_next_boot() {
+    let dashboard = Dashboard::start(&[]);
+    let user = dashboard.login();
+    let (_old, _) = joins(&dashboard, "old", &json!({ "protocol": 4, "platform": "nixos" }));
+    let (_mac, _) = joins(&dashboard, "mac", &json!({ "protocol": 4, "platform": "darwin" }));
+    for host in ["old", "mac"] {
+        user.wait_for_online(host);
+        let body = json!({ "op": "rollback", "args": { "boot": true } });
+        let refused = user.post(&format!("/api/hosts/{host}/commands"), &body);
+        assert_eq!(
+            (refused.status, refused.code().as_str()),
+            (409, "not_supported"),
+            "{refused:?}"
+        );
+        assert!(!user.get(&format!("/hosts/{host}/menu")).text.contains("boot=true"));
+    }
+}

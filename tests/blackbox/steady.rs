@@ -2,7 +2,8 @@
 
 use crate::fleet_page::Fleet;
 use crate::support::browser::Browser;
-use crate::support::{Proxy, wait_until};
+use crate::support::dashboard::TOKEN;
+use crate::support::{Dashboard, OldAgent, Proxy, wait_until};
 use serde_json::json;
 
 const ENTER: &str = "\u{e007}";
@@ -522,4 +523,39 @@ fn the_address_is_of_the_log_that_is_shown_a18_a19() {
     let page = fleet.user.get(&format!("/commands/{first}/log?q=linux")).text;
     assert!(page.contains("<html") && page.contains("did not build"), "{page}");
     assert_eq!(browser.complaints(), [""; 0]);
+}
+
+/// What is late goes by how often the host said that it speaks.
+#[test]
+fn a_host_that_is_not_heard_is_amber_after_a_minute_and_three_of_its_intervals_a13() {
+    let dashboard = Dashboard::start(&[]);
+    let user = dashboard.login();
+    let links: Vec<OldAgent> = [("fast", 5), ("slow", 120)]
+        .map(|(name, every)| {
+            let mut link =
+                OldAgent::connect(&dashboard.url, TOKEN, name).expect("the token is right");
+            let says = json!({ "hostname": name, "protocol": 4, "heartbeat_interval": every });
+            link.send("register", &says);
+            user.wait_for_online(name);
+            link
+        })
+        .into();
+    let browser = Browser::start();
+    browser.login(&dashboard.url, &dashboard.password);
+    browser.run(
+        "const now = Date.now; window.ahead = 0; Date.now = () => now() + window.ahead * 1000",
+    );
+    let shows = |name: &str, online: &str| {
+        browser.wait_for(&format!("#hosts [data-host={name}][data-online={online}]"));
+    };
+    shows("fast", "true");
+    shows("slow", "true");
+    browser.run("window.ahead = 100");
+    shows("fast", "stale");
+    shows("slow", "true");
+    browser.run("window.ahead = 400");
+    shows("slow", "stale");
+    drop(links);
+    shows("fast", "false");
+    shows("slow", "false");
 }

@@ -245,6 +245,48 @@ fn a_link_that_never_registers_and_a_head_that_never_ends_are_closed_3() {
     assert_eq!(code, 1008, "{reason}");
 }
 
+/// Asks for one page and answers the status; `header` says who asks.
+fn status_of(dashboard: &Dashboard, path: &str, header: &str) -> u16 {
+    let end = if header.is_empty() { "" } else { "\r\n" };
+    let request =
+        format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{header}{end}\r\n");
+    let told = answer(begin(dashboard, &request), PATIENCE);
+    let status = told.split_whitespace().nth(1).unwrap_or_default();
+    status.parse().unwrap_or_else(|_| panic!("no status: {told}"))
+}
+
+#[test]
+fn where_connections_are_few_who_is_somebody_is_let_in_and_whoever_says_so_is_not_3() {
+    // 64 connections, of which eight are kept.
+    let dashboard = Dashboard::start(&[("DESCRIPTORS", "192")]);
+    let user = dashboard.login();
+    let token = |answer: crate::support::client::Answer| {
+        answer.json()["token"].as_str().expect("a token").to_owned()
+    };
+    let api = token(user.post("/api/tokens", &json!({ "name": "ci", "scope": "read" })));
+    let host = token(user.post("/api/hosts", &json!({ "hostname": "web" })));
+    let mut strangers = Vec::new();
+    while status_of(&dashboard, "/login", "") != 503 {
+        assert!(strangers.len() < 64, "everybody is let in");
+        strangers.push(begin(&dashboard, "GET /health HTTP/1.1\r\nHost: x\r\n\r\n"));
+    }
+    assert!(strangers.len() > 40, "{} are few", strangers.len());
+    for forged in ["Cookie: nixfleet_session=x", "Authorization: Bearer x"] {
+        assert_eq!(status_of(&dashboard, "/api/version", forged), 503, "{forged}");
+    }
+    assert_eq!(OldAgent::connect(&dashboard.url, "x", "web").err(), Some(503));
+    let session = format!("Cookie: {}", user.cookie());
+    for known in [session, format!("Authorization: Bearer {api}")] {
+        assert_eq!(status_of(&dashboard, "/api/version", &known), 200, "{known}");
+    }
+    assert!(OldAgent::connect(&dashboard.url, &host, "web").is_ok());
+    drop(strangers);
+    wait_until("strangers are let in again", || match status_of(&dashboard, "/login", "") {
+        200 => Ok(()),
+        other => Err(other),
+    });
+}
+
 #[test]
 fn a_link_that_goes_silent_is_closed() {
     let dashboard = Dashboard::start(&[]);

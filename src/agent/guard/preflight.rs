@@ -52,9 +52,13 @@ pub(super) fn agent_can_confirm(site: &Site, system: &Path) -> Result<(), Failur
 pub(super) fn why_to_boot(order: &Order, target: &Target) -> Result<Option<String>, Failure> {
     let site = &order.site;
     let regardless = |what| order.args.regardless.contains(&what);
-    let Some(old) = platform::of(site).running_path(site) else { return Ok(None) };
+    let asked = order.args.boots().then(|| "It is to start at the next boot.".to_owned());
+    let Some(old) = platform::of(site).running_path(site) else { return Ok(asked) };
     if !regardless(Regardless::Space) {
         boot::has_room(site, &old, &target.system)?;
+    }
+    if asked.is_some() {
+        return Ok(asked);
     }
     let inhibitors = boot::inhibitors(&old, &target.system);
     if inhibitors.is_empty() || regardless(Regardless::Inhibitors) {
@@ -65,7 +69,7 @@ pub(super) fn why_to_boot(order: &Order, target: &Target) -> Result<Option<Strin
         inhibitors.join(", ")
     );
     if target.generation.is_some() {
-        let ask = "Activate it regardless, or boot it from the boot loader's menu.";
+        let ask = "Activate it regardless, or have it start at the next boot.";
         return Err(Failure::Blocked(format!("{why} {ask}"), Some(Regardless::Inhibitors)));
     }
     Ok(Some(why))

@@ -349,6 +349,12 @@ impl Guard {
         };
         match missing {
             None => self.end(&self.ended(|| End::rolled_back(why, ""))),
+            // It came back all the same: what was left is held.
+            Some(what) if !self.order.site.guard.reboot => {
+                let more = format!(" But {what} is missing, and guard.reboot is off.");
+                self.say(&more);
+                self.end(&self.ended(|| End::rolled_back(why, &more)))
+            }
             Some(what) => {
                 self.last_resort(why, &format!("the system of before runs, but {what} is missing"))
             }

@@ -38,7 +38,9 @@ pub(crate) fn run(order: &Order, target: Target, work: &mut Work<'_>) -> Result<
     work.enters(WorkPhase::Preflight);
     let site = &order.site;
     let regardless = |what| order.args.regardless.contains(&what);
-    preflight::agent_can_confirm(site, &target.system)?;
+    if !order.args.boots() {
+        preflight::agent_can_confirm(site, &target.system)?;
+    }
     let inhibited = preflight::why_to_boot(order, &target)?;
     let regardless_of_checks = regardless(Regardless::Inhibitors);
     let switch = Switch { intent: arm(order, target, work)?, site, regardless_of_checks };

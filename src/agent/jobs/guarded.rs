@@ -18,7 +18,10 @@ impl Order {
             | Operation::RestartAgent
             | Operation::Reboot => false,
         };
-        activates && self.site.is_guarded() && !self.args.regardless.contains(&Regardless::Guard)
+        // What users set on the dashboard wins over how the host is set up.
+        let wanted = self.args.guard.unwrap_or(self.site.guard.enabled);
+        let regardless = self.args.regardless.contains(&Regardless::Guard);
+        activates && wanted && self.site.can_be_guarded() && !regardless
     }
 }
 

@@ -39,6 +39,9 @@ pub(super) fn switch(order: &Order, work: &mut Work<'_>) -> Result<(), Failure> 
                 let system = build(platform.build(site), work)?;
                 may_be_activated(order, &system)?;
             }
+            if order.args.boots() {
+                return at_the_next_boot(site, platform.boot(site), work);
+            }
             let watch = work.begins_to_switch(site);
             run_all(platform.switch(site), work)?;
             drop(watch);
@@ -61,6 +64,24 @@ fn guarded(order: &Order, command: Command, work: &mut Work<'_>) -> Result<(), F
     preflight::nobody_activates(&order.site)?;
     let target = Target { system, generation: None };
     guard::switch::run(order, target, work)
+}
+
+/// Makes a system the one that boots by the platform's own program, and activates nothing.
+fn at_the_next_boot(
+    site: &Site,
+    steps: Result<Vec<Command>, String>,
+    work: &mut Work<'_>,
+) -> Result<(), Failure> {
+    let steps = steps.map_err(|reason| Failure::Refused(1, reason))?;
+    // The entries of the boot loader are written by what activates otherwise.
+    let watch = work.begins_to_switch(site);
+    run_all(steps, work)?;
+    drop(watch);
+    let system = fs::canonicalize(platform::of(site).profile(site));
+    let system = system.map_err(|error| Failure::Refused(1, format!("nothing boots: {error}")))?;
+    work.starts_at_the_next_boot(&system);
+    work.say(&format!("{} starts at the next boot", system.display()));
+    Ok(())
 }
 
 /// Builds, and answers what that came to. What is built stays below the job, and goes with it.
@@ -103,6 +124,11 @@ pub(super) fn rollback(order: &Order, work: &mut Work<'_>) -> Result<(), Failure
         work.say(&format!("rolling back to generation {number}"));
         let target = Target { system, generation: Some(number) };
         return guard::switch::run(order, target, work);
+    }
+    if order.args.boots() {
+        let target = platform::of(site).rollback_target(site, generation);
+        let (number, _) = target.map_err(|reason| Failure::Refused(1, reason))?;
+        return at_the_next_boot(site, platform::of(site).boot_generation(site, number), work);
     }
     let steps = platform::of(site).rollback(site, generation);
     work.enters(WorkPhase::Activate);

@@ -12,6 +12,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+/// The rebuild program of NixOS.
+const NIXOS: &str = "nixos-rebuild";
+/// Why nothing else has a system start at the next boot.
+const ONLY_NIXOS: &str = "only NixOS can have another system start at the next boot";
+
 /// A way to rebuild a machine and to see what runs on it.
 pub(crate) trait Platform {
     /// Builds and activates the checkout.
@@ -40,6 +45,18 @@ pub(crate) trait Platform {
     fn rollback_target(&self, _: &Site, _: Option<u64>) -> Result<(u64, PathBuf), String> {
         Err("rollbacks of this platform are not guarded".to_owned())
     }
+    /// Whether it can make a system the one that boots, and activate nothing.
+    fn boots_later(&self) -> bool {
+        false
+    }
+    /// Builds the checkout and makes it the one that boots. The error says why that cannot be done.
+    fn boot(&self, _: &Site) -> Result<Vec<Command>, String> {
+        Err(ONLY_NIXOS.to_owned())
+    }
+    /// Makes an earlier generation the one that boots.
+    fn boot_generation(&self, _: &Site, _: u64) -> Result<Vec<Command>, String> {
+        Err(ONLY_NIXOS.to_owned())
+    }
     /// The number of the generation that the profile points to.
     fn generation_of_profile(&self, _site: &Site) -> Option<u64> {
         None
@@ -49,7 +66,7 @@ pub(crate) trait Platform {
 /// The machine's platform.
 pub(crate) fn of(site: &Site) -> Box<dyn Platform + Send> {
     match site.platform {
-        Kind::NixOs => Box::new(system::System { tool: "nixos-rebuild", version: "nixos-version" }),
+        Kind::NixOs => Box::new(system::System { tool: NIXOS, version: "nixos-version" }),
         Kind::Darwin => {
             Box::new(system::System { tool: "darwin-rebuild", version: "darwin-version" })
         }
@@ -88,7 +105,7 @@ fn rebuild(site: &Site, own: &str, arguments: &[&str]) -> Command {
         None => Command::new(own),
     };
     command.args(arguments);
-    if site.rebuild.is_none() && own == "nixos-rebuild" {
+    if site.rebuild.is_none() && own == NIXOS {
         // It would build a newer copy of itself first, and lose the job to it.
         command.arg("--no-reexec");
     }

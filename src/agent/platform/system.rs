@@ -1,6 +1,6 @@
 //! NixOS and nix-darwin: a system profile, and `/run/current-system`.
 
-use super::{Platform, contained_agent, flake, generations, rebuild};
+use super::{NIXOS, ONLY_NIXOS, Platform, contained_agent, flake, generations, rebuild};
 use crate::agent::site::Site;
 use crate::base::child::{self, Bounds};
 use crate::base::secret;
@@ -79,6 +79,25 @@ impl System {
         let text = String::from_utf8(output.stdout).ok()?.trim().to_owned();
         Some(text).filter(|text| !text.is_empty())
     }
+
+    /// Points the profile to a generation, and activates that or makes it the one that boots.
+    fn set_and(&self, site: &Site, number: u64, how: &str) -> Result<Vec<Command>, String> {
+        let link = profiles(site).join(format!("system-{number}-link"));
+        if !link.exists() {
+            return Err(format!("there is no generation {number} any more"));
+        }
+        let mut set = Command::new("nix-env");
+        set.arg("-p").arg(self.profile(site));
+        set.arg("--switch-generation").arg(number.to_string());
+        let activate = if self.tool == NIXOS {
+            let mut activate = Command::new(link.join("bin/switch-to-configuration"));
+            activate.arg(how);
+            activate
+        } else {
+            Command::new(link.join("activate"))
+        };
+        Ok(vec![set, activate])
+    }
 }
 
 impl Platform for System {
@@ -93,20 +112,25 @@ impl Platform for System {
         let Some(number) = generation.filter(|number| Some(*number) != before) else {
             return Ok(vec![rebuild(site, self.tool, &["switch", "--rollback"])]);
         };
-        let link = profiles(site).join(format!("system-{number}-link"));
-        if !link.exists() {
-            return Err(format!("there is no generation {number} any more"));
+        self.set_and(site, number, "switch")
+    }
+
+    fn boots_later(&self) -> bool {
+        self.tool == NIXOS
+    }
+
+    fn boot(&self, site: &Site) -> Result<Vec<Command>, String> {
+        if !self.boots_later() {
+            return Err(ONLY_NIXOS.to_owned());
         }
-        let mut set = Command::new("nix-env");
-        set.arg("-p").arg(profile).arg("--switch-generation").arg(number.to_string());
-        let activate = if self.tool == "darwin-rebuild" {
-            Command::new(link.join("activate"))
-        } else {
-            let mut activate = Command::new(link.join("bin/switch-to-configuration"));
-            activate.arg("switch");
-            activate
-        };
-        Ok(vec![set, activate])
+        Ok(vec![rebuild(site, self.tool, &["boot", "--flake", &flake(site)])])
+    }
+
+    fn boot_generation(&self, site: &Site, number: u64) -> Result<Vec<Command>, String> {
+        if !self.boots_later() {
+            return Err(ONLY_NIXOS.to_owned());
+        }
+        self.set_and(site, number, "boot")
     }
 
     fn dry_run(&self, site: &Site) -> Vec<Command> {

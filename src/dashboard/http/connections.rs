@@ -1,9 +1,10 @@
 //! How many connections there may be: some are kept for those who are logged in (finding 3 of the
 //! security review).
 
-use super::cookies;
 use super::error::HttpError;
+use super::extract;
 use crate::domain::refusal::RefusalCode;
+use actix_web::HttpRequest;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{Extensions, ServiceRequest, ServiceResponse};
 use actix_web::http::header::{CONNECTION, HeaderValue};
@@ -62,9 +63,18 @@ impl Connections {
         request: ServiceRequest,
         next: Next<impl MessageBody + 'static>,
     ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
+        self.answer_to(request, next, extract::is_of_somebody).await
+    }
+
+    /// The same; `is_known` says whether a request is of somebody for whom the room is kept.
+    async fn answer_to(
+        self,
+        request: ServiceRequest,
+        next: Next<impl MessageBody + 'static>,
+        is_known: impl AsyncFn(&HttpRequest) -> bool,
+    ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
         let http = request.request();
-        let names_somebody = cookies::session(http).is_some() || cookies::bearer(http).is_some();
-        if names_somebody || !self.is_tight() {
+        if !self.is_tight() || is_known(http).await {
             return Ok(next.call(request).await?.map_into_boxed_body());
         }
         let text = "Too many connections are open. Try again in some seconds.";
@@ -103,10 +113,13 @@ mod tests {
     }
 
     #[actix_rt::test]
-    async fn where_connections_are_few_whoever_names_nobody_is_sent_away_3() {
+    async fn where_connections_are_few_whoever_is_nobody_is_sent_away_3() {
         let connections = Connections::within(1024);
         let counted = connections.clone();
-        let answer = move |request, next| counted.clone().answer(request, next);
+        let answer = move |request, next| {
+            let is_known = async |http: &HttpRequest| http.headers().get("x-known").is_some();
+            counted.clone().answer_to(request, next, is_known)
+        };
         let service = App::new().wrap(from_fn(answer)).default_service(web::to(HttpResponse::Ok));
         let service = test::init_service(service).await;
         let asks = async |header: Option<(&str, &str)>| {
@@ -119,8 +132,6 @@ mod tests {
                 || answer.headers().get(CONNECTION).is_some_and(|value| value == "close");
             (answer.status().as_u16(), closes)
         };
-        let cookie = format!("{SESSION_COOKIE}=x");
-        let named = [("Cookie", cookie.as_str()), ("Authorization", "Bearer x")];
         assert_eq!(asks(None).await, (200, false));
         let mut data = Vec::new();
         for _ in 0..connections.most() {
@@ -129,9 +140,12 @@ mod tests {
             data.push(one);
         }
         assert_eq!(asks(None).await, (503, true));
-        for header in named {
-            assert_eq!(asks(Some(header)).await, (200, false), "{header:?}");
+        // A cookie that nobody handed out says nothing.
+        let cookie = format!("{SESSION_COOKIE}=x");
+        for header in [("Cookie", cookie.as_str()), ("Authorization", "Bearer x")] {
+            assert_eq!(asks(Some(header)).await, (503, true), "{header:?}");
         }
+        assert_eq!(asks(Some(("x-known", "yes"))).await, (200, false));
         drop(data);
         assert_eq!(asks(None).await, (200, false));
     }

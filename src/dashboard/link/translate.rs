@@ -8,7 +8,7 @@ use crate::domain::bounds::{self, Bound, rows};
 use crate::domain::command::{Outcome, OutcomeKind};
 use crate::domain::deploy::{Built, Starts};
 use crate::domain::disk::Disk;
-use crate::domain::facts::{AgentBinary, LockState, Process, SystemFacts};
+use crate::domain::facts::{AgentBinary, Feature, LockState, Process, SystemFacts};
 use crate::domain::generation::Generation;
 use crate::domain::hold::Left;
 use crate::domain::host::{About, HostEvent, Job, Registration, Report, TestSetup, Work};
@@ -249,6 +249,12 @@ fn platform(register: &Register) -> String {
     }
 }
 
+/// What of an agent's features is known here.
+fn features(told: &[String]) -> Vec<Feature> {
+    let says = |feature: &Feature| told.iter().any(|name| name == feature.name());
+    Feature::ALL.into_iter().filter(says).collect()
+}
+
 /// No agent is heard so seldom that this is passed, in seconds.
 const BEATS_WITHIN_S: u64 = 86_400;
 
@@ -284,6 +290,7 @@ pub(crate) fn registration(register: &Register) -> Registration {
             boot_id: some_name(register.boot_id.as_ref()),
             started: register.agent_started,
         },
+        features: features(&register.features),
         report: Report {
             checkout,
             no_checkout,

@@ -8,7 +8,7 @@ use crate::domain::closure_diff;
 use crate::domain::command::{Command, State};
 use crate::domain::compartment::{Compartment, Status};
 use crate::domain::desired::PendingPr;
-use crate::domain::facts::{Deploy, TestRun};
+use crate::domain::facts::{Deploy, Feature, TestRun};
 use crate::domain::generation::TestedGeneration;
 use crate::domain::ids::{Commit, HostId, SystemPath};
 use crate::domain::looks::{DeviceType, Place, or_empty};
@@ -181,6 +181,12 @@ pub(crate) fn rollback(
         label.label {
             input type="checkbox" name="args.hold" value="true" checked;
             " Hold it: what it leaves is not rolled out to it again"
+        }
+        @if host.facts.agent.can(Feature::Boot) {
+            label.label {
+                input type="checkbox" name="args.boot" value="true";
+                " At the next boot: activate nothing now"
+            }
         }
         p.quiet { "Tests must run again afterwards." }
         label.label for="rollback-why" { "Why" }
@@ -400,6 +406,9 @@ pub(crate) fn settings(host: &HostSnapshot, csrf: &str) -> Dialog {
             select #auto_rollback name="auto_rollback" {
                 option value="false" { "off" }
                 option value="true" selected[over.auto_rollback] { "on" }
+            }
+            @if host.profile.platform == "nixos" {
+                (switch("guard", "Guarded switches: the system of before comes back by itself", over.guard))
             }
             div.buttons {
                 button.main type="submit" data-op="save" { "Save" }

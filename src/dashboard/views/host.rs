@@ -10,7 +10,7 @@ use crate::domain::ids::{CommandId, HostId};
 use crate::domain::looks::{DeviceType, Place};
 use crate::domain::message::Message;
 use crate::domain::next_step::NextStep;
-use crate::domain::operation::Operation;
+use crate::domain::operation::{Operation, Regardless};
 use crate::domain::snapshot::{HostSnapshot, Metrics};
 use crate::domain::why::{Tone, Why, counted};
 use maud::{Markup, PreEscaped, Render, html};
@@ -363,6 +363,12 @@ pub(super) fn regardless(command: &Command) -> Markup {
         button form="act" name="op" value=(command.op.name()) data-regardless
             formaction={ (again(&command.host, command.id)) "&regardless=" (keys.join(",")) }
             title={ (command.op.label()) " regardless of " (labels.join(" and ")) } { "Go on regardless" }
+        @if command.op == Operation::Rollback && all.contains(&Regardless::Inhibitors) {
+            " "
+            button form="act" name="op" value=(command.op.name()) data-at-boot
+                formaction={ (again(&command.host, command.id)) "&boot=true" }
+                title="Nothing is activated now" { "Start it at the next boot" }
+        }
     }
 }
 

@@ -333,6 +333,13 @@ fn facts(snapshot: &HostSnapshot) -> Markup {
                         }
                     }
                 }
+                @if let Some(guarded) = snapshot.is_guarded() {
+                    dt { "Switches" }
+                    dd #guarded {
+                        @if guarded { "guarded: what ran before comes back by itself" } @else { "not guarded" }
+                        @if profile.overrides.guard.is_some() { ", as set here" }
+                    }
+                }
                 @for disk in &profile.disks {
                     dt { "Disk " bdi { (disk.mount) } }
                     dd data-low[disk.is_low()] { (host::room(disk)) @if disk.is_low() { ", nearly full" } }

@@ -87,13 +87,16 @@ pub(crate) struct Asks<'a> {
 /// The fields that send the same once more, but what it goes on regardless of. Taken apart, so that no
 /// argument can be forgotten.
 fn fields(args: &Args) -> Markup {
-    let Args { generation, reason, confirmed, regardless: _, commit, hold, plan } = args;
+    let Args { generation, reason, confirmed, regardless: _, commit, hold, plan, boot, guard } =
+        args;
     let all = [
         ("args.generation", generation.map(|number| number.to_string())),
         ("args.reason", reason.clone()),
         ("args.confirmed", confirmed.map(|yes| yes.to_string())),
         ("args.commit", commit.as_ref().map(|commit| commit.as_str().to_owned())),
         ("args.hold", hold.map(|yes| yes.to_string())),
+        ("args.guard", guard.map(|yes| yes.to_string())),
+        ("args.boot", boot.map(|yes| yes.to_string())),
         ("args.plan", plan.as_ref().map(|plan| plan.as_str().to_owned())),
     ];
     let sent = all.into_iter().filter_map(|(name, value)| Some((name, value?)));

@@ -3,6 +3,7 @@
 use super::layout::{Dialog, Kind};
 use super::{host, sprite};
 use crate::domain::command::{Command, State};
+use crate::domain::facts::Feature;
 use crate::domain::operation::Operation;
 use crate::domain::snapshot::HostSnapshot;
 use maud::{Markup, html};
@@ -27,6 +28,7 @@ pub(crate) fn dialog(host: &HostSnapshot) -> Dialog {
         }
         (act(Operation::Pull, "pull", "Pull", Some("P")))
         (act(Operation::Switch, "switch", "Switch", Some("S")))
+        @if host.facts.agent.can(Feature::Boot) { (at_the_next_boot(host)) }
         (act(Operation::Test, "test", "Test", Some("T")))
         (act(Operation::DryRun, "dryrun", "Dry run", None))
         @for command in host.command.iter().chain(&host.waiting) { (menu_command(command)) }
@@ -78,6 +80,19 @@ fn menu_act(
             data-confirm=[host::confirm(op)] {
             (sprite(picture, "")) (label)
             @if let Some(key) = key { kbd { (key) } }
+        }
+    }
+}
+
+/// A switch that activates nothing.
+fn at_the_next_boot(host: &HostSnapshot) -> Markup {
+    let (action, why, disabled) = host::asks(host, Operation::Switch);
+    let more = if action.contains('?') { "&boot=true" } else { "?boot=true" };
+    let says = why.unwrap_or("It is built, and a reboot activates it: nothing is activated now");
+    html! {
+        button role="menuitem" tabindex="-1" form="act" name="op" value=(Operation::Switch.name())
+            formaction={ (action) (more) } data-op="switch-boot" disabled[disabled] title=(says) {
+            (sprite("reboot", "")) "Switch at the next boot"
         }
     }
 }

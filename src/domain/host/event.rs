@@ -8,7 +8,7 @@ use crate::domain::deploy::Built;
 use crate::domain::desired::Desired;
 use crate::domain::disk::Disk;
 use crate::domain::facts::{
-    AgentBinary, Comparison, Deploy, LockState, Process, SystemFacts, TestRun,
+    AgentBinary, Comparison, Deploy, Feature, LockState, Process, SystemFacts, TestRun,
 };
 use crate::domain::generation::Generation;
 use crate::domain::ids::{CommandId, Commit};
@@ -139,6 +139,8 @@ pub struct Registration {
     pub protocol: Option<u32>,
     /// Which process of the agent it is. Hostile text.
     pub process: Process,
+    /// What it can do beyond its protocol.
+    pub features: Vec<Feature>,
     /// Facts.
     pub report: Report,
     /// The tags that its configuration gives it; `None` if it does not say.

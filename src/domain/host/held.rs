@@ -54,6 +54,13 @@ impl HostState {
         Err(Refusal::new(RefusalCode::Held, message))
     }
 
+    /// What the agent is told of them, with what users set for this host where nobody set it for
+    /// this command.
+    pub fn args_for_agent(&self, op: Operation, args: &Args) -> Args {
+        let set = self.profile.overrides.guard.filter(|_| op.rules().deploys);
+        Args { guard: args.guard.or(set), ..args.clone().for_agent() }
+    }
+
     /// The paths that the agent may not bring, should the build come to one of them.
     pub fn held_paths(&self, op: Operation, args: &Args) -> Vec<String> {
         let hold = self.hold_over(op, args);
@@ -172,7 +179,7 @@ impl Turn<'_, '_> {
                     self.went_back(deploy, left, reason, command.requested_by.clone());
                 } else if let Some(hold) = &mut self.state.facts.hold {
                     // It stays about what was left before.
-                    hold.runs.clone_from(&deploy.after.running);
+                    hold.runs = runs_from_now(deploy);
                 }
             }
             (DeployOutcome::Succeeded, DeployKind::Switch) if deploy.went_well_and_runs() => {
@@ -201,7 +208,7 @@ impl Turn<'_, '_> {
             // The agent had said so before, and a user has let it go.
             return;
         }
-        let runs = deploy.after.running.clone();
+        let runs = runs_from_now(deploy);
         let what = left.commit.as_ref().map_or_else(String::new, |c| format!(" {}", c.short()));
         let message = format!("Held: what was left{what} is not rolled out here again. {reason}");
         self.record(AuditCategory::Host, message, Some(by.clone()));
@@ -242,6 +249,12 @@ impl Turn<'_, '_> {
             self.record(AuditCategory::Host, message, None);
         }
     }
+}
+
+/// What a deploy has brought, or will have with the boot that it waits for.
+fn runs_from_now(deploy: &Deploy) -> Option<String> {
+    let waits = deploy.waits_for_boot();
+    if waits { deploy.intended.clone() } else { deploy.after.running.clone() }
 }
 
 /// Which commit it was, where that is known, as part of a sentence.

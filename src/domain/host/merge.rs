@@ -144,6 +144,7 @@ impl Turn<'_, '_> {
         let (before, now) = (Protocol::of(agent.protocol), Protocol::of(registration.protocol));
         agent.protocol = registration.protocol;
         agent.process = registration.process.clone();
+        agent.features.clone_from(&registration.features);
         if before != now {
             self.state.facts.has_tests = None;
         }

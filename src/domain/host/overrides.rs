@@ -103,6 +103,8 @@ pub struct Change {
     /// Whether failed tests after a switch roll it back without asking; `None` keeps it. The
     /// agent has no say in it.
     pub auto_rollback: Option<bool>,
+    /// Whether its switches are guarded.
+    pub guard: Set<bool>,
 }
 
 impl Change {
@@ -123,6 +125,7 @@ impl Change {
         if let Some(on) = self.auto_rollback {
             overrides.auto_rollback = on;
         }
+        self.guard.merge_into(&mut overrides.guard);
     }
 }
 

@@ -3,6 +3,7 @@
 use super::state::HostState;
 use crate::domain::command::{Command, State};
 use crate::domain::compartment::{self, Compartment, Status};
+use crate::domain::facts::Feature;
 use crate::domain::operation::{Args, Operation};
 use crate::domain::refusal::{Refusal, RefusalCode};
 
@@ -134,6 +135,14 @@ impl HostState {
         // It would activate whatever it builds.
         if args.plan.is_some() && !protocol.chooses_generations() {
             let message = format!("Agent {version} of {name} cannot compare with a plan.");
+            return refuse(RefusalCode::NotSupported, message);
+        }
+        // It would activate it now.
+        if args.boots() && !self.facts.agent.can(Feature::Boot) {
+            let message = format!(
+                "Agent {version} of {name} cannot have a system start at the next boot alone: NixOS can, \
+                 with an agent of this version."
+            );
             return refuse(RefusalCode::NotSupported, message);
         }
         Ok(())

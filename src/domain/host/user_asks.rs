@@ -165,10 +165,16 @@ fn in_full_knowledge(args: &Args) -> String {
     of.sort_unstable();
     of.dedup();
     let of: Vec<&str> = of.into_iter().map(Regardless::label).collect();
+    let boots = if args.boots() { ", to start at the next boot" } else { "" };
+    let guard = match args.guard {
+        Some(false) => ", without the guard",
+        Some(true) => ", under the guard",
+        None => "",
+    };
     let plan = args.plan.as_ref().map(|plan| format!(", to {} alone", plan.as_str()));
     let of =
         if of.is_empty() { of.concat() } else { format!(" regardless of {}", of.join(" and ")) };
-    of + &plan.unwrap_or_default()
+    of + boots + guard + &plan.unwrap_or_default()
 }
 
 impl HostState {

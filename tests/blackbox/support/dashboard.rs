@@ -3,7 +3,7 @@
 use super::{Client, PATIENCE, kill_9, nixfleet};
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
@@ -25,7 +25,8 @@ impl Dashboard {
         Self::start(&[("NIXFLEET_SOURCE", source.to_str().unwrap())])
     }
 
-    /// Starts one with these variables. `STDERR_TO` is none: it names the file that its log goes to.
+    /// Starts one with these variables. Two are none: `STDERR_TO` names the file that its log goes
+    /// to, `DESCRIPTORS` says how many files it may open.
     pub fn start(settings: &[(&str, &str)]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut settings: Vec<(String, String)> =
@@ -60,7 +61,7 @@ impl Dashboard {
     /// Stops it as a service manager does.
     pub fn stop(&mut self) {
         let pid = self.pid().to_string();
-        let told = std::process::Command::new("kill").args(["-TERM", &pid]).status().unwrap();
+        let told = Command::new("kill").args(["-TERM", &pid]).status().unwrap();
         assert!(told.success());
         let ended = self.child.wait().unwrap();
         assert!(ended.success(), "{ended}");
@@ -90,12 +91,19 @@ pub fn spawn(
     listen: &str,
     settings: &[(String, String)],
 ) -> (Child, Receiver<String>) {
-    let is_file = |(name, _): &&(String, String)| name == "STDERR_TO";
-    let stderr = match settings.iter().find(is_file) {
-        Some((_, path)) => std::fs::File::create(path).unwrap().into(),
+    let set = |wanted: &str| {
+        let found = settings.iter().find(|(name, _)| name == wanted);
+        found.map(|(_, value)| value.as_str())
+    };
+    let stderr = match set("STDERR_TO") {
+        Some(path) => std::fs::File::create(path).unwrap().into(),
         None => Stdio::inherit(),
     };
-    let mut child = nixfleet()
+    let mut program = match set("DESCRIPTORS") {
+        Some(most) => limited(&nixfleet(), most),
+        None => nixfleet(),
+    };
+    let mut child = program
         .args(["--dashboard", "--listen", listen, "--data-dir"])
         .arg(data)
         .envs(settings.iter().map(|(k, v)| (k, v)))
@@ -110,6 +118,20 @@ pub fn spawn(
         stdout.lines().map_while(Result::ok).try_for_each(|line| tell.send(line))
     });
     (child, lines)
+}
+
+/// The same program with the same environment, which may open so many files.
+fn limited(program: &Command, most: &str) -> Command {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &format!("ulimit -n {most} && exec \"$0\" \"$@\"")]);
+    shell.arg(program.get_program());
+    for (name, value) in program.get_envs() {
+        match value {
+            Some(value) => shell.env(name, value),
+            None => shell.env_remove(name),
+        };
+    }
+    shell
 }
 
 /// The first line that `find` accepts.

@@ -22,7 +22,8 @@ case $1 in
     echo "the end of a dry run" >&2
     exit 0 ;;
 esac
-[ "$1" = switch ] || { echo "error: unrecognized arguments: $1" >&2; exit 2; }
+[ "$1" = switch ] || [ "$1" = boot ] || { echo "error: unrecognized arguments: $1" >&2; exit 2; }
+action=$1
 shift
 point() { ln -s "$1" "$2.new"; mv -fT "$2.new" "$2"; }
 newest() { for l in "$profiles"/system-*-link; do [ -L "$l" ] && l=${l##*/system-} && echo "${l%-link}"; done | sort -n | tail -n 1; }
@@ -58,6 +59,7 @@ if [ "$(readlink "$profiles/system-${number:-0}-link" || true)" != "$path" ]; th
   point "$path" "$profiles/system-$number-link"
 fi
 point "system-$number-link" "$profiles/system"
+if [ "$action" = boot ]; then echo "updating GRUB 2 menu..." >&2; exit 0; fi
 if [ -e "$control/fail-activation" ]; then echo "Failed to run activate script" >&2; exit 1; fi
 point "$path" "$root/run/current-system"
 if [ -x "$control/on-switch" ]; then "$control/on-switch"; fi

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 pub const TESTS: &[Test] = tests![
     a_system_that_cannot_be_activated_starts_at_the_next_boot,
     a_rollback_that_cannot_be_activated_asks_first,
+    what_is_asked_to_start_at_the_next_boot_activates_nothing_forwards_and_back,
     a_kernel_that_does_not_fit_on_boot_is_blocked_before_anything_changes,
 ];
 
@@ -72,14 +73,45 @@ fn a_rollback_that_cannot_be_activated_asks_first() {
     assert_eq!(rollback["blocked_by"], json!(["inhibitors"]), "{rollback}");
     assert_eq!(host.systems(), [new.clone(), new.clone(), new]);
     host.nothing_is_left();
-    let body = json!({ "op": "rollback", "args": { "regardless": ["inhibitors"] } });
-    let answer = host.user.post(&format!("/api/hosts/{NAME}/commands"), &body);
-    assert_eq!(answer.status, 202, "{answer:?}");
-    let id = answer.json()["command_id"].as_str().unwrap().to_owned();
+    let asks = |op: &str, args: Value| {
+        let body = json!({ "op": op, "args": args });
+        let answer = host.user.post(&format!("/api/hosts/{NAME}/commands"), &body);
+        assert_eq!(answer.status, 202, "{answer:?}");
+        answer.json()["command_id"].as_str().unwrap().to_owned()
+    };
+    let id = asks("rollback", json!({ "regardless": ["inhibitors"] }));
     let command = host.wait_for_the_end(&id);
     assert_eq!(command["state"], "succeeded", "{command} {:#?}", host.user.output(&id));
     let old = before.old;
     assert_eq!(host.systems(), [old.clone(), old.clone(), old]);
+}
+
+fn what_is_asked_to_start_at_the_next_boot_activates_nothing_forwards_and_back() {
+    let mut host = host();
+    host.pull(&json!({ "motd": "two" }));
+    let asks = |host: &Host, op: &str| {
+        let body = json!({ "op": op, "args": { "boot": true } });
+        let answer = host.user.post(&format!("/api/hosts/{NAME}/commands"), &body);
+        assert_eq!(answer.status, 202, "{answer:?}");
+        answer.json()["command_id"].as_str().unwrap().to_owned()
+    };
+    let before = host.before();
+    let id = asks(&host, "switch");
+    let new = host.waits_for_a_boot(&id, &before, "It is to start at the next boot.");
+    host.boots_into(&new);
+    let now = host.before();
+    let id = asks(&host, "rollback");
+    let old = host.waits_for_a_boot(&id, &now, "It is to start at the next boot.");
+    assert_eq!(old, before.old);
+    host.machine.reboot();
+    wait_until("the row says what runs", || {
+        let told = host.user.host(NAME);
+        if told["system"]["store_path"] == old.as_str() { Ok(()) } else { Err(told) }
+    });
+    assert_eq!(host.systems(), [old.clone(), old.clone(), old]);
+    // What was left is held, before that boot and after it.
+    let told = host.user.host(NAME);
+    assert_eq!(told["held"]["left"][0]["path"], new.as_str(), "{told}");
 }
 
 fn a_kernel_that_does_not_fit_on_boot_is_blocked_before_anything_changes() {

@@ -33,8 +33,10 @@ pub const TESTS: &[Test] = tests![
 ];
 
 /// Those that wait for a minute: so long the network of before may take to be there again.
-pub const LONG: &[Test] =
-    tests![a_network_that_is_cut_outside_of_every_unit_ends_in_a_restart_into_the_old_system];
+pub const LONG: &[Test] = tests![
+    a_network_that_is_cut_outside_of_every_unit_ends_in_a_restart_into_the_old_system,
+    a_network_that_stays_cut_where_nothing_may_reboot_leaves_the_old_system_and_holds_the_new,
+];
 
 const DEFAULT: &str = "/boot/default";
 const PROFILE: &str = "/nix/var/nix/profiles/system";
@@ -53,6 +55,10 @@ exec /usr/bin/systemd-run.real "$@"
 /// A probe that waits as long as a test wants.
 const PROBE: &str = "#!/bin/sh\n[ ! -e /run/control/gate-confirm ] || : > /run/control/at-confirm\n\
     while [ -e /run/control/gate-confirm ]; do sleep 0.05; done\n";
+
+/// As `ip link set lo up`, which is not there.
+const LO_UP: &str = r#"socket(my $s, 2, 2, 0) or die;
+    my $up = pack("Z16 s x22", "lo", 1); ioctl($s, 0x8914, $up) or die"#;
 
 /// The systems that a test has seen.
 struct Systems {
@@ -514,4 +520,20 @@ fn a_network_that_is_cut_outside_of_every_unit_ends_in_a_restart_into_the_old_sy
     let reason = "The machine was restarted for that";
     host.came_back(&id, &before, "failed", reason);
     host.is_kept_without_the_fault(&json!({ "fault": "", "motd": "two" }));
+}
+
+fn a_network_that_stays_cut_where_nothing_may_reboot_leaves_the_old_system_and_holds_the_new() {
+    let guard = json!({ "reboot": false });
+    let mut host = Host::guarded(&json!({ "services": { "agent": { "guard": guard } } }));
+    let (id, before) = host.guarded_switch_to(&json!({ "fault": "network" }));
+    // Nobody hears of it until somebody mends the network.
+    let outcome = format!("/var/lib/nixfleet-agent/jobs/{id}/status.json");
+    wait_long("the guard has ended", || {
+        if host.machine.file(&outcome).exists() { Ok(()) } else { Err(host.phase(&id)) }
+    });
+    host.machine.says(&["perl", "-e", LO_UP]);
+    let reason = "is missing, and guard.reboot is off";
+    host.came_back(&id, &before, "failed", reason);
+    let held = &host.user.host(NAME)["held"];
+    assert_eq!(held["by"], "auto", "{held}");
 }

@@ -143,7 +143,7 @@ impl HostActor {
                         held,
                         command: protocol.name_of(op).unwrap_or(op.name()).to_owned(),
                         command_id: by_id.then_some(id),
-                        args: by_id.then(|| args.for_agent()),
+                        args: by_id.then(|| self.state.args_for_agent(op, &args)),
                     }));
                 }
                 HostEffect::Stop(id) => {

@@ -164,6 +164,14 @@ impl Order {
         if args.plan.is_some() && !matches!(op, Operation::Switch | Operation::PullSwitch) {
             return Err(HttpError::bad("args.plan", "only a switch can be of a plan".to_owned()));
         }
+        let deploys = [Operation::Switch, Operation::PullSwitch, Operation::Rollback];
+        if args.boot.is_some() && !deploys.contains(&op) {
+            let expected = "only a switch or a rollback can wait for the next boot";
+            return Err(HttpError::bad("args.boot", expected));
+        }
+        if args.guard.is_some() && !deploys.contains(&op) {
+            return Err(HttpError::bad("args.guard", "only a switch or a rollback has a guard"));
+        }
         if op.rules().needs_confirmation {
             confirm(changer, op, totp).await?;
         }

@@ -24,6 +24,7 @@ pub(in crate::dashboard::http) struct Settings {
     tests_enabled: Set<bool>,
     tests_auto_run: Set<bool>,
     auto_rollback: Option<bool>,
+    guard: Set<bool>,
 }
 
 fn word<T: Word>(field: &str, sent: &Set<String>, expected: &str) -> Result<Set<T>, HttpError> {
@@ -60,6 +61,7 @@ impl Settings {
             tests_enabled: self.tests_enabled,
             tests_auto_run: self.tests_auto_run,
             auto_rollback: self.auto_rollback,
+            guard: self.guard,
         })
     }
 }

@@ -71,6 +71,7 @@ pub(super) struct HostObject<'a> {
     missing_commits: &'a [MissingCommit],
     reboot_needed: Option<bool>,
     signers: &'a [String],
+    guarded: Option<bool>,
     disk: Vec<DiskObject<'a>>,
     tests: TestSettings,
     shared_name_since: Option<Timestamp>,
@@ -174,6 +175,7 @@ pub(super) fn host(entry: &HostEntry) -> HostObject<'_> {
         missing_commits: host.missing(),
         reboot_needed: facts.system.reboot_needed,
         signers: &profile.signers,
+        guarded: host.is_guarded(),
         disk: profile.disks.iter().map(|disk| DiskObject { disk, low: disk.is_low() }).collect(),
         tests: TestSettings {
             enabled: facts.tests_enabled,

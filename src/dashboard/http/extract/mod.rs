@@ -33,6 +33,7 @@ pub(super) use ids::{
 };
 pub(super) use visitor::{Pushed, StrangersForm, Visitor, Watcher};
 
+use super::agent_door::AgentDoor;
 use super::cookies;
 use super::error::HttpError;
 use crate::dashboard::auth::{Auth, Caller, LoginError};
@@ -108,6 +109,23 @@ async fn caller(app: &App, request: &HttpRequest) -> Result<Caller, HttpError> {
         (None, None) => None,
     };
     caller.ok_or_else(HttpError::log_in)
+}
+
+/// Whether a request is of somebody who is let in: a session, an API token, the token of an agent.
+pub(super) async fn is_of_somebody(request: &HttpRequest) -> bool {
+    let (cookie, token) = (cookies::session(request), cookies::bearer(request));
+    if cookie.is_none() && token.is_none() {
+        return false;
+    }
+    if let Some(door) = request.app_data::<web::Data<AgentDoor>>()
+        && matches!(door.token_of(request).await, Ok(Some(_)))
+    {
+        return true;
+    }
+    match app_of(request) {
+        Ok(app) => caller(&app, request).await.is_ok(),
+        Err(_) => false,
+    }
 }
 
 /// Whoever says from which page something is sent must say one of ours.

@@ -51,6 +51,10 @@ struct CommandForm {
     asks_hold: bool,
     #[serde(rename = "args.hold")]
     hold: Option<bool>,
+    #[serde(rename = "args.boot")]
+    boot: Option<bool>,
+    #[serde(rename = "args.guard")]
+    guard: Option<bool>,
     totp: Option<String>,
 }
 
@@ -59,8 +63,8 @@ impl CommandForm {
     fn args(self) -> Args {
         let reason = self.reason.filter(|reason| !reason.trim().is_empty());
         let hold = self.hold.or(self.asks_hold.then_some(false));
-        let Self { generation, confirmed, commit, plan, .. } = self;
-        Args { generation, reason, confirmed, regardless: Vec::new(), commit, hold, plan }
+        let Self { generation, confirmed, commit, plan, boot, guard, .. } = self;
+        Args { generation, reason, confirmed, commit, hold, plan, boot, guard, ..Args::default() }
     }
 }
 
@@ -72,6 +76,9 @@ struct CommandQuery {
     regardless: Option<String>,
     /// With what this command was asked for: a button carries no fields of its own.
     again: Option<String>,
+    /// Nothing is activated before the next boot.
+    #[serde(default)]
+    boot: bool,
 }
 
 /// What the user goes on regardless of.
@@ -102,7 +109,8 @@ async fn command(
         Some(id) => actions::args_of(&acting, &host, command_id(id)?).await?,
         None => form.args(),
     };
-    let args = Args { regardless, ..args };
+    let boot = if query.boot { Some(true) } else { args.boot };
+    let args = Args { regardless, boot, ..args };
     let asked = Asked { op: &op, args, queue: query.queue, totp: totp.as_deref() };
     let order = Order::check(&acting, asked).await?;
     let command = match actions::run(&acting, host.clone(), &order).await {

@@ -68,6 +68,55 @@ fn a_rollback_that_waits_for_a_boot_has_what_that_boot_starts_for_its_target() {
     assert_eq!(lab.state.facts.deployed_commit(), Some(commit(2)));
 }
 
+/// What was left runs on until the boot, and what comes after it is no third system.
+#[test]
+fn what_a_rollback_that_waits_for_a_boot_leaves_is_held_at_once_and_after_that_boot() {
+    let mut lab = pulled();
+    lab.switches(mute_system(2));
+    let back = lab.asks_with(Operation::Rollback, Args::default(), false).expect("it starts").id;
+    lab.apply(HostEvent::Accepted(back));
+    let built = Some(Built { starts: Starts::NextBoot, ..Built::default() });
+    let profile_path = mute_system(1).store_path;
+    let ahead = says(SystemFacts { profile_path, ..mute_system(2) });
+    lab.ends(back, exited(0), Report { built, ..ahead.clone() });
+    assert_eq!(lab.last().state, State::Succeeded, "{:#?}", lab.recorded());
+    let left = |lab: &Lab| {
+        let hold = lab.state.facts.hold.clone().expect("it is held");
+        hold.paths().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let expected = vec![mute_system(2).store_path.unwrap()];
+    assert_eq!(left(&lab), expected);
+    lab.beat(ahead, None);
+    assert_eq!(left(&lab), expected, "while it still runs");
+    comes_up(&mut lab, "second", mute_system(1));
+    assert_eq!(left(&lab), expected, "once it does not");
+}
+
+#[test]
+fn only_an_agent_that_can_is_asked_to_have_something_start_at_the_next_boot() {
+    let args = || Args { boot: Some(true), ..Args::default() };
+    let mut lab = pulled();
+    let refused = lab.asks_with(Operation::Switch, args(), false).unwrap_err();
+    assert_eq!(refused.code, RefusalCode::NotSupported);
+    lab.state.facts.agent.features = vec![Feature::Boot];
+    assert!(lab.asks_with(Operation::Switch, args(), false).is_ok());
+}
+
+/// What users set wins over how the host is set up; it is told with what it is about and no more.
+#[test]
+fn whether_a_switch_is_guarded_is_told_with_what_changes_what_runs_where_users_set_it() {
+    let mut lab = pulled();
+    let told = |lab: &Lab, op| lab.state.args_for_agent(op, &Args::default()).guard;
+    assert_eq!(told(&lab, Operation::Switch), None);
+    for on in [true, false] {
+        lab.state.profile.overrides.guard = Some(on);
+        for op in [Operation::Switch, Operation::PullSwitch, Operation::Rollback] {
+            assert_eq!(told(&lab, op), Some(on), "{op}");
+        }
+        assert_eq!(told(&lab, Operation::Test), None);
+    }
+}
+
 #[test]
 fn a_boot_that_brings_what_was_intended_is_the_success_of_its_switch() {
     let mut lab = pulled();

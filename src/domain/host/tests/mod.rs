@@ -24,7 +24,9 @@ use crate::domain::command::{Command, Miss, Outcome, OutcomeKind, State, WorkPha
 use crate::domain::compartment::{Compartment, DASHBOARD_VERSION, Status};
 use crate::domain::deploy::{Built, DeployOutcome, Starts};
 use crate::domain::desired::{Desired, Remote};
-use crate::domain::facts::{AgentBinary, Comparison, LockState, Process, Relation, SystemFacts};
+use crate::domain::facts::{
+    AgentBinary, Comparison, Feature, LockState, Process, Relation, SystemFacts,
+};
 use crate::domain::ids::{CommandId, Commit, HostId, LockHash};
 use crate::domain::looks::{DeviceType, Place};
 use crate::domain::moment::{Moment, Uptime};

@@ -121,6 +121,8 @@ fn one_command() -> Command {
             commit: WholeCommit::parse(&"b".repeat(40)),
             hold: Some(true),
             plan: SystemPath::parse("/nix/store/b-system"),
+            boot: Some(true),
+            guard: Some(true),
         },
         state: State::Failed,
         requested_by: Author::Token("deploy bot".into()),

@@ -228,6 +228,19 @@ pub struct Args {
 }
 
 impl Args {
+    /// The names of all of them.
+    pub const NAMES: [&str; 9] = [
+        "generation",
+        "reason",
+        "confirmed",
+        "regardless",
+        "commit",
+        "hold",
+        "plan",
+        "boot",
+        "guard",
+    ];
+
     /// Whether `op` would leave the same behind with these: the same target, and after a rollback the
     /// same hold on what is left.
     pub fn come_to_the_same(&self, op: Operation, other: &Self) -> bool {
@@ -340,6 +353,30 @@ impl Regardless {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// An agent reads no argument that has no name in the list.
+    #[test]
+    fn each_argument_is_in_the_list_of_their_names() {
+        // Whole, so that a new one is not forgotten.
+        let args = Args {
+            generation: Some(1),
+            reason: Some(String::new()),
+            confirmed: Some(true),
+            regardless: vec![Regardless::Held],
+            commit: WholeCommit::parse(&"b".repeat(40)),
+            hold: Some(true),
+            plan: SystemPath::parse("/nix/store/b-system"),
+            boot: Some(true),
+            guard: Some(true),
+        };
+        let written = serde_json::to_value(args).unwrap();
+        let mut names: Vec<&str> =
+            written.as_object().unwrap().keys().map(String::as_str).collect();
+        let mut listed = Args::NAMES.to_vec();
+        names.sort_unstable();
+        listed.sort_unstable();
+        assert_eq!(names, listed);
+    }
 
     #[test]
     fn every_name_of_either_protocol_is_read_back() {

@@ -88,8 +88,7 @@ impl HostSnapshot {
         let agent = &self.facts.agent;
         // An agent that can boot later does as users set it; an older one does as it was set up.
         let set = self.profile.overrides.guard.filter(|_| agent.can(Feature::Boot));
-        let told = agent.version.is_some() && (self.online || !agent.features.is_empty());
-        told.then(|| set.unwrap_or(agent.can(Feature::Guard)))
+        agent.version.as_ref().map(|_| set.unwrap_or(agent.can(Feature::Guard)))
     }
 
     /// The whole row in one word.

@@ -52,8 +52,7 @@ fn known_args<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Args>,
     else {
         return Ok(None);
     };
-    let known = ["generation", "reason", "confirmed", "regardless", "commit", "hold", "plan"];
-    told.retain(|name, value| known.contains(&name.as_str()) && !value.is_null());
+    told.retain(|name, value| Args::NAMES.contains(&name.as_str()) && !value.is_null());
     if let Some(serde_json::Value::Array(keys)) = told.get_mut("regardless") {
         keys.retain(|key| serde_json::from_value::<Regardless>(key.clone()).is_ok());
     }

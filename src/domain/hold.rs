@@ -28,6 +28,9 @@ pub struct Hold {
     /// What ran since it went back; `None` until that is known.
     #[serde(default)]
     pub runs: Option<String>,
+    /// What the next boot starts, where it went back by one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boots: Option<String>,
 }
 
 /// A system that a host went back from.
@@ -67,7 +70,7 @@ impl Left {
 impl Hold {
     /// By a user: whatever the head is.
     pub fn pinned(reason: String, by: Author, since: Timestamp) -> Self {
-        Self { reason, by, since, pin: true, left: Vec::new(), runs: None }
+        Self { reason, by, since, pin: true, left: Vec::new(), runs: None, boots: None }
     }
 
     /// Whether rollouts leave the host out while this is the remote's head. Where a commit is not
@@ -92,16 +95,17 @@ impl Hold {
         self.left.iter().filter_map(|left| left.path.as_deref())
     }
 
-    /// The host went back from `left`; `runs` is what runs since then, where that is known. Users
-    /// keep their reason.
-    pub fn went_back(&mut self, left: Left, runs: Option<String>) {
+    /// The host went back from `left`; `runs` is what runs since then, where that is known, and
+    /// `boots` what a boot that it waits for starts. Users keep their reason.
+    pub fn went_back(&mut self, left: Left, runs: Option<String>, boots: Option<String>) {
         self.left.retain(|known| {
-            let runs_again = runs.as_deref().is_some_and(|runs| known.has_path(runs));
+            let comes = [&runs, &boots];
+            let runs_again = comes.iter().any(|path| path.is_some() && known.path == **path);
             let same = (&known.commit, &known.path) == (&left.commit, &left.path);
             !known.is(&left) && !same && !runs_again
         });
         self.was_left(left);
-        self.runs = runs;
+        (self.runs, self.boots) = (runs, boots);
     }
 
     /// This was left too.
@@ -109,6 +113,13 @@ impl Hold {
         self.left.push(left);
         if self.left.len() > LEFT {
             self.left.remove(0);
+        }
+    }
+
+    /// What it waited for a boot for runs now: nothing else is waited for.
+    pub fn booted(&mut self, runs: &str) {
+        if self.boots.as_deref() == Some(runs) {
+            self.runs = self.boots.take();
         }
     }
 
@@ -122,7 +133,7 @@ impl Hold {
     #[must_use]
     pub fn without_what_was_left(self) -> Option<Self> {
         let pin = self.pin;
-        pin.then_some(Self { left: Vec::new(), runs: None, ..self })
+        pin.then_some(Self { left: Vec::new(), runs: None, boots: None, ..self })
     }
 }
 
@@ -143,7 +154,7 @@ mod tests {
     fn went_back(left: Left) -> Hold {
         let mut hold = Hold::pinned("no link".into(), Author::Auto, Timestamp::from_secs(0));
         hold.pin = false;
-        hold.went_back(left, Some("/nix/store/1-system".into()));
+        hold.went_back(left, Some("/nix/store/1-system".into()), None);
         hold
     }
 
@@ -186,7 +197,7 @@ mod tests {
             let mut hold = went_back(left(12));
             for (from, to) in steps {
                 let to = format!("/nix/store/{to}-system");
-                hold.went_back(left(from), Some(to.clone()));
+                hold.went_back(left(from), Some(to.clone()), None);
                 prop_assert!(hold.left.len() <= LEFT);
                 prop_assert_eq!(hold.left.last(), Some(&left(from)));
                 prop_assert!(hold.applies(Some(&commit(from))));

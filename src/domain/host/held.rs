@@ -76,7 +76,7 @@ impl Turn<'_, '_> {
         self.record(AuditCategory::Host, format!("Held: {reason}."), Some(by.clone()));
         let pin = Hold::pinned(reason, by, self.now.at);
         let hold = match self.state.facts.hold.clone() {
-            Some(Hold { left, runs, .. }) => Hold { left, runs, ..pin },
+            Some(Hold { left, runs, boots, .. }) => Hold { left, runs, boots, ..pin },
             None => pin,
         };
         self.holds(Some(hold));
@@ -179,7 +179,8 @@ impl Turn<'_, '_> {
                     self.went_back(deploy, left, reason, command.requested_by.clone());
                 } else if let Some(hold) = &mut self.state.facts.hold {
                     // It stays about what was left before.
-                    hold.runs = runs_from_now(deploy);
+                    hold.runs.clone_from(&deploy.after.running);
+                    hold.boots = boots_into(deploy);
                 }
             }
             (DeployOutcome::Succeeded, DeployKind::Switch) if deploy.went_well_and_runs() => {
@@ -208,7 +209,7 @@ impl Turn<'_, '_> {
             // The agent had said so before, and a user has let it go.
             return;
         }
-        let runs = runs_from_now(deploy);
+        let (runs, boots) = (deploy.after.running.clone(), boots_into(deploy));
         let what = left.commit.as_ref().map_or_else(String::new, |c| format!(" {}", c.short()));
         let message = format!("Held: what was left{what} is not rolled out here again. {reason}");
         self.record(AuditCategory::Host, message, Some(by.clone()));
@@ -218,7 +219,7 @@ impl Turn<'_, '_> {
             Some(hold) => Hold { reason, by, since: at, ..hold },
             None => Hold { pin: false, ..Hold::pinned(reason, by, at) },
         };
-        hold.went_back(left, runs);
+        hold.went_back(left, runs, boots);
         self.holds(Some(hold));
     }
 
@@ -231,6 +232,9 @@ impl Turn<'_, '_> {
         if hold.runs.is_none() {
             let left = facts.last_deploy.as_ref().and_then(Deploy::left);
             hold.runs = left.map(str::to_owned);
+        }
+        if let Some(runs) = &facts.system.store_path {
+            hold.booted(runs);
         }
         let past = facts.system.store_path.as_deref().is_some_and(|runs| hold.is_past(runs));
         if past && self.state.command().is_none() {
@@ -251,10 +255,9 @@ impl Turn<'_, '_> {
     }
 }
 
-/// What a deploy has brought, or will have with the boot that it waits for.
-fn runs_from_now(deploy: &Deploy) -> Option<String> {
-    let waits = deploy.waits_for_boot();
-    if waits { deploy.intended.clone() } else { deploy.after.running.clone() }
+/// What the boot starts that a deploy waits for, if it waits for one.
+fn boots_into(deploy: &Deploy) -> Option<String> {
+    deploy.intended.clone().filter(|_| deploy.waits_for_boot())
 }
 
 /// Which commit it was, where that is known, as part of a sentence.

@@ -198,6 +198,7 @@ fn facts() -> HostFacts {
                 of: None,
             }],
             runs: text("/nix/store/a-system"),
+            boots: None,
         }),
         ..HostFacts::default()
     };

@@ -316,3 +316,14 @@ fn what_a_switch_returned_to_is_held_no_more_though_a_rollback_had_left_it() {
     let hold = facts.hold.as_ref().expect("what the switch brought is held");
     assert!(runs.is_some() && hold.paths().all(|path| Some(path) != runs), "{runs:?} {hold:#?}");
 }
+
+/// Nothing that runs was brought by a rollback that waits for its boot: the host looked as if it had
+/// moved on, and the hold ended at once.
+#[test]
+fn what_a_rollback_that_waits_for_a_boot_left_is_held_whatever_runs_until_then() {
+    let comes =
+        Step::Connect { protocol: 4, machine: None, running: None, finished: None, facts: 212 };
+    let steps = [asks(Operation::Rollback), comes, ends(Whose::Nameless, 0, 13712)];
+    let player = plays(false, &steps);
+    assert!(player.lab.state.facts.hold.is_some(), "{:#?}", player.lab.state.facts.last_deploy);
+}

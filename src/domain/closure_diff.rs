@@ -1,5 +1,6 @@
 //! What a switch changes, or would change: Nix's closure diff, read from a command's log.
 
+use super::ids::HostId;
 use super::terminal::plain;
 use serde::Serialize;
 use std::cmp::Ordering;
@@ -47,6 +48,41 @@ pub fn read<'a>(lines: impl Iterator<Item = &'a str>) -> Option<Vec<Change>> {
     diff.next()?;
     let within = diff.take_while(|line| !line.starts_with(ENDS));
     Some(within.filter_map(change).collect())
+}
+
+/// Hosts on which the same would change.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Alike {
+    /// What; `None` where nobody told it.
+    pub changes: Option<Vec<Change>>,
+    /// Which, as they were named.
+    pub hosts: Vec<HostId>,
+}
+
+/// Groups hosts by what would change on them, the largest group first, those that did not tell last
+/// (spec: guard, "Plan, then that plan"). What a package takes of the disk makes no difference.
+pub fn alike(told: impl IntoIterator<Item = (HostId, Option<Vec<Change>>)>) -> Vec<Alike> {
+    let mut groups: Vec<Alike> = Vec::new();
+    for (host, changes) in told {
+        match groups.iter_mut().find(|group| is_same(&group.changes, &changes)) {
+            Some(group) => group.hosts.push(host),
+            None => groups.push(Alike { changes, hosts: vec![host] }),
+        }
+    }
+    // Stable: groups of one size stay as their first hosts were named.
+    groups.sort_by_key(|group| (group.changes.is_none(), std::cmp::Reverse(group.hosts.len())));
+    groups
+}
+
+fn is_same(one: &Option<Vec<Change>>, other: &Option<Vec<Change>>) -> bool {
+    let what = |change: &Change| {
+        let Change { name, kind, from, to, bytes: _ } = change.clone();
+        (name, kind, from, to)
+    };
+    match (one, other) {
+        (Some(one), Some(other)) => one.iter().map(what).eq(other.iter().map(what)),
+        (one, other) => one.is_none() && other.is_none(),
+    }
 }
 
 /// What would be done to units, as a dry activation says it: "restart", and the units. Hostile text.
@@ -180,6 +216,25 @@ fn parts(version: &str) -> Vec<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn hosts_are_grouped_by_equal_change_whatever_the_sizes_and_the_largest_group_comes_first() {
+        let told = |lines: &[&str]| Some(lines.iter().filter_map(|line| change(line)).collect());
+        let host = |name: &str| HostId::parse(name).unwrap();
+        let groups = alike([
+            (host("a"), told(&["nginx: 1.0 → 1.1, +1.0 KiB"])),
+            (host("mute"), None),
+            (host("b"), told(&["nginx: 1.0 → 1.1, +2.0 KiB", "curl: 8.1 → 8.2"])),
+            (host("c"), told(&["nginx: 1.0 → 1.1, +3.0 KiB", "curl: 8.1 → 8.2"])),
+            (host("d"), told(&[])),
+            (host("deaf"), None),
+        ]);
+        let hosts: Vec<Vec<&str>> = (groups.iter())
+            .map(|group| group.hosts.iter().map(|host| host.as_str()).collect())
+            .collect();
+        assert_eq!(hosts, [vec!["b", "c"], vec!["a"], vec!["d"], vec!["mute", "deaf"]]);
+        assert!(groups[2].changes == Some(Vec::new()) && groups[3].changes.is_none());
+    }
     use proptest::prelude::*;
 
     #[test]

@@ -1,6 +1,7 @@
 //! Rollouts: several steps on several hosts.
 
-use crate::support::{Agent, Client, ConfigRepo, Dashboard, wait_until};
+use crate::support::dashboard::TOKEN;
+use crate::support::{Agent, Client, ConfigRepo, Dashboard, OldAgent, wait_until};
 use serde_json::{Value, json};
 
 struct Fleet {
@@ -373,4 +374,73 @@ fn the_dialogs_form_asks_for_waves_that_soak_and_for_neither_where_another_way_i
     let left_out = fleet.user.post_form(&format!("/rollouts/{id}/leave-out?host=b"), &[]);
     assert_eq!(left_out.status, 303, "{left_out:?}");
     assert_eq!(fleet.wait_for_end(&id)["counts"]["left_out"], 1);
+}
+
+/// What many hosts' dry runs came to is told once for those on which it is the same.
+#[test]
+fn dry_runs_of_many_hosts_are_grouped_by_what_would_change() {
+    let dashboard = Dashboard::start(&[]);
+    let user = dashboard.login();
+    let changes = |versions: &[&str]| {
+        let begins = "# what changes: /nix/store/a-system to /nix/store/b-system".to_owned();
+        let diff = versions.iter().map(|one| format!("{one}, +1.0 KiB"));
+        let ends = "# end of what changes".to_owned();
+        std::iter::once(begins).chain(diff).chain([ends]).collect::<Vec<_>>()
+    };
+    let (same, other) = (["nginx: 1.26 \u{2192} 1.27"], ["curl: 8.1 \u{2192} 8.2<b>"]);
+    let hosts =
+        [("a", changes(&same)), ("b", changes(&other)), ("c", changes(&same)), ("d", Vec::new())];
+    let mut links = Vec::new();
+    for (name, said) in hosts {
+        let mut link = OldAgent::connect(&dashboard.url, TOKEN, name).expect("the token is right");
+        link.send("register", &json!({ "hostname": name, "platform": "nixos", "protocol": 4 }));
+        assert_eq!(link.receive()["type"], "registered");
+        user.wait_for_online(name);
+        links.push((link, said));
+    }
+    let body = json!({ "op": "dry-run", "all": true });
+    let rollout = user.post("/api/rollouts", &body);
+    assert_eq!(rollout.status, 202, "{rollout:?}");
+    let id = rollout.json()["rollout_id"].as_str().unwrap().to_owned();
+    for (link, said) in &mut links {
+        let order = link.receive()["payload"].clone();
+        assert_eq!(order["command"], "dry-run", "{order}");
+        let command = &order["command_id"];
+        link.send("command_accepted", &json!({ "command_id": command }));
+        let lines: Vec<_> =
+            said.iter().map(|text| json!({ "stream": "stdout", "text": text })).collect();
+        let seq = lines.len() + 1;
+        if !lines.is_empty() {
+            link.send(
+                "output_batch",
+                &json!({ "command_id": command, "first_seq": 1, "lines": lines }),
+            );
+        }
+        let status = json!({
+            "command_id": command, "command": "dry-run", "status": "ok", "exit_code": 0, "seq": seq,
+        });
+        link.send("status", &status);
+    }
+    let path = format!("/api/rollouts/{id}");
+    wait_until("the dry runs are done", || {
+        let told = user.get(&path).json();
+        if told["finished_at"].is_null() { Err(told) } else { Ok(()) }
+    });
+    let plans = user.get(&format!("{path}/plans")).json();
+    let groups: Vec<_> =
+        plans.as_array().unwrap().iter().map(|plan| plan["hosts"].clone()).collect();
+    assert_eq!(groups, [json!(["a", "c"]), json!(["b"]), json!(["d"])], "{plans}");
+    assert_eq!(plans[0]["changes"][0]["to"], "1.27", "{plans}");
+    assert!(plans[2]["changes"].is_null(), "{plans}");
+    let page = user.get("/rollouts").text;
+    assert!(page.contains(&format!("href=\"/rollouts/{id}/plans\"")), "{page}");
+    let dialog = user.get(&format!("/rollouts/{id}/plans")).text;
+    for part in ["The same on 2 hosts", "On one host alone", "Not told by 1 host", "8.2&lt;b&gt;"] {
+        assert!(dialog.contains(part), "{part}: {dialog}");
+    }
+    // Any other rollout has none.
+    let pulls = user.post("/api/rollouts", &json!({ "op": "pull", "hosts": ["a"] }));
+    let id = pulls.json()["rollout_id"].as_str().unwrap_or_default().to_owned();
+    let none = user.get(&format!("/api/rollouts/{id}/plans"));
+    assert_eq!((none.status, none.code().as_str()), (409, "nothing_to_do"), "{pulls:?} {none:?}");
 }

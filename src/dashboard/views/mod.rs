@@ -18,6 +18,7 @@ pub(crate) mod log;
 pub(crate) mod maintenance;
 pub(crate) mod menu;
 pub(crate) mod notifications;
+pub(crate) mod plan_groups;
 pub(crate) mod retry;
 pub(crate) mod rollouts;
 pub(crate) mod rollouts_page;

@@ -75,6 +75,15 @@ fn retry(rollout: &Rollout, class: &str, failed: &[&HostId]) -> Markup {
     }
 }
 
+/// Leads to what its dry runs came to.
+fn plans(rollout: &Rollout) -> Markup {
+    html! {
+        @if rollout.steps.contains(&Operation::DryRun) && rollout.counts().done > 0 {
+            a.button.ghost href={ "/rollouts/" (rollout.id) "/plans" } data-dialog-open data-op="plans" { "What would change" }
+        }
+    }
+}
+
 fn bar(rollout: &Rollout) -> Markup {
     let counts = rollout.counts();
     let parts = [
@@ -159,6 +168,7 @@ fn going_on(view: &FleetView, rollout: &Rollout) -> Markup {
         }
     };
     let actions = html! {
+        (plans(rollout))
         @if rollout.halted.is_none() {
             @if rollout.may_promote() { (change("promote", "Next wave now", "Without waiting for the end of this one")) }
             @if rollout.paused.is_some() {
@@ -379,6 +389,7 @@ fn needs_somebody(rollout: &Rollout) -> Markup {
     };
     let actions = html! {
         button.ghost type="submit" form="act" formaction={ "/rollouts/" (rollout.id) "/dismiss" } data-op="dismiss" { "Dismiss" }
+        (plans(rollout))
         (retry(rollout, "primary", &failed))
     };
     let mut left_out: BTreeMap<&str, Vec<&HostId>> = BTreeMap::new();
@@ -463,7 +474,7 @@ fn ended_line(rollout: &Rollout) -> Markup {
             td.soft { (rollout.told()) @if let Some(why) = &rollout.halted { " · " bdi { (why) } } }
             td.opt.soft { (rollout.requested_by) }
             td.soft { (super::clock(rollout.created_at)) }
-            td { (retry(rollout, "ghost", &failed)) }
+            td { (plans(rollout)) (retry(rollout, "ghost", &failed)) }
         }
     }
 }

@@ -20,8 +20,8 @@ pub(super) use maintenance::{
 };
 pub(super) use notifications::{notification_settings, put_channel, remove_channel, test_channel};
 pub(super) use rollouts::{
-    ChangeBody, NewRollout, WaveField, change_rollout, failed_of, retry_rollout, start_rollout,
-    steps_of,
+    ChangeBody, NewRollout, WaveField, change_rollout, failed_of, plans_of, retry_rollout,
+    start_rollout, steps_of,
 };
 pub(super) use settings::{NewHost, Settings, SettingsForm};
 pub(super) use tags::{add_tag, remove_tag, tag_of};

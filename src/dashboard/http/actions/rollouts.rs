@@ -6,6 +6,8 @@ use super::maintenance::regardless_of;
 use super::tags::tag_of;
 use crate::dashboard::rollouts::requests::{ChangeRollout, RolloutChange, StartRollout};
 use crate::dashboard::store;
+use crate::domain::closure_diff::{self, Alike};
+use crate::domain::command::Command;
 use crate::domain::ids::HostId;
 use crate::domain::operation::Operation;
 use crate::domain::refusal::RefusalCode;
@@ -193,6 +195,49 @@ pub(in crate::dashboard::http) fn steps_of(name: &str) -> Result<Vec<Operation>,
         let (name, known) = (said_back(name), Operation::ALL.map(Operation::name).join(", "));
         HttpError::bad("op", format!("got {name:?}; expected update, {known}"))
     })
+}
+
+/// So many of a host's last commands are looked at for its dry run.
+const LOOKED_AT: u32 = 50;
+
+/// What would change on the hosts of a rollout of dry runs, as far as these are done.
+pub(in crate::dashboard::http) async fn plans_of(
+    reader: &Reader,
+    id: RolloutId,
+) -> Result<Vec<Alike>, HttpError> {
+    let read = reader.searched(move |conn| {
+        let Some(rollout) = store::rollouts::get(conn, id)? else {
+            return Ok(None);
+        };
+        let mut told = Vec::new();
+        for (host, progress) in &rollout.hosts {
+            if !matches!(progress, Progress::Done { .. }) {
+                continue;
+            }
+            let history = store::commands::history(conn, host, LOOKED_AT, None)?;
+            let is_of_it = |command: &Command| {
+                command.op == Operation::DryRun
+                    && command.state.is_terminal()
+                    && command.created_at >= rollout.created_at
+                    && rollout.finished_at.is_none_or(|end| command.created_at <= end)
+            };
+            let changes = match history.iter().find(|command| is_of_it(command)) {
+                Some(command) => store::output::changes(conn, command.id)?,
+                None => None,
+            };
+            told.push((host.clone(), changes));
+        }
+        let has_dry_runs = rollout.steps.contains(&Operation::DryRun);
+        Ok(Some((has_dry_runs, closure_diff::alike(told))))
+    });
+    match read.await? {
+        None => Err(HttpError::no_such_rollout(&id.to_string())),
+        Some((false, _)) => {
+            let text = "It has no dry runs: nothing says what would change.";
+            Err(HttpError::new(RefusalCode::NothingToDo, text))
+        }
+        Some((true, groups)) => Ok(groups),
+    }
 }
 
 /// A rollout of which hosts failed, and these.

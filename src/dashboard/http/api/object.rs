@@ -11,7 +11,7 @@ use crate::dashboard::store::transitions::TransitionRecord;
 use crate::dashboard::views::maintenance::{self, Tagged};
 use crate::dashboard::views::notifications;
 use crate::domain::audit::Author;
-use crate::domain::closure_diff::Change;
+use crate::domain::closure_diff::{Alike, Change};
 use crate::domain::command::{Command, State};
 use crate::domain::compartment::{Action, Cause, Compartment, Status};
 use crate::domain::deploy::Starts;
@@ -249,6 +249,11 @@ pub(super) fn command(command: &Command, now: Moment) -> Value {
             "next_boot": built.starts == Starts::NextBoot,
         })),
     })
+}
+
+/// What would change on some hosts.
+pub(super) fn plan(group: &Alike) -> Value {
+    json!({ "hosts": group.hosts, "changes": group.changes })
 }
 
 /// The command object with its whole story.

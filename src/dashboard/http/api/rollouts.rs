@@ -15,6 +15,7 @@ pub(super) fn configure(service: &mut web::ServiceConfig) {
         .route("/rollouts", web::get().to(list))
         .route("/rollouts", web::post().to(start))
         .route("/rollouts/{id}", web::get().to(get))
+        .route("/rollouts/{id}/plans", web::get().to(plans))
         .route("/rollouts/{id}/{what}", web::post().to(change));
 }
 
@@ -32,6 +33,11 @@ async fn get(By(reader, RolloutPath(id)): By<Reader, RolloutPath>) -> Answer {
     let found = reader.stored(move |conn| store::rollouts::get(conn, id)).await?;
     let rollout = found.ok_or_else(|| HttpError::no_such_rollout(&id.to_string()))?;
     Ok(HttpResponse::Ok().json(object::rollout(&rollout)))
+}
+
+async fn plans(By(reader, RolloutPath(id)): By<Reader, RolloutPath>) -> Answer {
+    let groups = actions::plans_of(&reader, id).await?;
+    Ok(HttpResponse::Ok().json(groups.iter().map(object::plan).collect::<Vec<_>>()))
 }
 
 async fn change(

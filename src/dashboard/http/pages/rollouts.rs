@@ -10,7 +10,7 @@ use crate::dashboard::live::model::FleetView;
 use crate::dashboard::rollouts::maintenance;
 use crate::dashboard::store;
 use crate::dashboard::views::rollouts::{self, Choice, OFFERED};
-use crate::dashboard::views::{layout, list, retry as retries, rollouts_page};
+use crate::dashboard::views::{layout, list, plan_groups, retry as retries, rollouts_page};
 use crate::domain::group::Group;
 use crate::domain::ids::HostId;
 use crate::domain::operation::Operation;
@@ -35,6 +35,7 @@ pub(super) fn configure(service: &mut web::ServiceConfig) {
         .route("/rollouts/new", web::post().to(confirm_selection))
         .route("/hosts/{id}/update", web::post().to(update_one))
         .route("/rollouts", web::post().to(start))
+        .route("/rollouts/{id}/plans", web::get().to(plans))
         .route("/rollouts/{id}/retry", web::get().to(confirm_retry))
         .route("/rollouts/{id}/retry", web::post().to(retry))
         .route("/rollouts/{id}/{what}", web::post().to(change));
@@ -300,6 +301,12 @@ async fn confirm_retry(
     let elsewhere = rollouts::elsewhere(&choice.plan.hosts, &view.rollouts);
     let shown = retries::confirm(&before, &choice, &elsewhere, user.wants_totp(), &user.csrf);
     Ok(dialog(&request, StatusCode::OK, &shown, &user.csrf))
+}
+
+/// What would change on its hosts, each change once.
+async fn plans(request: HttpRequest, By(user, RolloutPath(id)): By<User, RolloutPath>) -> Page {
+    let groups = actions::plans_of(&user, id).await?;
+    Ok(dialog(&request, StatusCode::OK, &plan_groups::dialog(&groups), &user.csrf))
 }
 
 /// Asks for the same once more, of those that failed.

@@ -224,6 +224,7 @@ fn every_field_of_an_object_is_in_the_reference_and_nothing_else_is() {
         ("Generation", vec![samples::generation()]),
         ("Deployment", vec![samples::deployment()]),
         ("Rollout", vec![samples::rollout()]),
+        ("Plan of some hosts", vec![samples::plan()]),
         ("Source", sources),
         ("Pull request", vec![samples::pull_request()]),
         ("Event", vec![samples::event()]),

@@ -12,7 +12,7 @@ use crate::dashboard::store::sessions::SessionRecord;
 use crate::dashboard::store::transitions::TransitionRecord;
 use crate::dashboard::views::maintenance::Tagged;
 use crate::domain::audit::Author;
-use crate::domain::closure_diff::{Change, Kind};
+use crate::domain::closure_diff::{Alike, Change, Kind};
 use crate::domain::command::{Baseline, Command, State};
 use crate::domain::deploy::Built;
 use crate::domain::desired::{Checks, Desired, PendingPr, Remote, UpdateDetails};
@@ -357,6 +357,17 @@ pub(super) fn deployment() -> Value {
         exit_code: Some(1),
         ended_at: at(3),
     })
+}
+
+pub(super) fn plan() -> Value {
+    let change = Change {
+        name: "nginx".into(),
+        kind: Kind::Up,
+        from: "1.26".into(),
+        to: "1.27".into(),
+        bytes: Some(4096),
+    };
+    object::plan(&Alike { changes: Some(vec![change]), hosts: vec![host_id("a"), host_id("b")] })
 }
 
 pub(super) fn rollout() -> Value {

@@ -75,12 +75,14 @@ pub fn alike(told: impl IntoIterator<Item = (HostId, Option<Vec<Change>>)>) -> V
 }
 
 fn is_same(one: &Option<Vec<Change>>, other: &Option<Vec<Change>>) -> bool {
-    let what = |change: &Change| {
-        let Change { name, kind, from, to, bytes: _ } = change.clone();
-        (name, kind, from, to)
-    };
     match (one, other) {
-        (Some(one), Some(other)) => one.iter().map(what).eq(other.iter().map(what)),
+        (Some(one), Some(other)) => {
+            let same = |(one, other): (&Change, &Change)| {
+                let Change { name, kind, from, to, bytes: _ } = one;
+                (name, kind, from, to) == (&other.name, &other.kind, &other.from, &other.to)
+            };
+            one.len() == other.len() && one.iter().zip(other).all(same)
+        }
         (one, other) => one.is_none() && other.is_none(),
     }
 }

@@ -25,7 +25,7 @@ pub(super) fn read(text: &str) -> UnitStates {
         let (active, sub) = (of("ActiveState")?, of("SubState").unwrap_or_default());
         let state = UnitState {
             active: active == "active",
-            fails: active == "failed" || sub == "auto-restart",
+            fails: active == "failed" || sub.contains("auto-restart"),
             changed: of("StateChangeTimestampMonotonic").and_then(|n| n.parse().ok()).unwrap_or(0),
         };
         Some((of("Id")?.to_owned(), state))

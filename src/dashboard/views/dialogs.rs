@@ -156,6 +156,9 @@ pub(crate) fn rollback(
     let choosable =
         host.refusal(Operation::Rollback).is_none_or(|r| r.code != RefusalCode::NotSupported)
             && chooses(host);
+    // What runs can be gone back to while a boot would start something else.
+    let system = &host.facts.system;
+    let another_boots = system.profile_path.is_some() && system.profile_path != system.store_path;
     let fields = html! {
         @if generations.is_empty() {
             p { "The agent reports no generations: this activates the one before the current one." }
@@ -165,7 +168,7 @@ pub(crate) fn rollback(
                 @for one in generations {
                     @let n = one.generation.generation;
                     label.choice.generation data-generation=(n) data-current=(one.generation.current) {
-                        @if one.generation.current {
+                        @if one.generation.current && !another_boots {
                             input type="radio" disabled;
                         } @else if choosable {
                             input type="radio" name="args.generation" value=(n)

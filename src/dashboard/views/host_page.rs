@@ -4,7 +4,7 @@ use super::story::{self, Story};
 use super::{csrf_field, host, layout, list, log, message, sprite, time, timeline};
 use crate::dashboard::live::model::HostEntry;
 use crate::domain::compartment::{Cause, Status};
-use crate::domain::facts::{MissingCommit, TestOutcome};
+use crate::domain::facts::{Feature, MissingCommit, TestOutcome};
 use crate::domain::forge::Forge;
 use crate::domain::generation::TestedGeneration;
 use crate::domain::ids::{Commit, HostId};
@@ -337,7 +337,7 @@ fn facts(snapshot: &HostSnapshot) -> Markup {
                     dt { "Switches" }
                     dd #guarded {
                         @if guarded { "guarded: what ran before comes back by itself" } @else { "not guarded" }
-                        @if profile.overrides.guard.is_some() { ", as set here" }
+                        @if profile.overrides.guard.is_some() && facts.agent.can(Feature::Boot) { ", as set here" }
                     }
                 }
                 @for disk in &profile.disks {

@@ -88,7 +88,9 @@ fn menu_act(
 fn at_the_next_boot(host: &HostSnapshot) -> Markup {
     let (action, why, disabled) = host::asks(host, Operation::Switch);
     let more = if action.contains('?') { "&boot=true" } else { "?boot=true" };
-    let says = why.unwrap_or("It is built, and a reboot activates it: nothing is activated now");
+    let says = why.unwrap_or(
+        "It is built, and a reboot activates it, without a guard: nothing is activated now",
+    );
     html! {
         button role="menuitem" tabindex="-1" form="act" name="op" value=(Operation::Switch.name())
             formaction={ (action) (more) } data-op="switch-boot" disabled[disabled] title=(says) {

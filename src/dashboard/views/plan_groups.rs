@@ -32,7 +32,7 @@ fn one(group: &Alike) -> Markup {
             h3 { (whose) }
             div.chips { @for host in &group.hosts { a href={ "/hosts/" (host) } { (host) } } }
             @match &group.changes {
-                None => p.quiet { "The log of the dry run does not say what would change." },
+                None => p.quiet { "No log of its dry run is found that says what would change." },
                 Some(changes) if changes.is_empty() => p { "No package would change." },
                 Some(changes) if changes.len() <= SHOWN => (story::what_changes(changes)),
                 Some(changes) => details {

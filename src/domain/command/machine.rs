@@ -365,7 +365,9 @@ impl Machine {
             Goal::Met => {
                 let built = self.command.built.as_ref();
                 let boots = built.is_some_and(|built| built.starts == Starts::NextBoot);
-                let reason = boots.then(|| "It starts at the next boot: reboot to finish.".into());
+                let reason = boots.then(|| {
+                    "It starts at the next boot, which has no guard: reboot to finish.".into()
+                });
                 self.enter(State::Succeeded, reason);
             }
             Goal::Missing(miss) => {

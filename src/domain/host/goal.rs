@@ -250,11 +250,23 @@ impl HostState {
             (Some(target), Some(runs), _) if runs != target && !self.runs_generation(target) => {
                 missing(format!("Generation {runs} runs, not {target}."))
             }
-            (None, Some(runs), Some(before)) if runs == before => {
+            (None, Some(runs), Some(before))
+                if runs == before && !self.boots_what_runs(command) =>
+            {
                 missing(format!("Generation {runs} still runs."))
             }
             _ => Goal::Met,
         }
+    }
+
+    /// Whether something else would have booted when it was asked for, and what runs does now.
+    fn boots_what_runs(&self, command: &Command) -> bool {
+        let system = &self.facts.system;
+        let before = &command.baseline.profile_path;
+        before.is_some()
+            && *before != system.profile_path
+            && system.store_path.is_some()
+            && system.store_path == system.profile_path
     }
 
     /// Whether what runs is what that generation points to: more than one may point to the same,

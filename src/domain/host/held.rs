@@ -152,8 +152,14 @@ impl Turn<'_, '_> {
         }
     }
 
-    /// What the end of the newest deploy means for the hold.
-    pub(super) fn hold_after(&mut self, command: &Command, deploy: &Deploy) {
+    /// What the end of the newest deploy means for the hold. `waited` is the one before, where that
+    /// waited for a boot.
+    pub(super) fn hold_after(
+        &mut self,
+        command: &Command,
+        deploy: &Deploy,
+        waited: Option<&Deploy>,
+    ) {
         match (&deploy.outcome, deploy.kind) {
             (DeployOutcome::Returned(missing), kind) => {
                 let left = match kind {
@@ -170,7 +176,12 @@ impl Turn<'_, '_> {
             }
             (DeployOutcome::Succeeded, DeployKind::Rollback) => {
                 let before = &command.baseline;
-                let (commit, path) = (before.deployed.clone(), before.store_path.clone());
+                // What ran runs on: only what was to boot is taken back.
+                let stays = deploy.intended.is_some() && deploy.intended == before.store_path;
+                let (commit, path) = match waited.filter(|_| stays) {
+                    Some(waited) => (waited.commit.clone(), waited.intended.clone()),
+                    None => (before.deployed.clone(), before.store_path.clone()),
+                };
                 let left = Left { commit, path, of: Some(command.id) };
                 let reason = command.args.reason.clone().unwrap_or_default();
                 let reason = bounds::characters(reason.trim(), bounds::TEXT);

@@ -44,6 +44,7 @@ impl Turn<'_, '_> {
         let deploy = self.deploy(command, outcome);
         self.effects.push(HostEffect::SaveDeploy(Box::new(deploy.clone())));
         let last = self.state.facts.last_deploy.as_ref();
+        let waited = last.filter(|last| last.waits_for_boot()).cloned();
         if last.is_some_and(|last| command.is_before(last.command_id, last.order)) {
             // The late truth about an older one changes nothing newer.
             return false;
@@ -59,7 +60,7 @@ impl Turn<'_, '_> {
         facts.remember_what_it_brought(&deploy);
         let runs_now = well && deploy.starts == Starts::Now;
         facts.last_deploy = Some(deploy.clone());
-        self.hold_after(command, &deploy);
+        self.hold_after(command, &deploy, waited.as_ref());
         runs_now
     }
 
@@ -98,6 +99,9 @@ impl Turn<'_, '_> {
         let (state, before) = (&*self.state, &command.baseline);
         let after = self.paths_at_its_end(command);
         let Built { commit, lock, dirty, path, starts } = self.built(command, &after);
+        // What runs already waits for no boot.
+        let runs_already = path.is_some() && path == after.running && after.profile == path;
+        let starts = if runs_already { Starts::Now } else { starts };
         let facts = &state.facts;
         let now = after == facts.system.paths();
         let generation = match starts {

@@ -145,6 +145,12 @@ impl HostState {
             );
             return refuse(RefusalCode::NotSupported, message);
         }
+        if args.guard.is_some() && !self.facts.agent.can(Feature::Boot) {
+            let message = format!(
+                "Agent {version} of {name} does as its host is set up: the guard cannot be chosen here."
+            );
+            return refuse(RefusalCode::NotSupported, message);
+        }
         Ok(())
     }
 
@@ -155,7 +161,14 @@ impl HostState {
             return Ok(());
         }
         let name = &self.profile.hostname;
-        let runs = self.facts.system.generation;
+        // What runs can be gone back to while a boot would start something else.
+        let system = &self.facts.system;
+        let another_boots = match (&system.store_path, &system.profile_path) {
+            (Some(runs), Some(boots)) => runs != boots,
+            _ => false,
+        };
+        let boots = system.profile_generation.filter(|_| another_boots);
+        let runs = boots.or(system.generation);
         match args.generation {
             Some(number) if !known.iter().any(|g| g.generation == number) => {
                 refuse(RefusalCode::NoSuchGeneration, format!("{name} has no generation {number}."))

@@ -14,10 +14,24 @@ impl Turn<'_, '_> {
     /// A user changes what the dashboard says about the host.
     pub(super) fn configured(&mut self, change: Change, by: Author) {
         let profile = &mut self.state.profile;
+        let before = (profile.overrides.guard, profile.overrides.auto_rollback);
         change.merge_into(&mut profile.overrides);
+        let (guard, auto_rollback) = (profile.overrides.guard, profile.overrides.auto_rollback);
         let facts = &mut self.state.facts;
         facts.tests_enabled = profile.overrides.tests_enabled.or(facts.tests_enabled_by_host);
-        self.record(AuditCategory::Host, "Settings were changed.".to_owned(), Some(by));
+        let mut message = "Settings were changed.".to_owned();
+        if guard != before.0 {
+            message += match guard {
+                Some(true) => " Its switches are guarded.",
+                Some(false) => " Its switches are not guarded.",
+                None => " Its switches are guarded as it is set up.",
+            };
+        }
+        if auto_rollback != before.1 {
+            let not = if auto_rollback { "" } else { "not " };
+            message += &format!(" Failed tests roll it {not}back by themselves.");
+        }
+        self.record(AuditCategory::Host, message, Some(by));
     }
 
     /// The command that a rollout asks for, if it runs, or was the last one: it asks again when

@@ -7,7 +7,7 @@ use super::tags::tag_of;
 use crate::dashboard::rollouts::requests::{ChangeRollout, RolloutChange, StartRollout};
 use crate::dashboard::store;
 use crate::domain::closure_diff::{self, Alike};
-use crate::domain::command::Command;
+use crate::domain::command::{Command, State};
 use crate::domain::ids::HostId;
 use crate::domain::operation::Operation;
 use crate::domain::refusal::RefusalCode;
@@ -217,7 +217,9 @@ pub(in crate::dashboard::http) async fn plans_of(
             let history = store::commands::history(conn, host, LOOKED_AT, None)?;
             let is_of_it = |command: &Command| {
                 command.op == Operation::DryRun
-                    && command.state.is_terminal()
+                    && command.state == State::Succeeded
+                    && command.args.commit.is_none()
+                    && command.requested_by == rollout.requested_by
                     && command.created_at >= rollout.created_at
                     && rollout.finished_at.is_none_or(|end| command.created_at <= end)
             };

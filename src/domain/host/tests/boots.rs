@@ -92,6 +92,60 @@ fn what_a_rollback_that_waits_for_a_boot_leaves_is_held_at_once_and_after_that_b
     assert_eq!(left(&lab), expected, "once it does not");
 }
 
+/// A boot that was chosen is taken back by going to what runs: what was to boot is left, not that.
+#[test]
+fn what_was_to_start_at_the_next_boot_is_taken_back_by_going_to_what_runs() {
+    for named in [false, true] {
+        let mut lab = pulled();
+        lab.beat(says(SystemFacts { generation: Some(1), ..mute_system(1) }), None);
+        chooses_boot(&mut lab, 2, mute_system(2));
+        assert_eq!(lab.state.facts.hold, None);
+        let known = |n: u64| Generation {
+            generation: n,
+            store_path: mute_system(n).store_path,
+            configuration_revision: None,
+            created_at: None,
+            current: n == 1,
+        };
+        let waiting = SystemFacts {
+            generation: Some(1),
+            profile_generation: Some(2),
+            profile_path: mute_system(2).store_path,
+            ..mute_system(1)
+        };
+        let generations = Some(vec![known(2), known(1)]);
+        lab.beat(Report { generations, ..says(waiting) }, None);
+        let args = Args { generation: named.then_some(1), ..Args::default() };
+        let back = lab.asks_with(Operation::Rollback, args, false).expect("it may start").id;
+        lab.apply(HostEvent::Accepted(back));
+        let again = SystemFacts {
+            generation: Some(1),
+            profile_generation: Some(1),
+            profile_path: mute_system(1).store_path,
+            ..mute_system(1)
+        };
+        lab.ends(back, exited(0), says(again));
+        assert_eq!(lab.last().state, State::Succeeded, "{named} {:?}", lab.last().reason);
+        let hold = lab.state.facts.hold.clone().expect("it is held");
+        let left: Vec<_> = hold.left.iter().map(|left| (&left.commit, &left.path)).collect();
+        assert_eq!(left, [(&Some(commit(2)), &mute_system(2).store_path)], "{named}");
+    }
+}
+
+/// Asked to start at the next boot, and the same as what runs: nothing waits.
+#[test]
+fn what_runs_already_does_not_wait_for_a_boot() {
+    let mut lab = pulled();
+    let switch = lab.starts(Operation::Switch);
+    let path = mute_system(1).store_path;
+    let built =
+        Built { commit: Some(commit(2)), path, starts: Starts::NextBoot, ..Built::default() };
+    lab.ends(switch, exited(0), Report { built: Some(built), ..says(mute_system(1)) });
+    let last = lab.state.facts.last_deploy.clone().unwrap();
+    assert_eq!((lab.last().state, last.starts), (State::Succeeded, Starts::Now));
+    assert_eq!(lab.row(), "ok ok ok ok out");
+}
+
 #[test]
 fn only_an_agent_that_can_is_asked_to_have_something_start_at_the_next_boot() {
     let args = || Args { boot: Some(true), ..Args::default() };

@@ -27,6 +27,7 @@ use crate::domain::desired::{Desired, Remote};
 use crate::domain::facts::{
     AgentBinary, Comparison, Feature, LockState, Process, Relation, SystemFacts,
 };
+use crate::domain::generation::Generation;
 use crate::domain::ids::{CommandId, Commit, HostId, LockHash};
 use crate::domain::looks::{DeviceType, Place};
 use crate::domain::moment::{Moment, Uptime};

@@ -327,3 +327,41 @@ fn what_a_rollback_that_waits_for_a_boot_left_is_held_whatever_runs_until_then()
     let player = plays(false, &steps);
     assert!(player.lab.state.facts.hold.is_some(), "{:#?}", player.lab.state.facts.last_deploy);
 }
+
+/// The oracle forgot what the outcome of a rollback had said of what ran, as a 3.x agent came, and took
+/// what ran later for that. Green is right: what runs by then says that it is the head.
+#[test]
+fn what_an_outcome_told_of_what_ran_outlives_the_coming_of_a_3x_agent() {
+    let old =
+        |facts| Step::Connect { protocol: 3, machine: None, running: None, finished: None, facts };
+    let steps = [
+        Step::StopsTwice(Operation::Rollback),
+        ends(Whose::Current, 0, 4),
+        old(0),
+        beats(None, 83),
+        Step::Remote(2),
+        old(20),
+    ];
+    let player = plays(false, &steps);
+    let last = player.lab.state.facts.last_deploy.clone().expect("the rollback");
+    assert_eq!(last.after.running, system(1, 1).store_path);
+    assert_eq!(player.lab.row(), "ok ok ok ok out");
+}
+
+/// The oracle took what ran when a late outcome was given up for what that outcome had told of its end.
+/// What runs by then says that it is the checkout, and is another system: the failure is past.
+#[test]
+fn what_a_late_outcome_told_of_what_ran_goes_before_what_is_known_when_it_is_given_up() {
+    let steps = [
+        asks(Operation::Rollback),
+        Step::Wait(600),
+        ends(Whose::Last, 0, 44),
+        Step::Wait(90),
+        beats(None, 20),
+        beats(None, 4),
+    ];
+    let player = plays(false, &steps);
+    let last = player.lab.state.facts.last_deploy.clone().expect("the rollback");
+    assert_eq!(last.after.running, system(3, 3).store_path);
+    assert_eq!(player.lab.row(), "ok ok ok ok out");
+}

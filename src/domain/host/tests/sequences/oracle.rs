@@ -317,10 +317,14 @@ impl Oracle {
             said.and_then(|report| report.system.as_ref()).filter(|s| s.store_path.is_some());
         let paths = match told {
             Some(system) => (system.store_path.clone(), system.profile_path.clone()),
-            None if self.told => {
-                (facts.system.store_path.clone(), facts.system.profile_path.clone())
-            }
-            None => self.told_paths.get(&command.id).cloned().unwrap_or_default(),
+            // What an outcome told of its end, also one that came late, goes before what is told now.
+            None => match self.told_paths.get(&command.id) {
+                Some(paths) => paths.clone(),
+                None if self.told => {
+                    (facts.system.store_path.clone(), facts.system.profile_path.clone())
+                }
+                None => (None, None),
+            },
         };
         let stale = command.state == State::Unverified && command.miss == Some(Miss::StaleAgent);
         let good = command.state == State::Succeeded || stale;
@@ -332,6 +336,8 @@ impl Oracle {
         let profile = paths.1.clone().filter(|_| waits);
         let path = told.and_then(|told| told.path.clone()).filter(|_| waits).or(profile);
         let path = if waits { path } else { paths.0.clone() };
+        // What runs already waits for no boot.
+        let waits = waits && (path.is_none() || path != paths.0 || path != paths.1);
         let (built, with) = self.built(command, seen, said, after, path.as_ref());
         let done = Done {
             id: command.id,
@@ -368,6 +374,12 @@ impl Oracle {
                 // What was left before, and is what it returned to, runs again.
                 self.held.retain(|(_, path)| path.is_none() || path != runs);
                 told.and_then(|told| Some((told.commit.clone()?, told.path.clone())))
+            }
+            // It may have taken back what was to boot, and nothing that ran.
+            (Operation::Rollback, _, true)
+                if self.deploys.last().is_some_and(|last| last.waits) =>
+            {
+                None
             }
             (Operation::Rollback, _, true) => {
                 seen.built.clone().map(|commit| (commit, seen.runs.clone()))
